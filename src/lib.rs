@@ -1,0 +1,26 @@
+//! castctl: a live-streaming platform in one binary. This file is a map and nothing else; `ARCHITECTURE.md` has the
+//! rooms, their invariants and which room may import which (the law is `tests/tidy.rs`).
+
+// Ground.
+pub mod base;
+pub mod rt;
+// Floor 2.
+pub mod api;
+pub mod media;
+pub mod telemetry;
+// Hub and wing.
+pub mod control;
+pub mod log;
+// Cores (pure).
+pub mod hls;
+pub mod manifest;
+pub mod rtmp;
+// Services.
+pub mod edge;
+pub mod ingest;
+// Tools.
+pub mod bench;
+pub mod inspect;
+pub mod replay;
+// Composition.
+pub mod cmd;
