@@ -4,6 +4,7 @@
 //! Invariant: pure. No I/O, no clock, no lock, no `async`; bytes in, values out. Payloads are `Bytes` and are shared,
 //! never copied, until a container is made.
 
+pub mod codec;
 pub mod packet;
 pub mod timeline;
 pub mod track;
