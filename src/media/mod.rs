@@ -5,6 +5,7 @@
 //! never copied, until a container is made.
 
 pub mod codec;
+pub mod fmp4;
 pub mod packet;
 pub mod timeline;
 pub mod track;
