@@ -5,7 +5,9 @@
 //! never copied, until a container is made.
 
 pub mod codec;
+pub mod flv;
 pub mod fmp4;
+pub mod fuzz;
 pub mod packet;
 pub mod timeline;
 pub mod track;
