@@ -59,5 +59,9 @@ pub fn fuzz_codec(data: &[u8]) {
 }
 
 #[cfg(test)]
+#[path = "fuzz_seeded.rs"]
+pub(crate) mod seeded;
+
+#[cfg(test)]
 #[path = "fuzz_test.rs"]
 mod tests;
