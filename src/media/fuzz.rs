@@ -34,7 +34,7 @@ pub fn fuzz_flv(data: &[u8]) {
     assert!(total <= data.len(), "bodies are parts of the file");
 }
 
-/// Reads `data` as an avcC, as a sequence parameter set, as an AudioSpecificConfig and as a payload;
+/// Reads `data` as an avcC, a sequence parameter set, an AudioSpecificConfig and a payload;
 /// whatever is accepted must also fit into an init section.
 pub fn fuzz_codec(data: &[u8]) {
     let _ = codec::sps::parse(data);

@@ -17,7 +17,7 @@ const RATES: [u32; 13] = [
     7_350,
 ];
 
-/// Highest sample rate that is believed, in Hz: twice what AAC's tables know. The field has 24 bits.
+/// Highest sample rate that is believed, in Hz: twice what the table has. The field has 24 bits.
 const RATE_MAX: u32 = 192_000;
 
 /// Reads an AudioSpecificConfig.

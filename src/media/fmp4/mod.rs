@@ -6,3 +6,7 @@
 
 pub mod fragment;
 pub mod init;
+
+#[cfg(test)]
+#[path = "fmp4_test.rs"]
+mod tests;
