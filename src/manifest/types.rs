@@ -1,5 +1,5 @@
-//! What a manifest says, checked: every field with its meaning, unit, default and limits. Not how it is written
-//! (`raw`) nor how it is checked (`check`).
+//! What a manifest says, checked: every field with its meaning, unit, default and limits. Not how
+//! it is written (`raw`) nor how it is checked (`check`).
 
 use crate::base::ids::Channel;
 use std::fmt;
@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Most channels in one manifest: what one file can hold legibly.
+pub const CHANNELS_MAX: usize = 10_000;
 /// Shortest stream key in characters: below this a key can be guessed.
 pub const STREAM_KEY_MIN: usize = 8;
 /// Longest stream key in characters: encoders cut longer ones off silently.
@@ -42,11 +44,12 @@ pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 /// Longest drain: longer than any orchestrator waits.
 pub const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(3600);
 
-/// A whole manifest. `Manifest::default()` is what `castctl up` runs without a file: one channel `main` without
-/// stream keys (the command generates one: this room is pure and has no randomness).
+/// A whole manifest. `Manifest::default()` is what `castctl up` runs without a file: one channel
+/// `main` without stream keys (the command generates one: this room is pure and has no randomness).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
-    /// The channels, in the file's order, names unique, at least one. Default: one, `main`, without keys.
+    /// The channels, in the file's order, names unique, 1 to 10000. Default: one, `main`, without
+    /// keys.
     pub channels: Vec<ChannelSpec>,
     /// Addresses, directories and limits of the processes.
     pub server: Server,
@@ -64,13 +67,13 @@ impl Default for Manifest {
 pub struct ChannelSpec {
     /// `name`: the channel, in URLs, metrics and directories. Required; unique.
     pub name: Channel,
-    /// `keys`: the stream keys that publish here, at most 16, each unique over all channels. Default: none, which
-    /// means that nobody can publish (`castctl up` generates one).
+    /// `keys`: the stream keys that publish here, at most 16, each unique over all channels.
+    /// Default: none, which means that nobody can publish (`castctl up` generates one).
     pub keys: Vec<StreamKey>,
     /// `segment`: the aimed-at segment length. Default 2s; 1s to 10s.
     pub segment: Duration,
-    /// `targetDuration`: the limit of a segment in whole seconds (EXT-X-TARGETDURATION). Default twice the segment,
-    /// rounded up; at least the segment, at most 60s.
+    /// `targetDuration`: the limit of a segment in whole seconds (EXT-X-TARGETDURATION). Default
+    /// twice the segment, rounded up; at least the segment, at most 60s.
     pub target_duration: u32,
     /// `part`: the aimed-at part length. Default 500ms; 100ms to 2s, shorter than the segment.
     pub part: Duration,
@@ -78,13 +81,13 @@ pub struct ChannelSpec {
     pub reconnect_window: Duration,
     /// `pace`: which clock media times are held against. Default `wall`.
     pub pace: Pace,
-    /// `frameRate`: the nominal rate in thousandths of a frame per second, used where the encoder declares none.
-    /// Default 30 (30000 here); 1 to 240.
+    /// `frameRate`: the nominal rate in thousandths of a frame per second, used where the encoder
+    /// declares none. Default 30 (30000 here); 1 to 240.
     pub frame_rate_millis: u32,
     /// `sync`: when the log is made durable. Default: the server's.
     pub sync: SyncPolicy,
-    /// `latencyBudget`: what a transcoded rendition may lag behind the source. Default one part; 0s to the target
-    /// duration.
+    /// `latencyBudget`: what a transcoded rendition may lag behind the source. Default one part; 0s
+    /// to the target duration.
     pub latency_budget: Duration,
 }
 
@@ -106,7 +109,8 @@ impl ChannelSpec {
     }
 }
 
-/// A publisher's secret: 8 to 256 printable ASCII characters without space, `/`, `?`, `&` and `#`. `Debug` hides it.
+/// A publisher's secret: 8 to 256 printable ASCII characters without space, `/`, `?`, `&` and `#`.
+/// `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct StreamKey(String);
 
@@ -168,7 +172,8 @@ pub enum Pace {
     Media,
 }
 
-/// When a log is made durable: what a crash of the whole machine may cost. A crash of the process costs nothing.
+/// When a log is made durable: what a crash of the whole machine may cost. A crash of the process
+/// costs nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncPolicy {
     /// `interval: D`: D after the first unsynced record at the latest. 10ms to 60s.
@@ -240,8 +245,8 @@ pub struct ViewerServer {
     pub listen: SocketAddr,
     /// `corsOrigins`: the web pages that may read playlists and media. Default `["*"]`: every page.
     pub cors_origins: CorsOrigins,
-    /// `publicUrl`: the base URL that viewers use, where it is not the listener's own; without a slash at its end.
-    /// Default: none.
+    /// `publicUrl`: the base URL that viewers use, where it is not the listener's own; without a
+    /// slash at its end. Default: none.
     pub public_url: Option<String>,
 }
 
@@ -264,7 +269,8 @@ pub enum CorsOrigins {
 /// The admin HTTP listener.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdminServer {
-    /// `listen`: address and port. Default `127.0.0.1:9090`: it shows internals and has no password.
+    /// `listen`: address and port. Default `127.0.0.1:9090`: it shows internals and has no
+    /// password.
     pub listen: SocketAddr,
 }
 
