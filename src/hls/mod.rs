@@ -15,3 +15,10 @@ pub mod reload;
 pub mod segment;
 pub mod text;
 pub mod window;
+
+#[cfg(test)]
+mod mutation_test;
+#[cfg(test)]
+mod tape;
+#[cfg(test)]
+mod window_test;
