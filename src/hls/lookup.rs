@@ -1,5 +1,5 @@
-//! Questions to a window: what a media name stands for, which part is hinted, how far the playlist is. Read only; what
-//! changes the window is in `hls::window`.
+//! Questions to a window: what a media name stands for, which part is hinted, how far the playlist
+//! is. Read only; what changes the window is in `hls::window`.
 
 use crate::base::ids::{Generation, Msn, Seq};
 use crate::base::time::Wall;
@@ -9,14 +9,17 @@ use crate::hls::segment::Part;
 use crate::hls::window::Window;
 use std::sync::Arc;
 
-/// How many samples past the next one a part's name may be and still be held: an edge that is behind another gets such
-/// requests. Covers a blocked request's longest life (12 s at the default target duration) at 300 samples a second.
+/// How many samples past the next one a part's name may be and still be held: an edge that is
+/// behind another gets such requests. Covers a blocked request's longest life (12 s at the default
+/// target duration) at 300 samples a second.
 pub const SEQ_AHEAD: u64 = 4_096;
 
-/// How many segments past the next one a segment's name may be and still be held, as for reloads (6.2.5.2).
+/// How many segments past the next one a segment's name may be and still be held, as for reloads
+/// (6.2.5.2).
 pub const MSN_AHEAD: u64 = 2;
 
-/// How many generations past the current one a name may be and still be held: an edge may learn of a new one late.
+/// How many generations past the current one a name may be and still be held: an edge may learn of
+/// a new one late.
 pub const GENERATIONS_AHEAD: u64 = 3;
 
 /// What a media name stands for at this moment.
@@ -72,14 +75,15 @@ impl Window {
         self.open.as_ref().map_or(0, |o| o.parts.len())
     }
 
-    /// The name of the part that comes next (EXT-X-PRELOAD-HINT); `None` when the session is over, or before the first
-    /// mark that tells.
+    /// The name of the part that comes next (EXT-X-PRELOAD-HINT); `None` when the session is over,
+    /// or before the first mark that tells.
     pub fn hint(&self) -> Option<File> {
         let (generation, seq) = (self.generation?, self.next_seq?);
         (!self.ended).then_some(File::Part { generation, seq })
     }
 
-    /// The end of the playlist, for the reports in other renditions; `None` while nothing is listed.
+    /// The end of the playlist, for the reports in other renditions; `None` while nothing is
+    /// listed.
     pub fn position(&self) -> Option<Position> {
         let (msn, parts) = match &self.open {
             Some(open) if !open.parts.is_empty() => (open.msn, open.parts.len()),
@@ -112,8 +116,8 @@ impl Window {
         }
     }
 
-    /// The complete segment of this name. Segments stay known after they have left the live playlist: the DVR view
-    /// lists them, and they must stay downloadable (6.2.2).
+    /// The complete segment of this name. Segments stay known after they have left the live
+    /// playlist: the DVR view lists them, and they must stay downloadable (6.2.2).
     pub fn segment(&self, generation: Generation, msn: Msn) -> Lookup<Media<'_>> {
         let first = self.segments.first().map_or(msn, |s| s.msn);
         let at = msn.0.checked_sub(first.0).and_then(|i| usize::try_from(i).ok());

@@ -1,5 +1,5 @@
-//! The multivariant playlist of a session (4.4.6): a function of the session record alone, so it never changes while
-//! the session lives. Media playlists are `hls::playlist`.
+//! The multivariant playlist of a session (4.4.6): a function of the session record alone, so it
+//! never changes while the session lives. Media playlists are `hls::playlist`.
 
 use crate::media::timeline::mark::{Rendition, SessionRecord};
 use crate::media::track::Kind;
@@ -8,13 +8,15 @@ use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, Resolution
 /// GROUP-ID of the one audio group.
 const AUDIO_GROUP: &str = "audio";
 
-/// The version that EXT-X-MEDIA makes advisable (section 8); a playlist without it needs no EXT-X-VERSION.
+/// The version that EXT-X-MEDIA makes advisable (section 8); a playlist without it needs no
+/// EXT-X-VERSION.
 const VERSION_WITH_MEDIA: usize = 4;
 
 /// Renders the multivariant playlist; URIs are relative to it and carry no query.
 ///
-/// Every video rendition is a variant that uses the audio group, if there is audio; BANDWIDTH is its peak plus the
-/// largest of the group (4.4.6.2). Without video, every audio rendition is a variant of its own.
+/// Every video rendition is a variant that uses the audio group, if there is audio; BANDWIDTH is
+/// its peak plus the largest of the group (4.4.6.2). Without video, every audio rendition is a
+/// variant of its own.
 pub fn render(session: &SessionRecord) -> String {
     let of = |kind| session.renditions.iter().filter(move |r| r.kind == kind);
     let group: Vec<&Rendition> = of(Kind::Audio).collect();

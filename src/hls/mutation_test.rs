@@ -1,5 +1,5 @@
-//! Seeded random sessions: between any two versions of a playlist only what 6.2.1 permits, and one text wherever a
-//! window began to read.
+//! Seeded random sessions: between any two versions of a playlist only what 6.2.1 permits, and one
+//! text wherever a window began to read.
 
 use crate::base::ids::TrackId;
 use crate::base::time::MICROS;
@@ -276,7 +276,8 @@ fn only_permitted_mutations_between_any_two_versions() {
     }
 }
 
-/// A window that read all marks and one that began later have the same live playlist and the same answers.
+/// A window that read all marks and one that began later have the same live playlist and the same
+/// answers.
 #[test]
 fn warm_and_cold_are_the_same() {
     let mut compared = 0;

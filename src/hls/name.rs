@@ -1,5 +1,6 @@
-//! The URL names: one byte string for one thing, on every edge. Parsing is strict, so that no second spelling of a name
-//! exists and caches never hold a thing twice. What a name stands for is `hls::window`'s business.
+//! The URL names: one byte string for one thing, on every edge. Parsing is strict, so that no
+//! second spelling of a name exists and caches never hold a thing twice. What a name stands for is
+//! `hls::window`'s business.
 //!
 //! ```text
 //! /live/{channel}/index.m3u8                                            Entry
@@ -7,10 +8,11 @@
 //! /live/{channel}/s{session}/{rendition}/index.m3u8                     Media
 //! /live/{channel}/s{session}/{rendition}/dvr.m3u8                       Dvr
 //! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-{msn}.m4s         File::Segment
-//! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-p{seq}.m4s        File::Part, by its first sample
-//! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-{msn}-gap{n}.m4s  File::Gap: 0 the segment, i + 1 its part i
+//! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-p{seq}.m4s        File::Part
+//! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-{msn}-gap{n}.m4s  File::Gap
 //! /live/{channel}/s{session}/{rendition}/v{render}/init-{hash}.mp4          File::Init
 //! ```
+//! A part is named by its first sample. Gap 0 is the segment as a whole, gap i + 1 its part i.
 
 use crate::base::ids::{Channel, Generation, Msn, Seq, Session};
 use std::fmt;
@@ -22,8 +24,8 @@ pub const RENDITION_NAME_MAX: usize = 32;
 /// Longest init hash in characters: 256 bits in hexadecimal.
 pub const INIT_HASH_MAX: usize = 64;
 
-/// Longest path that is looked at. The longest legal one is about 230 bytes (channel 64, rendition 32, hash 64, numbers
-/// of at most 20 digits).
+/// Longest path that is looked at. The longest legal one is about 230 bytes (channel 64, rendition
+/// 32, hash 64, numbers of at most 20 digits).
 pub const PATH_MAX: usize = 256;
 
 /// A path of the live tree.
@@ -77,7 +79,8 @@ pub enum File {
         /// Its number.
         msn: Msn,
     },
-    /// A part, named by its first sample, which is known before the part begins: the name is the preload hint.
+    /// A part, named by its first sample, which is known before the part begins: the name is the
+    /// preload hint.
     Part {
         /// Generation that wrote it.
         generation: Generation,
@@ -298,7 +301,8 @@ mod tests {
         }
     }
 
-    /// A stranger's path: mutated names neither panic nor parse to something that prints differently.
+    /// A stranger's path: mutated names neither panic nor parse to something that prints
+    /// differently.
     #[test]
     fn mutated_names_are_refused_or_print_as_they_came() {
         let seed = b"/live/main/s7/video/v1/g3-100-gap4.m4s";

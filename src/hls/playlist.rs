@@ -1,9 +1,11 @@
-//! Media playlists (4.4.3 to 4.4.5): the header, the lines that `hls::text` keeps, and the tail. One call is one copy of
-//! the text plus the head and tail lines, whatever the window's length was worth to format.
+//! Media playlists (4.4.3 to 4.4.5): the header, the lines that `hls::text` keeps, and the tail.
+//! One call is one copy of the text plus the head and tail lines, whatever the window's length was
+//! worth to format.
 //!
-//! There is no EXT-X-INDEPENDENT-SEGMENTS, because a GOP may outgrow a segment, and no EXT-X-PLAYLIST-TYPE, because
-//! none of its values allows removal. EXT-X-VERSION is what the tags need (section 8): 6 for EXT-X-MAP, 9 for EXT-X-SKIP.
-//! EXT-X-SERVER-CONTROL and EXT-X-PART-INF are the same in every version, also after EXT-X-ENDLIST.
+//! There is no EXT-X-INDEPENDENT-SEGMENTS, because a GOP may outgrow a segment, and no
+//! EXT-X-PLAYLIST-TYPE, because none of its values allows removal. EXT-X-VERSION is what the tags
+//! need (section 8): 6 for EXT-X-MAP, 9 for EXT-X-SKIP. EXT-X-SERVER-CONTROL and EXT-X-PART-INF are
+//! the same in every version, also after EXT-X-ENDLIST.
 
 use crate::base::time::MICROS;
 use crate::hls::lookup::Position;
@@ -59,10 +61,11 @@ impl<'a> Report<'a> {
 /// `write!` to a `String` returns an error that cannot happen.
 const MEMORY: &str = "writing to memory cannot fail";
 
-/// Renders a media playlist, or with `skip` its delta update (6.2.5.1); `None` while nothing is listed.
+/// Renders a media playlist, or with `skip` its delta update (6.2.5.1); `None` while nothing is
+/// listed.
 ///
-/// `reports` are the other renditions at the same position of the log, in the session's order. A delta update that
-/// would skip nothing, or of an ended playlist, is the full playlist.
+/// `reports` are the other renditions at the same position of the log, in the session's order. A
+/// delta update that would skip nothing, or of an ended playlist, is the full playlist.
 pub fn render(window: &Window, view: View, skip: bool, reports: &[Report<'_>]) -> Option<String> {
     if !window.is_listed() {
         return None;
@@ -95,7 +98,8 @@ fn header(out: &mut String, window: &Window, head: usize, skip: bool) {
     write!(
         out,
         "#EXTM3U\n#EXT-X-VERSION:{}\n#EXT-X-TARGETDURATION:{}\n\
-         #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}\n\
+         #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,\
+         PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}\n\
          #EXT-X-PART-INF:PART-TARGET={}\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{}\n",
         if skip { VERSION_SKIP } else { VERSION },
@@ -114,7 +118,8 @@ fn skip_boundary(target_duration: u32) -> i64 {
     SKIP_TARGET_DURATIONS * i64::from(target_duration) * MICROS
 }
 
-/// How many segments from `head` on end further from the end of the last segment than the Skip Boundary.
+/// How many segments from `head` on end further from the end of the last segment than the Skip
+/// Boundary.
 fn skippable(window: &Window, head: usize) -> usize {
     let Some(last) = window.segments.last() else { return 0 };
     let boundary = skip_boundary(window.session.target_duration);
@@ -128,8 +133,9 @@ fn old_from(window: &Window, at: usize) -> usize {
 
 /// The lines of the segments from `head + skipped` on and of the open one.
 ///
-/// EXT-X-MAP is among a segment's lines only where it changes, so the first segment of a playlist gets the one that is
-/// in force. In a delta update it belongs to what is skipped: the update put behind the skipped lines is the playlist.
+/// EXT-X-MAP is among a segment's lines only where it changes, so the first segment of a playlist
+/// gets the one that is in force. In a delta update it belongs to what is skipped: the update put
+/// behind the skipped lines is the playlist.
 fn segments(out: &mut String, window: &Window, head: usize, skipped: usize) {
     let text = &window.text;
     let mut first = skipped == 0;

@@ -6,7 +6,8 @@ use crate::hls::tape::Tape;
 use crate::media::timeline::mark::LastSegment;
 
 const HEAD: &str = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:4\n\
-    #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.506,HOLD-BACK=12.0,CAN-SKIP-UNTIL=24.0\n\
+    #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,\
+    PART-HOLD-BACK=1.506,HOLD-BACK=12.0,CAN-SKIP-UNTIL=24.0\n\
     #EXT-X-PART-INF:PART-TARGET=0.502\n";
 
 fn live(tape: &Tape) -> String {
@@ -141,7 +142,8 @@ const FIRST: &str = "#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\
     #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.125Z\n\
     #EXT-X-PART:DURATION=0.5,URI=\"v1/g1-p0.m4s\",INDEPENDENT=YES\n";
 
-/// The open segment is listed with its marked parts; the numbers up to the new base have no marks and share the time.
+/// The open segment is listed with its marked parts; the numbers up to the new base have no marks
+/// and share the time.
 #[test]
 fn a_new_generation_after_a_short_end() {
     let before = Tape::new().segment().part(500, true);
@@ -166,7 +168,8 @@ fn a_new_generation_after_a_short_end() {
     );
 }
 
-/// What was listed of a lost segment stays; the segment is a gap, as long as the new writer says, or as its parts.
+/// What was listed of a lost segment stays; the segment is a gap, as long as the new writer says,
+/// or as its parts.
 #[test]
 fn a_new_generation_after_a_lost_segment() {
     let lost = Tape::new().segment().part(500, true).next_generation(LastSegment::Lost, 0);
@@ -197,7 +200,8 @@ fn the_end_of_a_session_closes_and_has_no_hint() {
     assert_eq!(render(&tape.window(), View::Live, true, &[]), Some(want));
 }
 
-/// 40 segments of 2 s: the window is the last 30 (60 s), parts are on the last 6 (12 s), a delta keeps the last 12 (24 s).
+/// 40 segments of 2 s: the window is the last 30 (60 s), parts are on the last 6 (12 s), a delta
+/// keeps the last 12 (24 s).
 #[test]
 fn window_parts_and_delta_update() {
     let mut tape = Tape::new();

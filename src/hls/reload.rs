@@ -1,8 +1,10 @@
-//! Delivery directives (6.2.5): what `_HLS_msn`, `_HLS_part` and `_HLS_skip` ask for, and whether the playlist at hand
-//! answers it. A pure decision: the waiting, and the time limit on it, are the caller's.
+//! Delivery directives (6.2.5): what `_HLS_msn`, `_HLS_part` and `_HLS_skip` ask for, and whether
+//! the playlist at hand answers it. A pure decision: the waiting, and the time limit on it, are the
+//! caller's.
 //!
-//! The caller asks again after each change: a `Wait` may name a later position then (the segment closed before it had
-//! the part that was asked for), and a query that was not refused at first is not refused later.
+//! The caller asks again after each change: a `Wait` may name a later position then (the segment
+//! closed before it had the part that was asked for), and a query that was not refused at first is
+//! not refused later.
 
 use crate::base::ids::Msn;
 use crate::base::time::MICROS;
@@ -13,7 +15,8 @@ pub const HOLD_TARGET_DURATIONS: i64 = 3;
 /// How far ahead of the last complete segment `_HLS_msn` may be (6.2.5.2).
 pub const ADVANCE_SEGMENTS: u64 = 2;
 
-/// How long a blocked request is held before 503, in microseconds, for a target duration in seconds.
+/// How long a blocked request is held before 503, in microseconds, for a target duration in
+/// seconds.
 pub const fn hold_limit(target_duration: u32) -> i64 {
     HOLD_TARGET_DURATIONS * target_duration as i64 * MICROS
 }
@@ -44,8 +47,9 @@ pub enum QueryError {
 }
 
 impl Query {
-    /// Reads the directives out of a raw query string (without `?`). Parameters that are not ours are ignored, also
-    /// unknown ones that begin with `_HLS_`: signed URLs and later versions of the draft work.
+    /// Reads the directives out of a raw query string (without `?`). Parameters that are not ours
+    /// are ignored, also unknown ones that begin with `_HLS_`: signed URLs and later versions of
+    /// the draft work.
     pub fn parse(raw: &str) -> Result<Query, QueryError> {
         let mut query = Query::default();
         let mut skip = None;
@@ -78,7 +82,8 @@ fn integer(name: &'static str, value: &str) -> Result<u64, QueryError> {
 /// How far a media playlist is: all that the decision needs. Made by `hls::window::Window::state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
-    /// The segment after the last complete one, the open segment if there is one; `None` while nothing is listed.
+    /// The segment after the last complete one, the open segment if there is one; `None` while
+    /// nothing is listed.
     pub next: Option<Msn>,
     /// Listed parts of segment `next`.
     pub next_parts: u32,
@@ -120,8 +125,8 @@ pub enum Refusal {
     PartTooFar,
 }
 
-/// The Advance Part Limit (6.2.5.2): 3 divided by PART-TARGET when that is below a second, else 3; rounded up, so that
-/// a request at the limit is served.
+/// The Advance Part Limit (6.2.5.2): 3 divided by PART-TARGET when that is below a second, else 3;
+/// rounded up, so that a request at the limit is served.
 pub fn advance_part_limit(part_target: i64) -> u64 {
     let target = part_target.clamp(1, MICROS).unsigned_abs();
     (3 * MICROS).unsigned_abs().div_ceil(target)
@@ -129,8 +134,8 @@ pub fn advance_part_limit(part_target: i64) -> u64 {
 
 /// Does the playlist answer the query, now, later or never (6.2.5.2)?
 ///
-/// A segment without any part (a gap written as a whole) counts as having whichever of its parts is asked for: it will
-/// never have another, and its entry is what the client waits for.
+/// A segment without any part (a gap written as a whole) counts as having whichever of its parts is
+/// asked for: it will never have another, and its entry is what the client waits for.
 pub fn decide(query: Query, state: State) -> Decision {
     use Decision::{Now, Refuse, Wait};
     if state.ended {
@@ -199,8 +204,8 @@ mod tests {
         }
     }
 
-    /// A playlist whose last complete segment is 9 with 4 parts, and 10 is open with 2 parts. PART-TARGET 0.5 s: six
-    /// parts ahead of part 1 are allowed.
+    /// A playlist whose last complete segment is 9 with 4 parts, and 10 is open with 2 parts.
+    /// PART-TARGET 0.5 s: six parts ahead of part 1 are allowed.
     const LIVE: State = State {
         next: Some(Msn(10)),
         next_parts: 2,

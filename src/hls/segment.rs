@@ -1,5 +1,5 @@
-//! What the window remembers of a segment and its parts: enough to list them and to build their bytes again from the
-//! log, for as long as the session lives. The bytes themselves are the edge's.
+//! What the window remembers of a segment and its parts: enough to list them and to build their
+//! bytes again from the log, for as long as the session lives. The bytes themselves are the edge's.
 
 use crate::base::ids::{Generation, Msn, Seq};
 use crate::base::time::Wall;
@@ -22,8 +22,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// `mfhd` sequence number (ISO/IEC 14496-12, 8.8.5): the first sample's number plus one, so that it grows from part
-    /// to part and is the same wherever the part is made.
+    /// `mfhd` sequence number (ISO/IEC 14496-12, 8.8.5): the first sample's number plus one, so
+    /// that it grows from part to part and is the same wherever the part is made.
     pub fn sequence(&self) -> u32 {
         (self.first.0 as u32).wrapping_add(1)
     }
@@ -50,7 +50,8 @@ pub struct Segment {
     pub(super) breaks: u32,
     /// Index of the init section in force, into the window's list.
     pub(super) init: Option<u32>,
-    /// The number that the next listed sample had when this segment began: with the generation, the key of look-ups.
+    /// The number that the next listed sample had when this segment began: with the generation, the
+    /// key of look-ups.
     pub(super) first_seq: Seq,
     /// Media time of its end in microseconds, counted from the window's first segment.
     pub(super) end: i64,

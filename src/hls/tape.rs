@@ -1,4 +1,5 @@
-//! For tests only: marks as a writer would make them, one call each, with the clock, the numbers and the samples kept.
+//! For tests only: marks as a writer would make them, one call each, with the clock, the numbers
+//! and the samples kept.
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;

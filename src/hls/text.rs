@@ -1,6 +1,6 @@
-//! The lines of segments, written once: when a part closes, its line is appended; when a segment leaves the live edge,
-//! its lines move to one long text without parts. A playlist is then a few copies of memory (`hls::playlist`).
-//! What the lines say is decided in `hls::window`.
+//! The lines of segments, written once: when a part closes, its line is appended; when a segment
+//! leaves the live edge, its lines move to one long text without parts. A playlist is then a few
+//! copies of memory (`hls::playlist`). What the lines say is decided in `hls::window`.
 
 use crate::base::time::{MICROS, Wall};
 use crate::hls::name::File;
@@ -8,8 +8,8 @@ use crate::hls::segment::Part;
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
 
-/// Microseconds as decimal seconds, exact, with as few digits as that takes, at least one after the point: `2.0`,
-/// `0.533333`.
+/// Microseconds as decimal seconds, exact, with as few digits as that takes, at least one after the
+/// point: `2.0`, `0.533333`.
 pub struct Seconds(pub i64);
 
 impl fmt::Display for Seconds {
@@ -59,8 +59,9 @@ impl Text {
         }
     }
 
-    /// Begins a segment: its tags come before the first part (4.4.4.9), and EXT-X-DISCONTINUITY comes before EXT-X-MAP,
-    /// because players give an init section the discontinuity number that they have counted so far.
+    /// Begins a segment: its tags come before the first part (4.4.4.9), and EXT-X-DISCONTINUITY
+    /// comes before EXT-X-MAP, because players give an init section the discontinuity number that
+    /// they have counted so far.
     pub(super) fn begin(&mut self, breaks: u32, map: Option<&str>, wall: Wall) {
         let mut text = std::mem::take(&mut self.open.text);
         text.clear();
@@ -110,7 +111,8 @@ impl Text {
         self.recent.push_back(lines);
     }
 
-    /// Moves the oldest recent segment to the text without parts; where its lines and its body begin there.
+    /// Moves the oldest recent segment to the text without parts; where its lines and its body
+    /// begin there.
     pub(super) fn retire(&mut self) -> Option<(usize, usize)> {
         let lines = self.recent.pop_front()?;
         let at = self.old.len();

@@ -1,21 +1,25 @@
-//! One rendition's state: what its marks, read in log order, make listed, removed, hinted and downloadable. The text is
-//! in `hls::text`, the playlists are put together in `hls::playlist`; media bytes and waiting are the edge's.
+//! One rendition's state: what its marks, read in log order, make listed, removed, hinted and
+//! downloadable. The text is in `hls::text`, the playlists are put together in `hls::playlist`;
+//! media bytes and waiting are the edge's.
 //!
 //! What the draft and the contract leave open is decided so:
-//! - The live window is the shortest run of complete segments at the end that lasts [`LIVE_WINDOW`] or three target
-//!   durations, whichever is longer; the DVR view is the whole session.
-//! - Parts are listed for the open segment and for segments whose end is at most three target durations before the end
-//!   of the last listed part; all parts of a segment or none.
-//! - EXT-X-DISCONTINUITY-SEQUENCE is the absolute number of the first listed segment less the EXT-X-DISCONTINUITY tags
-//!   that stand before that segment. A segment has as many tags as its number is above the number of the segment before
-//!   it; where that is unknown (the first segment that a window sees) the mark's flag counts.
-//! - Numbers that no mark accounts for, between two marks, are gaps that share the wall-clock time between them.
-//! - A segment whose generation lost it keeps the lines that were listed, and is completed with EXT-X-GAP.
+//! - The live window is the shortest run of complete segments at the end that lasts [`LIVE_WINDOW`]
+//!   or three target durations, whichever is longer; the DVR view is the whole session.
+//! - Parts are listed for the open segment and for segments whose end is at most three target
+//!   durations before the end of the last listed part; all parts of a segment or none.
+//! - EXT-X-DISCONTINUITY-SEQUENCE is the absolute number of the first listed segment less the
+//!   EXT-X-DISCONTINUITY tags that stand before that segment. A segment has as many tags as its
+//!   number is above the number of the segment before it; where that is unknown (the first segment
+//!   that a window sees) the mark's flag counts.
+//! - Numbers that no mark accounts for, between two marks, are gaps that share the wall-clock time
+//!   between them.
+//! - A segment whose generation lost it keeps the lines that were listed, and is completed with
+//!   EXT-X-GAP.
 //! - A segment that ended without a part was never listed; its number is accounted for as above.
 //! - Marks that a decided end leaves out, but which this window has read, stay listed.
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
-use crate::base::time::{MICROS, Wall};
+use crate::base::time::MICROS;
 use crate::hls::name::File;
 use crate::hls::segment::{Open, Part, Segment};
 use crate::hls::text::Text;
@@ -24,24 +28,23 @@ use crate::media::timeline::mark::{
 };
 use std::sync::Arc;
 
-/// Least duration of the live window in microseconds: enough to seek back a little and for a player that has stalled
-/// to find its place again, and small enough that a playlist is about 10 KiB.
+/// Least duration of the live window in microseconds: enough to seek back a little and for a player
+/// that has stalled to find its place again, and small enough that a playlist is about 10 KiB.
 pub const LIVE_WINDOW: i64 = 60 * MICROS;
 
-/// Parts are listed for so many target durations before the end (6.2.2); also the least duration of a live playlist.
+/// Parts are listed for so many target durations before the end (6.2.2); also the least duration of
+/// a live playlist.
 pub const PART_TARGET_DURATIONS: i64 = 3;
 
-/// Most numbers without a mark that are listed as gaps at once: five hours of 2 s segments, far above any reconnect
-/// window, and 10 MB at most. More is a damaged log.
+/// Most numbers without a mark that are listed as gaps at once: five hours of 2 s segments, far
+/// above any reconnect window, and 10 MB at most. More is a damaged log.
 pub const HOLE_MAX: u64 = 10_000;
 
 /// Most EXT-X-DISCONTINUITY tags before one segment; more is a damaged log.
 pub const BREAKS_MAX: u64 = 16;
 
-/// Shortest gap segment in microseconds, where the clock leaves no time for the numbers that are missing.
-const GAP_MIN: i64 = 1_000;
-
-/// A mark that breaks the contract. It changed nothing.
+/// A mark that breaks the contract. It changed nothing, except that its generation, when newer, is
+/// the current one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MarkError {
     /// The writer has been fenced, or an old log was found.
@@ -84,7 +87,8 @@ pub enum MarkError {
     /// A segment with media before [`Window::set_init`].
     #[error("segment {0} starts before the track has a configuration")]
     NoInit(Msn),
-    /// A part of a segment that is not open, or is not the next, or has samples or a duration that cannot be.
+    /// A part of a segment that is not open, or is not the next, or has samples or a duration that
+    /// cannot be.
     #[error("part {part} of segment {msn} does not follow from what was read")]
     Part {
         /// The segment.
@@ -102,7 +106,7 @@ pub struct Window {
     id: Option<Session>,
     pub(super) generation: Option<Generation>,
     pub(super) inits: Vec<Arc<str>>,
-    init: Option<u32>,
+    pub(super) init: Option<u32>,
     /// Complete segments; consecutive numbers.
     pub(super) segments: Vec<Segment>,
     pub(super) open: Option<Open>,
@@ -137,8 +141,8 @@ impl Window {
         }
     }
 
-    /// Names the init section of segments that start from now on. To be called for every Track mark of this track,
-    /// before later marks are applied; the same hash again changes nothing.
+    /// Names the init section of segments that start from now on. To be called for every Track mark
+    /// of this track, before later marks are applied; the same hash again changes nothing.
     pub fn set_init(&mut self, hash: &str) {
         let known = self.inits.iter().position(|h| &**h == hash);
         let at = known.unwrap_or_else(|| {
@@ -148,9 +152,9 @@ impl Window {
         self.init = u32::try_from(at).ok();
     }
 
-    /// Applies the next mark of the log of `generation`. True when a playlist of this rendition is different now; marks
-    /// of other tracks are ignored. A log may be joined anywhere: what comes before the first segment start or gap is
-    /// skipped.
+    /// Applies the next mark of the log of `generation`. True when a playlist of this rendition is
+    /// different now; marks of other tracks are ignored. A log may be joined anywhere: what comes
+    /// before the first segment start or gap is skipped.
     pub fn apply(&mut self, generation: Generation, mark: &Mark) -> Result<bool, MarkError> {
         let ours = match mark {
             Mark::Session(_) | Mark::Track(_) => return Ok(false),
@@ -191,7 +195,8 @@ impl Window {
         self.enter(start.generation, start.previous.as_ref(), Some(Seq(0)))
     }
 
-    /// Makes `generation` the current one; what the older one left open ends as decided, else with what it has.
+    /// Makes `generation` the current one; what the older one left open ends as decided, else with
+    /// what it has.
     fn enter(
         &mut self,
         generation: Generation,
@@ -289,8 +294,8 @@ impl Window {
         Ok(true)
     }
 
-    /// A segment is absent as a whole. Parts with media that were listed of it cannot be taken back: then the segment is
-    /// complete with what it has.
+    /// A segment is absent as a whole. Parts with media that were listed of it cannot be taken
+    /// back: then the segment is complete with what it has.
     fn gap_whole(&mut self, g: &Gap) -> Result<bool, MarkError> {
         if g.duration < 0 {
             return Err(MarkError::Part { msn: g.msn, part: 0 });
@@ -320,8 +325,8 @@ impl Window {
         changed
     }
 
-    /// The open segment's fate at the end of its generation. A lost one stays open until the next mark, which may be the
-    /// gap that takes its place.
+    /// The open segment's fate at the end of its generation. A lost one stays open until the next
+    /// mark, which may be the gap that takes its place.
     fn end_open(&mut self, end: &End) -> bool {
         let fate = end.tracks.iter().find(|t| t.track == self.track);
         match (&mut self.open, fate) {
@@ -334,142 +339,6 @@ impl Window {
                 false
             }
             _ => self.close(None),
-        }
-    }
-
-    /// The number that the next segment must have; `None`: any.
-    pub(super) fn next_msn(&self) -> Option<Msn> {
-        match &self.open {
-            Some(open) => Some(open.msn.next()),
-            None => self.segments.last().map(|s| s.msn.next()),
-        }
-    }
-
-    fn due(&self, got: Msn) -> Result<(), MarkError> {
-        match self.next_msn() {
-            Some(want) if got < want || got.0 - want.0 > HOLE_MAX => {
-                Err(MarkError::Msn { got, want })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// How many EXT-X-DISCONTINUITY tags stand before a segment that follows all that is here.
-    fn breaks(&self, msn: Msn, dseq: u64, flag: bool) -> Result<u32, MarkError> {
-        let listed = self.open.as_ref().filter(|o| o.msn != msn && !o.parts.is_empty());
-        let before = listed.map(|o| o.dseq).or_else(|| self.segments.last().map(|s| s.dseq));
-        let Some(have) = before else { return Ok(u32::from(flag && dseq > 0)) };
-        match dseq.checked_sub(have) {
-            Some(n) if n <= BREAKS_MAX => Ok(n as u32),
-            _ => Err(MarkError::Dseq { msn, got: dseq, have }),
-        }
-    }
-
-    /// Opens a segment; `init` is `None` for a gap, which leaves the init section in force as it was.
-    fn begin(
-        &mut self,
-        msn: Msn,
-        wall: Wall,
-        dseq: u64,
-        flag: bool,
-        init: Option<u32>,
-    ) -> Result<(), MarkError> {
-        let breaks = self.breaks(msn, dseq, flag)?;
-        let in_force = self.segments.last().and_then(|s| s.init);
-        let map = init.filter(|_| init != in_force).map(|i| &*self.inits[i as usize]);
-        self.text.begin(breaks, map, wall);
-        self.open = Some(Open {
-            msn,
-            generation: self.generation.unwrap_or_default(),
-            wall,
-            dseq,
-            breaks,
-            init: init.or(in_force),
-            first_seq: self.next_seq.unwrap_or_default(),
-            started: init.is_some(),
-            lost: false,
-            parts: Vec::new(),
-        });
-        Ok(())
-    }
-
-    /// Completes the open segment, if there is one: with `gap_duration` as a gap of that length, else with the sum of
-    /// its parts. True when that listed a segment.
-    fn close(&mut self, gap_duration: Option<i64>) -> bool {
-        let Some(open) = self.open.take() else { return false };
-        if open.parts.is_empty() && gap_duration.is_none() {
-            return false;
-        }
-        let (generation, msn, gap) = (open.generation, open.msn, open.is_gap());
-        let duration = gap_duration.unwrap_or_else(|| open.duration());
-        let file = if gap {
-            File::Gap { generation, msn, n: 0 }
-        } else {
-            File::Segment { generation, msn }
-        };
-        self.text.finish(gap, duration, &file);
-        let begins = self.segments.last().map_or(0, |s| s.end);
-        self.segments.push(Segment {
-            msn,
-            generation,
-            wall: open.wall,
-            duration,
-            dseq: open.dseq,
-            gap,
-            parts: open.parts.into_boxed_slice(),
-            breaks: open.breaks,
-            init: open.init,
-            first_seq: open.first_seq,
-            end: begins.saturating_add(duration),
-            text_at: 0,
-            body_at: 0,
-        });
-        self.slide();
-        self.retire();
-        true
-    }
-
-    /// Lists numbers before `msn` that no mark accounts for; they share the time until `wall`.
-    fn fill(&mut self, msn: Msn, wall: Wall) -> bool {
-        let Some(last) = self.segments.last() else { return false };
-        let (mut start, dseq) = (last.wall.plus(last.duration), last.dseq);
-        let (first, missing) = (last.msn.next(), msn.0.saturating_sub(last.msn.0 + 1));
-        if missing == 0 {
-            return false;
-        }
-        let limit = i64::from(self.session.target_duration) * MICROS;
-        let each = (wall.since(start) / missing.cast_signed()).clamp(GAP_MIN, limit.max(GAP_MIN));
-        for n in first.0..msn.0 {
-            // The same discontinuity number as the segment before: that cannot be refused.
-            if self.begin(Msn(n), start, dseq, false, None).is_ok() {
-                self.close(Some(each));
-            }
-            start = start.plus(each);
-        }
-        true
-    }
-
-    /// Moves the head of the live window.
-    fn slide(&mut self) {
-        let three = PART_TARGET_DURATIONS * i64::from(self.session.target_duration) * MICROS;
-        let keep = LIVE_WINDOW.max(three);
-        let end = self.segments.last().map_or(0, |s| s.end);
-        while self.head + 1 < self.segments.len() && end - self.segments[self.head].end >= keep {
-            self.head += 1;
-        }
-    }
-
-    /// Drops the part lines of segments that have left the live edge.
-    fn retire(&mut self) {
-        let near = PART_TARGET_DURATIONS * i64::from(self.session.target_duration) * MICROS;
-        let end = self.segments.last().map_or(0, |s| s.end)
-            + self.open.as_ref().map_or(0, |o| o.duration());
-        while self.segments.get(self.parted).is_some_and(|s| end - s.end > near) {
-            if let Some((at, body)) = self.text.retire() {
-                self.segments[self.parted].text_at = at;
-                self.segments[self.parted].body_at = body;
-            }
-            self.parted += 1;
         }
     }
 }

@@ -22,7 +22,8 @@ fn fate<T>(lookup: Lookup<T>) -> &'static str {
 
 #[test]
 fn names_are_found_held_or_refused() {
-    // 100: 4 parts, p0 p25 p50 p75. 101: whole gap. 102: p100, then a gap part. Generation 2: 103 with p0, open.
+    // 100: parts p0 p25 p50 p75. 101: whole gap. 102: p100, then a gap part.
+    // Generation 2: 103 with p0, open.
     let window = Tape::new()
         .two_seconds()
         .gap(2000)
