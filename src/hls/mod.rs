@@ -8,8 +8,8 @@
 //! order and tells every window every mark (`apply`), and the hash of the init section that it made
 //! of each Track mark (`set_init`). When `apply` says true it renders the playlists of that
 //! rendition (`playlist::render`) and wakes those whom `reload::decide` made wait; they are decided
-//! again. A path is a `name::Path`; `Window::part` and `Window::segment` say whether a media name is
-//! there, to be held or gone, and which samples its bytes are made of.
+//! again. A path is a `name::Path`; `Window::part` and `Window::segment` say whether a media name
+//! is there, to be held or gone, and which samples its bytes are made of.
 //!
 //! Invariant: pure. The same marks give the same text on every edge; nothing here reads a clock.
 //! Invariant: a line that was listed never changes. A playlist grows at its end, loses segments at
