@@ -79,3 +79,7 @@ pub const PUBLISHES_MAX: u32 = 1;
 
 /// Bytes between acknowledgements when the peer names no window (RTMP 1.0 section 5.4.4), and the window announced.
 pub const ACK_WINDOW: u32 = 2_500_000;
+
+/// Bytes a peer may send between its `publish` and the answer: they wait, so that an encoder that does not wait itself
+/// loses nothing. Two seconds of 4 Mbit/s.
+pub const UNANSWERED_BYTES_MAX: usize = 1 << 20;

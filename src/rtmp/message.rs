@@ -53,30 +53,73 @@ pub struct Message {
     pub payload: Bytes,
 }
 
-/// The messages inside an aggregate (RTMP 1.0 section 7.1.6), as slices of its payload.
+/// The messages inside an aggregate (RTMP 1.0 section 7.1.6), one at a time, as slices of its payload.
 ///
 /// Their times are the tags' own, moved so that the first is the aggregate's. A tail that is not a whole tag is left
 /// out, as is any tag that is neither audio, video nor data.
-pub fn split_aggregate(whole: &Message) -> Vec<Message> {
-    let body = &whole.payload;
-    let (mut out, mut at, mut shift) = (Vec::new(), 0usize, None);
-    while let Some(head) = body.get(at..at + 11) {
-        let length = usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3]);
-        let time = u32::from_be_bytes([head[7], head[4], head[5], head[6]]);
-        let from = at + 11;
-        if body.len() - from < length {
-            break;
-        }
-        let shift = *shift.get_or_insert(whole.timestamp.wrapping_sub(time));
-        if matches!(head[0], AUDIO | VIDEO | DATA_AMF0) {
-            out.push(Message {
-                type_id: head[0],
-                stream_id: whole.stream_id,
-                timestamp: time.wrapping_add(shift),
-                payload: body.slice(from..from + length),
-            });
-        }
-        at = from + length + 4;
+#[derive(Debug)]
+pub struct Aggregate {
+    whole: Message,
+    at: usize,
+    shift: Option<u32>,
+}
+
+impl Aggregate {
+    /// The messages of an aggregate message.
+    pub fn new(whole: Message) -> Aggregate {
+        Aggregate { whole, at: 0, shift: None }
     }
-    out
+}
+
+impl Iterator for Aggregate {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        loop {
+            let body = &self.whole.payload;
+            let head = body.get(self.at..)?.first_chunk::<11>()?;
+            let length = u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize;
+            let time = u32::from_be_bytes([head[7], head[4], head[5], head[6]]);
+            let from = self.at + 11;
+            body.get(from..from + length)?;
+            let shift = *self.shift.get_or_insert(self.whole.timestamp.wrapping_sub(time));
+            // Four bytes after each tag repeat its size.
+            self.at = from + length + 4;
+            if matches!(head[0], AUDIO | VIDEO | DATA_AMF0) {
+                return Some(Message {
+                    type_id: head[0],
+                    stream_id: self.whole.stream_id,
+                    timestamp: time.wrapping_add(shift),
+                    payload: body.slice(from..from + length),
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aggregate_splits_into_its_tags_with_times_from_its_own() {
+        let tag = |type_id: u8, time: u32, body: &[u8]| {
+            let [hi, a, b, c] = time.to_be_bytes();
+            let head = [type_id, 0, 0, body.len() as u8, a, b, c, hi, 0, 0, 0];
+            [&head[..], body, &[0, 0, 0, 11 + body.len() as u8]].concat()
+        };
+        let tags = [
+            tag(VIDEO, 0x0100_0000, b"vv"),
+            tag(99, 0x0100_0001, b"?"),
+            tag(AUDIO, 0x0100_0017, b""),
+            tag(DATA_AMF0, 0x0100_0018, b"d"),
+            tag(VIDEO, 0x0100_0019, b"cut")[..12].to_vec(),
+        ];
+        let payload = tags.concat().into();
+        let whole = Message { type_id: AGGREGATE, stream_id: 1, timestamp: 500, payload };
+        let parts: Vec<_> =
+            Aggregate::new(whole).map(|m| (m.type_id, m.timestamp, m.payload)).collect();
+        let want = [(VIDEO, 500, "vv"), (AUDIO, 523, ""), (DATA_AMF0, 524, "d")];
+        assert_eq!(parts, want.map(|(t, at, b)| (t, at, Bytes::from(b))));
+    }
 }

@@ -11,5 +11,15 @@
 
 pub mod amf0;
 pub mod chunk;
+pub mod chunk_writer;
+pub mod client;
+pub mod error;
+pub mod fuzz;
+pub mod handshake;
 pub mod limits;
+pub mod link;
 pub mod message;
+pub mod metadata;
+pub mod server;
+mod server_connect;
+pub mod url;
