@@ -1,5 +1,5 @@
-//! AMF0 (Action Message Format 0): a bounded reader and a writer that keeps the order of properties. AMF3 is not
-//! read; messages in AMF3 framing carry AMF0 in practice.
+//! AMF0 (Action Message Format 0): a bounded reader and a writer that keeps the order of
+//! properties. AMF3 is not read; messages in AMF3 framing carry AMF0 in practice.
 
 use crate::rtmp::limits::{AMF_DEPTH_MAX, AMF_STRING_MAX, AMF_VALUES_MAX};
 
@@ -220,7 +220,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Appends a value. A string over 65,535 bytes becomes a long string; a name over that is cut, as AMF0 has no longer.
+/// Appends a value. A string over 65,535 bytes becomes a long string; a name over that is cut, as
+/// AMF0 has no longer.
 pub fn write(value: &Amf0, out: &mut Vec<u8>) {
     match value {
         Amf0::Number(n) => {

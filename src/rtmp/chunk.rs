@@ -1,5 +1,6 @@
-//! The chunk reader (RTMP 1.0 section 5.3): bytes of a connection in, whole messages out, every size bounded.
-//! It obeys Set Chunk Size and Abort itself; what the other messages mean is not its business.
+//! The chunk reader (RTMP 1.0 section 5.3): bytes of a connection in, whole messages out, every
+//! size bounded. It obeys Set Chunk Size and Abort itself; what the other messages mean is not its
+//! business.
 
 use crate::rtmp::limits::{
     AUDIO_MESSAGE_MAX, CHUNK_SIZE_INITIAL, CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX, CONTROL_MESSAGE_MAX,
@@ -11,7 +12,8 @@ use bytes::{Buf, BytesMut};
 /// In a 24-bit timestamp field: the value follows in 32 bits.
 const EXTENDED: u32 = 0xFF_FFFF;
 
-/// Why a connection's bytes are refused. `at` is the connection's byte at which the chunk begins, handshake included.
+/// Why a connection's bytes are refused. `at` is the connection's byte at which the chunk begins,
+/// handshake included.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkError {
     /// A type 2 or 3 header on a chunk stream that has no earlier header to refer to.
@@ -153,11 +155,11 @@ struct Current {
     left: usize,
 }
 
-/// Reads one direction of a connection. Place bytes in [`ChunkReader::buf_mut`], then call [`ChunkReader::next`]
-/// until it has no more.
+/// Reads one direction of a connection. Place bytes in [`ChunkReader::buf_mut`], then call
+/// [`ChunkReader::next`] until it has no more.
 ///
-/// A message that lies whole in the buffer in one chunk is handed out as a slice of it; any other is copied once.
-/// After an error the connection is of no use: chunk boundaries are lost.
+/// A message that lies whole in the buffer in one chunk is handed out as a slice of it; any other
+/// is copied once. After an error the connection is of no use: chunk boundaries are lost.
 #[derive(Debug)]
 pub struct ChunkReader {
     buf: BytesMut,
@@ -180,7 +182,8 @@ impl Default for ChunkReader {
 }
 
 impl ChunkReader {
-    /// A reader at the start of a connection; media messages are held to [`UNACCEPTED_MEDIA_MAX`] at first.
+    /// A reader at the start of a connection; media messages are held to [`UNACCEPTED_MEDIA_MAX`]
+    /// at first.
     pub fn new() -> ChunkReader {
         ChunkReader {
             buf: BytesMut::new(),
@@ -291,8 +294,9 @@ impl ChunkReader {
                 return Ok(None);
             };
             let value = u32::from_be_bytes([a, b, c, d]);
-            // Inside a message a type 3 chunk repeats the field (section 5.3.1.3), but not every encoder does. Four
-            // bytes that are neither the field nor the message's time are payload.
+            // Inside a message a type 3 chunk repeats the field (section 5.3.1.3), but not every
+            // encoder does. Four bytes that are neither the field nor the message's time are
+            // payload.
             let inside = known.is_some_and(|s| s.partial.is_some()) && fmt == 3;
             let repeats = known.is_some_and(|s| value == s.field || value == s.timestamp);
             if !inside || repeats {
@@ -303,7 +307,8 @@ impl ChunkReader {
         Ok(Some(Header { fmt, csid, size: p, field, extended, length, type_id, stream_id }))
     }
 
-    /// Applies a header: opens its chunk stream and message when they are new, and consumes its bytes.
+    /// Applies a header: opens its chunk stream and message when they are new, and consumes its
+    /// bytes.
     fn begin(&mut self, h: Header) -> Result<Current, ChunkError> {
         let (csid, at) = (h.csid, self.offset);
         let stream = match self.streams.iter().position(|s| s.csid == csid) {
@@ -332,8 +337,8 @@ impl ChunkReader {
                     let (type_id, length) = (h.type_id, h.length);
                     return Err(ChunkError::TooLong { csid, at, type_id, length, limit });
                 }
-                // A type 3 chunk that begins a message repeats the field as a delta, also after a type 0 chunk
-                // (section 5.3.1.2.4).
+                // A type 3 chunk that begins a message repeats the field as a delta, also after a
+                // type 0 chunk (section 5.3.1.2.4).
                 s.timestamp = if h.fmt == 0 { h.field } else { s.timestamp.wrapping_add(h.field) };
                 (s.field, s.extended) = (h.field, h.extended);
                 (s.length, s.type_id, s.stream_id) = (h.length, h.type_id, h.stream_id);
@@ -358,8 +363,8 @@ impl ChunkReader {
         Ok(current)
     }
 
-    /// Takes what the buffer has of the current chunk's payload; a message when that completes one. Leaves `current`
-    /// empty when the chunk is done.
+    /// Takes what the buffer has of the current chunk's payload; a message when that completes one.
+    /// Leaves `current` empty when the chunk is done.
     fn body(&mut self, current: Current) -> Option<Message> {
         let s = &mut self.streams[current.stream];
         let take = current.left.min(self.buf.len());

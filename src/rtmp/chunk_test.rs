@@ -184,7 +184,8 @@ fn set_chunk_size_zero_and_the_largest() {
     accepts(&[control(1, CHUNK_SIZE_MAX), chunk(0, 6, 0, 9, 500, &[7; 500])], &["9@0:500"]);
     refuses(
         &[control(1, CHUNK_SIZE_MAX), chunk(0, 6, 20, 9, 0xFF_FFFF, &[1; 5])],
-        "byte 16: chunk stream 6 announces a type 9 message of 16777215 bytes; the limit is 8388608",
+        "byte 16: chunk stream 6 announces a type 9 message of 16777215 bytes; \
+         the limit is 8388608",
     );
     refuses(
         &[chunk(0, 2, 0, 1, 3, &[0; 3])],
@@ -270,17 +271,12 @@ fn the_three_forms_of_a_chunk_stream_id_are_told_apart() {
 
 #[test]
 fn headers_without_a_predecessor() {
-    for (fmt, text) in [
-        (
-            2,
-            "byte 0: the first chunk of chunk stream 6 has a type 2 header, which repeats fields of an earlier one",
-        ),
-        (
-            3,
-            "byte 0: the first chunk of chunk stream 6 has a type 3 header, which repeats fields of an earlier one",
-        ),
-    ] {
-        refuses(&[chunk(fmt, 6, 0, 0, 0, &[])], text);
+    for fmt in [2, 3] {
+        let text = format!(
+            "byte 0: the first chunk of chunk stream 6 has a type {fmt} header, \
+             which repeats fields of an earlier one"
+        );
+        refuses(&[chunk(fmt, 6, 0, 0, 0, &[])], &text);
     }
     // librtmp opens its control stream with a type 1 header.
     accepts(&[chunk(1, 2, 0, 4, 6, &[0; 6])], &["4@0:6"]);

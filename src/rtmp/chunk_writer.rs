@@ -1,6 +1,8 @@
-//! The chunk writer (RTMP 1.0 section 5.3): one message in, its chunks out in one buffer, one copy of the payload.
+//! The chunk writer (RTMP 1.0 section 5.3): one message in, its chunks out in one buffer, one copy
+//! of the payload.
 //!
-//! It never begins a message with a type 3 header: implementations disagree about the delta that repeats.
+//! It never begins a message with a type 3 header: implementations disagree about the delta that
+//! repeats.
 
 use crate::rtmp::limits::{CHUNK_SIZE_INITIAL, CHUNK_SIZE_MAX};
 use crate::rtmp::message::{AUDIO, DATA_AMF0, SET_CHUNK_SIZE, VIDEO};
@@ -42,7 +44,8 @@ impl Default for ChunkWriter {
     }
 }
 
-/// The chunk stream of a message type: one each, so that a large picture can be told from what interleaves with it.
+/// The chunk stream of a message type: one each, so that a large picture can be told from what
+/// interleaves with it.
 fn chunk_stream(type_id: u8) -> u8 {
     match type_id {
         1..=6 => 2,
@@ -54,7 +57,8 @@ fn chunk_stream(type_id: u8) -> u8 {
 }
 
 impl ChunkWriter {
-    /// The Set Chunk Size message; what is written after it has chunks of that size. `size` is held to 1 to 2^31-1.
+    /// The Set Chunk Size message; what is written after it has chunks of that size. `size` is held
+    /// to 1 to 2^31-1.
     pub fn set_chunk_size(&mut self, size: u32) -> Bytes {
         let size = size.clamp(1, CHUNK_SIZE_MAX);
         let mut out = BytesMut::with_capacity(16);

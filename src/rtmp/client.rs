@@ -1,5 +1,6 @@
-//! The client's side of a connection, without a socket: publishes or plays one stream. The verbs are the server
-//! session's: fill [`ClientSession::input_buf`], [`ClientSession::process`], drain [`ClientSession::poll_output`].
+//! The client's side of a connection, without a socket: publishes or plays one stream. The verbs
+//! are the server session's: fill [`ClientSession::input_buf`], [`ClientSession::process`], drain
+//! [`ClientSession::poll_output`].
 
 use crate::base::time::Mono;
 use crate::rtmp::amf0::{Amf0, AmfError, read_all, write_all};
@@ -16,7 +17,8 @@ use crate::rtmp::metadata::Metadata;
 use crate::rtmp::url::RtmpUrl;
 use bytes::{Bytes, BytesMut};
 
-/// How this client names itself in `connect`. Some servers take streams only from names that begin so.
+/// How this client names itself in `connect`. Some servers take streams only from names that begin
+/// so.
 const FLASH_VER: &str = "FMLE/3.0 (compatible; castctl)";
 
 /// Milliseconds a player asks the server to send ahead.
@@ -125,7 +127,8 @@ impl ClientSession {
         }
     }
 
-    /// The next thing to do; `None` when the session waits for bytes, for media to send, or for its time-out.
+    /// The next thing to do; `None` when the session waits for bytes, for media to send, or for its
+    /// time-out.
     pub fn poll_output(&mut self) -> Option<ClientOutput> {
         loop {
             if let Some(out) = self.link.out.pop_front() {
@@ -139,8 +142,8 @@ impl ClientSession {
         }
     }
 
-    /// When [`ClientSession::handle_timeout`] is due, and what is waited for. A publisher that may send waits for
-    /// nothing.
+    /// When [`ClientSession::handle_timeout`] is due, and what is waited for. A publisher that may
+    /// send waits for nothing.
     pub fn poll_timeout(&self) -> Option<(Mono, Reason)> {
         let (wait, reason) = match self.phase {
             Phase::Handshake => (HANDSHAKE_TIMEOUT, Reason::Handshake),
@@ -161,7 +164,8 @@ impl ClientSession {
         }
     }
 
-    /// Queues the body of an FLV video tag; `timestamp` in milliseconds modulo 2^32. Dropped unless publishing.
+    /// Queues the body of an FLV video tag; `timestamp` in milliseconds modulo 2^32. Dropped unless
+    /// publishing.
     pub fn send_video(&mut self, timestamp: u32, body: &[u8]) -> Result<(), SessionError> {
         self.send(VIDEO, timestamp, body)
     }

@@ -1,4 +1,5 @@
-//! Tests of the client session, back to back with the server session and against other implementations' sessions.
+//! Tests of the client session, back to back with the server session and against other
+//! implementations' sessions.
 
 use super::*;
 use crate::rtmp::server::{Event, Output, ServerConfig, ServerSession};

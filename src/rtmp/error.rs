@@ -1,4 +1,5 @@
-//! Why a session ends, and which of its clocks ran out. One enum for both sides, worded for the person who reads a log.
+//! Why a session ends, and which of its clocks ran out. One enum for both sides, worded for the
+//! person who reads a log.
 
 use crate::rtmp::amf0::AmfError;
 use crate::rtmp::chunk::ChunkError;
@@ -56,7 +57,8 @@ pub enum SessionError {
         /// The reason in words.
         description: String,
     },
-    /// The peer did not wait for the answer to its `publish`, and sent more than [`UNANSWERED_BYTES_MAX`].
+    /// The peer did not wait for the answer to its `publish`, and sent more than
+    /// [`UNANSWERED_BYTES_MAX`].
     #[error(
         "{bytes} bytes came before the publish was answered; the limit is {UNANSWERED_BYTES_MAX}"
     )]

@@ -1,5 +1,6 @@
-//! Fuzz bodies: each takes a stranger's bytes and asserts what must hold for all of them. `tests/fuzz` runs them under
-//! cargo-fuzz; a seeded smoke run over mutations of valid sessions is part of the tests.
+//! Fuzz bodies: each takes a stranger's bytes and asserts what must hold for all of them.
+//! `tests/fuzz` runs them under cargo-fuzz; a seeded smoke run over mutations of valid sessions is
+//! part of the tests.
 
 use crate::base::time::Mono;
 use crate::rtmp::amf0;
@@ -7,8 +8,8 @@ use crate::rtmp::chunk::ChunkReader;
 use crate::rtmp::limits::{HANDSHAKE_BYTES, PARTIAL_BYTES_MAX, VIDEO_MESSAGE_MAX};
 use crate::rtmp::server::{Event, Output, ServerConfig, ServerSession};
 
-/// The chunk reader: it never holds more than its limits, ends every input in finite work, and reads the same messages
-/// whatever the pieces are that the bytes come in.
+/// The chunk reader: it never holds more than its limits, ends every input in finite work, and
+/// reads the same messages whatever the pieces are that the bytes come in.
 pub fn fuzz_chunk(bytes: &[u8]) {
     let read = |step: usize| {
         let mut reader = ChunkReader::new();
@@ -51,8 +52,8 @@ pub fn fuzz_amf0(bytes: &[u8]) {
     }
 }
 
-/// The server session: the bytes follow a plain handshake, every publish is accepted, and nothing comes after
-/// `Closed`. Returns how many outputs were events.
+/// The server session: the bytes follow a plain handshake, every publish is accepted, and nothing
+/// comes after `Closed`. Returns how many outputs were events.
 pub fn fuzz_server(bytes: &[u8]) -> usize {
     let mut session = ServerSession::new(ServerConfig::default(), Mono(0));
     session.input_buf().extend_from_slice(&[3]);

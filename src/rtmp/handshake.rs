@@ -1,5 +1,6 @@
-//! The handshake (RTMP 1.0 section 5.2): `rml_rtmp`'s, which knows the digest variant too, behind a gate that feeds it
-//! no more bytes than a handshake has. It buffers whatever it is fed, so the gate is its bound.
+//! The handshake (RTMP 1.0 section 5.2): `rml_rtmp`'s, which knows the digest variant too, behind a
+//! gate that feeds it no more bytes than a handshake has. It buffers whatever it is fed, so the
+//! gate is its bound.
 
 use crate::rtmp::limits::HANDSHAKE_BYTES;
 use bytes::Bytes;

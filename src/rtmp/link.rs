@@ -1,5 +1,5 @@
-//! What both sides of a connection do alike: the handshake, protocol control (RTMP 1.0 sections 5.4 and 7.1.7),
-//! acknowledgements, aggregates, and the queue of what is to be sent and told.
+//! What both sides of a connection do alike: the handshake, protocol control (RTMP 1.0 sections 5.4
+//! and 7.1.7), acknowledgements, aggregates, and the queue of what is to be sent and told.
 
 use crate::rtmp::amf0::{Amf0, write_all};
 use crate::rtmp::chunk::ChunkReader;
@@ -163,7 +163,8 @@ impl<E> Link<E> {
         self.out.push_back(Output::Send(bytes));
     }
 
-    /// Queues an AMF0 command. Every string of ours and of a peer is bounded far below a message's length.
+    /// Queues an AMF0 command. Every string of ours and of a peer is bounded far below a message's
+    /// length.
     pub(crate) fn send_command(&mut self, stream_id: u32, values: &[Amf0]) {
         let body = write_all(values);
         let sent = self.send(COMMAND_AMF0, stream_id, 0, &body);

@@ -1,4 +1,5 @@
-//! An RTMP message and the numbers of its types (RTMP 1.0 sections 5.4, 6.2 and 7.1). No parsing happens here.
+//! An RTMP message and the numbers of its types (RTMP 1.0 sections 5.4, 6.2 and 7.1). No parsing
+//! happens here.
 
 use bytes::Bytes;
 
@@ -53,10 +54,11 @@ pub struct Message {
     pub payload: Bytes,
 }
 
-/// The messages inside an aggregate (RTMP 1.0 section 7.1.6), one at a time, as slices of its payload.
+/// The messages inside an aggregate (RTMP 1.0 section 7.1.6), one at a time, as slices of its
+/// payload.
 ///
-/// Their times are the tags' own, moved so that the first is the aggregate's. A tail that is not a whole tag is left
-/// out, as is any tag that is neither audio, video nor data.
+/// Their times are the tags' own, moved so that the first is the aggregate's. A tail that is not a
+/// whole tag is left out, as is any tag that is neither audio, video nor data.
 #[derive(Debug)]
 pub struct Aggregate {
     whole: Message,

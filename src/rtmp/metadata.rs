@@ -1,8 +1,10 @@
-//! `onMetaData`: what an encoder says about its stream (FLV section E.5). A hint: the codec configuration decides.
+//! `onMetaData`: what an encoder says about its stream (FLV section E.5). A hint: the codec
+//! configuration decides.
 
 use crate::rtmp::amf0::{Amf0, AmfError, read_all};
 
-/// An encoder's metadata. Numbers are those it sent; what it did not send, or sent as no finite number, is `None`.
+/// An encoder's metadata. Numbers are those it sent; what it did not send, or sent as no finite
+/// number, is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metadata {
     /// Picture width in pixels.
@@ -26,8 +28,8 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads the payload of a data message: `onMetaData`, inside `@setDataFrame` or bare. `None` for other data and for
-    /// metadata without an object.
+    /// Reads the payload of a data message: `onMetaData`, inside `@setDataFrame` or bare. `None`
+    /// for other data and for metadata without an object.
     pub fn read(payload: &[u8]) -> Result<Option<Metadata>, AmfError> {
         let values = read_all(payload)?;
         let mut values = values.into_iter();
@@ -43,7 +45,8 @@ impl Metadata {
 
     fn new(raw: Amf0) -> Metadata {
         let number = |name| raw.get(name).and_then(Amf0::as_number).filter(|n| n.is_finite());
-        // ffmpeg leaves out the key of a track that does not exist; the value is a number or a FourCC.
+        // ffmpeg leaves out the key of a track that does not exist; the value is a number or a
+        // FourCC.
         let announced =
             |name| raw.get(name).is_some_and(|v| !matches!(v, Amf0::Null | Amf0::Undefined));
         let (video, audio) = (announced("videocodecid"), announced("audiocodecid"));

@@ -1,7 +1,9 @@
-//! The server's side of a publisher's connection, without a socket: read into [`ServerSession::input_buf`], call
-//! [`ServerSession::process`], drain [`ServerSession::poll_output`], wait for bytes or [`ServerSession::poll_timeout`].
+//! The server's side of a publisher's connection, without a socket: read into
+//! [`ServerSession::input_buf`], call [`ServerSession::process`], drain
+//! [`ServerSession::poll_output`], wait for bytes or [`ServerSession::poll_timeout`].
 //!
-//! One connection carries one publish. Whether a key is good is the caller's to say; viewers are refused.
+//! One connection carries one publish. Whether a key is good is the caller's to say; viewers are
+//! refused.
 
 use crate::base::time::Mono;
 use crate::rtmp::amf0::{Amf0, AmfError, read_all};
@@ -36,7 +38,8 @@ impl Default for ServerConfig {
     }
 }
 
-/// Who wants to publish what. Answer with [`ServerSession::accept_publish`] or [`ServerSession::refuse_publish`].
+/// Who wants to publish what. Answer with [`ServerSession::accept_publish`] or
+/// [`ServerSession::refuse_publish`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishRequest {
     /// Application, without slashes at its ends and without a query; never empty.
@@ -101,7 +104,8 @@ enum Phase {
     Closed,
 }
 
-/// A publisher's connection. Nothing happens between calls; after [`Event::Closed`] every call does nothing.
+/// A publisher's connection. Nothing happens between calls; after [`Event::Closed`] every call does
+/// nothing.
 #[derive(Debug)]
 pub struct ServerSession {
     link: Link<Event>,
@@ -135,8 +139,8 @@ impl ServerSession {
         }
     }
 
-    /// Where received bytes go; only append. Reading 64 KiB at a time keeps most frames whole, and those are handed on
-    /// without a copy.
+    /// Where received bytes go; only append. Reading 64 KiB at a time keeps most frames whole, and
+    /// those are handed on without a copy.
     pub fn input_buf(&mut self) -> &mut BytesMut {
         self.link.reader.buf_mut()
     }
@@ -154,8 +158,9 @@ impl ServerSession {
         }
     }
 
-    /// The next thing to do; `None` when the session waits for bytes, an answer or its time-out. Messages are taken up
-    /// only as they are asked for, so what is queued never exceeds what one message causes.
+    /// The next thing to do; `None` when the session waits for bytes, an answer or its time-out.
+    /// Messages are taken up only as they are asked for, so what is queued never exceeds what one
+    /// message causes.
     pub fn poll_output(&mut self) -> Option<Output> {
         loop {
             if let Some(out) = self.link.out.pop_front() {
@@ -169,8 +174,8 @@ impl ServerSession {
         }
     }
 
-    /// When [`ServerSession::handle_timeout`] is due, and what is waited for. While a `publish` waits for the caller's
-    /// answer no time-out runs.
+    /// When [`ServerSession::handle_timeout`] is due, and what is waited for. While a `publish`
+    /// waits for the caller's answer no time-out runs.
     pub fn poll_timeout(&self) -> Option<(Mono, Reason)> {
         let (wait, reason) = match self.phase {
             Phase::Handshake => (HANDSHAKE_TIMEOUT, Reason::Handshake),
@@ -203,8 +208,8 @@ impl ServerSession {
         self.status("status", "NetStream.Publish.Start", "publishing");
     }
 
-    /// Refuses the publish that waits, with a status the encoder shows (`NetStream.Publish.BadName` for a key that is
-    /// not accepted), and closes.
+    /// Refuses the publish that waits, with a status the encoder shows (`NetStream.Publish.BadName`
+    /// for a key that is not accepted), and closes.
     pub fn refuse_publish(&mut self, code: &str, description: &str) {
         if self.phase == Phase::Asked {
             self.refuse(code, description);
@@ -220,7 +225,8 @@ impl ServerSession {
         }
     }
 
-    /// One step: the handshake's, or one message. False when there is nothing to do before the next call.
+    /// One step: the handshake's, or one message. False when there is nothing to do before the next
+    /// call.
     fn advance(&mut self) -> Result<bool, SessionError> {
         match self.phase {
             Phase::Closed => return Ok(false),

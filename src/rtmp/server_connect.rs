@@ -1,17 +1,18 @@
-//! `connect` on the server's side: what is kept of it, and what it is answered with (RTMP 1.0 section 7.2.1.1,
-//! Enhanced RTMP v2 "Enhancing NetConnection connect Command").
+//! `connect` on the server's side: what is kept of it, and what it is answered with (RTMP 1.0
+//! section 7.2.1.1, Enhanced RTMP v2 "Enhancing NetConnection connect Command").
 
 use crate::rtmp::amf0::Amf0;
 use crate::rtmp::limits::{APP_MAX, FOURCC_MAX, URL_MAX};
 
-/// Codecs taken in Enhanced RTMP framing. None yet: H.264 and AAC come in their classic framing, and an encoder that
-/// reads the empty list knows not to send others.
+/// Codecs taken in Enhanced RTMP framing. None yet: H.264 and AAC come in their classic framing,
+/// and an encoder that reads the empty list knows not to send others.
 const FOURCC_ACCEPTED: &[&str] = &[];
 
 /// Enhanced RTMP capabilities (`capsEx` bits): no reconnect request, no multitrack, no ModEx.
 const CAPS_EX: f64 = 0.0;
 
-/// The version string clients look at; this one says "a server that publishes and plays", whatever the vendor.
+/// The version string clients look at; this one says "a server that publishes and plays", whatever
+/// the vendor.
 const FMS_VER: &str = "FMS/3,0,1,123";
 
 /// What is kept of a `connect`.

@@ -1,4 +1,5 @@
-//! Tests of the server session: what an encoder sends, what it is answered, and what the caller is told.
+//! Tests of the server session: what an encoder sends, what it is answered, and what the caller is
+//! told.
 
 use super::*;
 use crate::rtmp::amf0::write_all;

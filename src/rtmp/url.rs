@@ -1,5 +1,5 @@
-//! RTMP URLs: `rtmp://host[:port]/app[/instance]/key[?query]`. No names are resolved and nothing is percent-decoded:
-//! encoders send the path as it is typed.
+//! RTMP URLs: `rtmp://host[:port]/app[/instance]/key[?query]`. No names are resolved and nothing is
+//! percent-decoded: encoders send the path as it is typed.
 
 use crate::rtmp::limits::{APP_MAX, STREAM_KEY_MAX, URL_MAX};
 use std::fmt;
@@ -75,7 +75,8 @@ impl RtmpUrl {
         }
     }
 
-    /// Scheme, host, port and application: `connect`'s `tcUrl`. The stream key is a secret and not in it.
+    /// Scheme, host, port and application: `connect`'s `tcUrl`. The stream key is a secret and not
+    /// in it.
     pub fn tc_url(&self) -> String {
         let brackets = if self.host.contains(':') { ("[", "]") } else { ("", "") };
         let (open, close) = brackets;
