@@ -12,6 +12,9 @@ impl Cutter {
         let pts = plan.pts(&p);
         self.reach(i, pts, plan.dts(&p));
         let m = &self.members[i];
+        if m.reconfigured && self.reconfigured {
+            return self.unlisted(p);
+        }
         let back = m.lane.last_dts().is_some_and(|l| plan.dts(&p) < l);
         if m.lane.segment.is_none() || m.absent.is_some() || back {
             self.take_lead(now, i, p, back);

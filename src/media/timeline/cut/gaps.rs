@@ -18,6 +18,7 @@ impl Cutter {
         }
         self.advance_end(self.leader);
         self.lead = None;
+        self.resync_since = None;
         if self.state == State::Listing {
             self.state = State::Resync { fresh: false, hold: false };
             self.discontinuity = true;

@@ -130,6 +130,9 @@ impl Cutter {
         self.slew(now, pts);
         let discontinuity = std::mem::take(&mut self.discontinuity);
         self.reconfigured = false;
+        for m in &mut self.members {
+            m.reconfigured = false;
+        }
         self.dseq += u64::from(discontinuity);
         let msn = self.next_msn;
         self.next_msn = msn.next();

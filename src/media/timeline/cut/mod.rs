@@ -131,6 +131,8 @@ struct Member {
     newest: Option<i64>,
     /// The leader's time base jumped by this much and this track's has not yet.
     owed_jump: Option<i64>,
+    /// The configuration changed: nothing is listed until the next boundary.
+    reconfigured: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +181,8 @@ pub struct Cutter {
     /// Is a backlog being read? (arrival faster than media time)
     arrival: Option<(Mono, i64)>,
     backlog: bool,
+    /// When the first packet of the present resync came.
+    resync_since: Option<Mono>,
 }
 
 impl Cutter {
@@ -190,6 +194,7 @@ impl Cutter {
             absent: None,
             newest: None,
             owed_jump: None,
+            reconfigured: false,
         };
         // A generation that goes on where another ended owes the viewers gaps from that end on.
         let begun = base.previous.map(|_| now.mono);
@@ -213,6 +218,7 @@ impl Cutter {
             away: Away::default(),
             arrival: None,
             backlog: false,
+            resync_since: None,
         }
     }
 
@@ -257,10 +263,17 @@ impl Cutter {
         self.close_all();
     }
 
+    /// Is an independent sample of the leader awaited, so that a publisher that can should be asked for one?
+    pub fn wants_key_frame(&self) -> bool {
+        matches!(self.state, State::Resync { .. }) && self.resync_since.is_some()
+            || self.reconfigured
+    }
+
     /// A track has a new configuration from its next independent sample on.
     pub fn reconfigure(&mut self, plan: Plan) {
         if let Some(m) = self.members.iter_mut().find(|m| m.lane.plan.track == plan.track) {
             m.lane.plan = plan;
+            m.reconfigured = true;
             self.reconfigured = true;
         }
     }

@@ -4,9 +4,21 @@ use crate::base::ids::TrackId;
 use crate::base::time::{Now, Wall};
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{Anchor, Cutter, HELD_MAX, Member, Pace, State, first_video};
+use crate::media::track::Kind;
+use std::time::Duration;
 
 impl Cutter {
     pub(super) fn resync_packet(&mut self, now: Now, i: usize, p: Packet, hold: bool) {
+        let since = *self.resync_since.get_or_insert(now.mono);
+        let limit = Duration::from_micros(self.config.target_duration.unsigned_abs());
+        if i != self.leader
+            && self.members[i].lane.plan.kind == Kind::Audio
+            && self.members[self.leader].newest.is_none()
+            && now.mono.since(since) >= limit
+        {
+            // The picture that should lead never came: sound leads until it does.
+            self.leader = i;
+        }
         if i == self.leader && p.key {
             let pts = self.members[i].lane.plan.pts(&p);
             let Some(wall) = self.resume_wall(now, pts) else { return self.unlisted(p) };
@@ -45,6 +57,7 @@ impl Cutter {
         let (dts, pts) = (plan.dts(&p), plan.pts(&p));
         self.fill_until(now, wall);
         self.anchor = Some(Anchor { pts, wall });
+        self.resync_since = None;
         self.state = State::Listing;
         // Sound that came before the picture, up to a part, is listed with it.
         let plan_of = |m: &[Member], t: TrackId| {
@@ -80,6 +93,7 @@ impl Cutter {
         self.lead = None;
         self.leader = first_video(&self.members);
         self.arrival = None;
+        self.resync_since = None;
         self.backlog = false;
         for m in &mut self.members {
             m.lane.new_epoch();
