@@ -1,1 +1,4 @@
-//! (being built)
+//! The log (being built).
+
+pub mod format;
+pub mod fuzz;
