@@ -17,6 +17,9 @@ use crate::log::format::{
 use crate::media::timeline::mark::Mark;
 use bytes::{BufMut, Bytes, BytesMut};
 
+/// Bytes of a footer's record up to and with its extent's index and the offset at which it lies.
+pub const FOOTER_HEAD: usize = FRAME_PREFIX + FRAME_HEAD + 4 + 8;
+
 /// Bytes of a span among the marks.
 pub(super) const SPAN_LEN: usize = 24;
 

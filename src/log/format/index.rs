@@ -78,14 +78,29 @@ impl Indexer {
 
     /// At the start of the extent after the one that `footer` closes.
     pub fn resume(footer: &Footer) -> Indexer {
-        let mut next = Indexer {
+        let mut next = Indexer::at(footer);
+        next.roll();
+        next
+    }
+
+    /// As it was when it made `footer`.
+    pub fn at(footer: &Footer) -> Indexer {
+        let mut ended = None;
+        for m in footer.marks() {
+            if let Mark::End(end) = m.mark {
+                ended = Some(end);
+            }
+        }
+        Indexer {
             extent: footer.extent,
             tracks: footer.tracks.clone(),
             dseq: footer.dseq,
-            ..Indexer::default()
-        };
-        next.roll();
-        next
+            wall: footer.wall,
+            msn: footer.msn,
+            marks: footer.marks,
+            block: BytesMut::from(&footer.block[..]),
+            ended,
+        }
     }
 
     /// Moves on to the next extent.

@@ -80,6 +80,16 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// Where a log's first record lies.
+pub const HEADER_POSITION: Position = Position { extent: 0, offset: extent::HEADER_LEN as u64 };
+
+impl Position {
+    /// Where the first record of the extent after this position's lies.
+    pub fn next_extent(self) -> Position {
+        Position { extent: self.extent + 1, ..HEADER_POSITION }
+    }
+}
+
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.extent, self.offset)
