@@ -6,7 +6,7 @@ use crate::log::format::scan::{Scan, Stop};
 use bytes::Bytes;
 
 /// Whole records of one extent, one after another. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Batch {
     first: Position,
     bytes: Bytes,
@@ -61,5 +61,11 @@ impl Batch {
 
     fn at(&self, i: usize) -> Position {
         Position { extent: self.first.extent, offset: self.first.offset + i as u64 }
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Batch({} to {})", self.first, self.end())
     }
 }

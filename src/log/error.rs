@@ -61,7 +61,7 @@ pub enum LogError {
         position: Position,
     },
     /// More was asked for at once than a reader may hold.
-    #[error("the range {from} to {to} is longer than the {} one read may ask for", HumanBytes(*max))]
+    #[error("{from} to {to} is longer than the {} one read may ask for", HumanBytes(*max))]
     RangeTooLong {
         /// Its start.
         from: Position,

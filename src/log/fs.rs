@@ -1,5 +1,5 @@
-//! The door to the file system: everything the log does to a disk goes through these two traits, so that tests can put
-//! a disk behind them that is slow, full or loses power.
+//! The door to the file system: everything the log does to a disk goes through these two traits, so
+//! that tests can put a disk behind them that is slow, full or loses power.
 
 use rustix::fs::FallocateFlags;
 use std::fmt::Debug;
@@ -35,8 +35,8 @@ pub trait FileSystem: Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
-    /// Takes the lock on a file, which is made when it is missing; `None` when somebody else has it. The lock falls
-    /// with the process, however it ends.
+    /// Takes the lock on a file, which is made when it is missing; `None` when somebody else has
+    /// it. The lock falls with the process, however it ends.
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
     /// Bytes that an unprivileged process can still write below `dir`.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;

@@ -1,5 +1,5 @@
-//! Entry points for fuzzing: any bytes in, no panic, no memory beyond the input's own order. `cargo test` runs them over
-//! seeded mutations of real logs.
+//! Entry points for fuzzing: any bytes in, no panic, no memory beyond the input's own order. `cargo
+//! test` runs them over seeded mutations of real logs.
 
 use crate::log::format::extent::{Header, footer_start};
 use crate::log::format::footer::Footer;
@@ -7,7 +7,8 @@ use crate::log::format::index::Indexer;
 use crate::log::format::scan::Scan;
 use bytes::{Bytes, BytesMut};
 
-/// Reads `data` as a header and as a run of records, indexes them, and builds the footer; returns the records found.
+/// Reads `data` as a header and as a run of records, indexes them, and builds the footer; returns
+/// the records found.
 pub fn fuzz_scan(data: &[u8]) -> usize {
     let _ = Header::decode(data);
     let bytes = Bytes::copy_from_slice(data);

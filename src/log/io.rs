@@ -1,5 +1,5 @@
-//! The two threads that wait for disks, so that nothing else does: `log-io` writes what the writers hand over and makes
-//! it visible, `log-sync` makes it durable.
+//! The two threads that wait for disks, so that nothing else does: `log-io` writes what the writers
+//! hand over and makes it visible, `log-sync` makes it durable.
 
 use crate::log::error::LogError;
 use crate::log::format::Position;
@@ -21,8 +21,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 
-/// Room kept reserved behind the newest record, so that a generation can be ended and its extent sealed on a full
-/// disk: a footer of a minute of three tracks at 200 ms parts has about 100 KiB.
+/// Room kept reserved behind the newest record, so that a generation can be ended and its extent
+/// sealed on a full disk: a footer of a minute of three tracks at 200 ms parts has about 100 KiB.
 const RESERVE: u64 = 256 << 10;
 
 /// Room is reserved this much at a time: one call for about 3 s of a 2.5 Mbit/s stream.
@@ -185,8 +185,8 @@ impl IoThread {
         }
     }
 
-    /// Writes the last footer. After a failure the file may end in a torn record: then the log is closed as recovery
-    /// would close it, into the room that was reserved.
+    /// Writes the last footer. After a failure the file may end in a torn record: then the log is
+    /// closed as recovery would close it, into the room that was reserved.
     fn close(&self, log: &Shared, footer: &[u8], sealed: &mut Sealed) -> Result<(), LogError> {
         if !log.has_failed() {
             match seal_extent(&mut lock(&log.current), footer) {
@@ -325,7 +325,8 @@ impl SyncThread {
         let started = self.clock.now().mono;
         for (_, path, file) in &files {
             if let Err(e) = file.sync_data() {
-                // What the kernel could not write may be gone from its cache: trying again would lie.
+                // What the kernel could not write may be gone from its cache: trying again would
+                // lie.
                 return log.fail(LogError::io("sync", path, e));
             }
         }

@@ -1,4 +1,5 @@
-//! The log as its writers and readers use it, on real files and on disks that block, fill up and are cut.
+//! The log as its writers and readers use it, on real files and on disks that block, fill up and
+//! are cut.
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::{Timescale, Wall};
@@ -147,7 +148,7 @@ fn video() -> Mark {
 /// Frame `i` of `size` bytes at 25 frames a second.
 fn frame(i: u64, size: usize) -> Packet {
     let payload = Bytes::from(vec![i as u8; size]);
-    Packet { track: TrackId::VIDEO, dts: i as i64 * 40, cts: 0, key: i % 50 == 0, payload }
+    Packet { track: TrackId::VIDEO, dts: i as i64 * 40, cts: 0, key: i.is_multiple_of(50), payload }
 }
 
 fn segment(msn: u64, first: u64) -> Mark {
@@ -175,8 +176,8 @@ fn part(msn: u64, part: u32, first: u64, last: u64) -> Mark {
     })
 }
 
-/// Writes `n` frames with a part every 10 and a segment every 50, rolling where it is due; returns the records that
-/// were appended, those that a roll repeats left out.
+/// Writes `n` frames with a part every 10 and a segment every 50, rolling where it is due; returns
+/// the records that were appended, those that a roll repeats left out.
 fn write(writer: &mut Writer, n: u64, size: usize) -> Vec<Record> {
     let mut all = vec![Record::Mark(Mark::Generation(start(writer.id().generation.0)))];
     let mut mark = |writer: &mut Writer, mark: Mark| {
@@ -186,7 +187,7 @@ fn write(writer: &mut Writer, n: u64, size: usize) -> Vec<Record> {
     mark(writer, video());
     for i in 0..n {
         let msn = 100 + i / 50;
-        if i % 50 == 0 {
+        if i.is_multiple_of(50) {
             writer.roll_if_due(i as i64 * 40_000);
             mark(writer, segment(msn, i));
         }
@@ -452,6 +453,8 @@ async fn a_torn_tail_is_cut_to_exactly_the_complete_records() {
     let file = torn_dir.join("00000000.extent");
     let tail = bytes.len() - 4096;
     for len in (0..100).chain(tail..=bytes.len()) {
+        // A new file each time: a file system may sync one that is emptied and written again.
+        let _ = std::fs::remove_file(&file);
         std::fs::write(&file, &bytes[..len]).expect("written");
         let r = close(&disk, &torn_dir, &id(1)).expect("closed");
         let good = ends.iter().rfind(|(e, _)| *e <= len as u64);
@@ -462,6 +465,9 @@ async fn a_torn_tail_is_cut_to_exactly_the_complete_records() {
         assert_eq!(r.cut.map_or(0, |c| c.bytes), bytes_cut, "cut at {len}");
         if let Some(Cut { packets: 1, micros, .. }) = r.cut {
             assert_eq!(micros, 40_000, "cut at {len}: one frame further than the last");
+        }
+        if len % 16 != 0 {
+            continue;
         }
         let second = close(&disk, &torn_dir, &id(1)).expect("closed again");
         assert_eq!((second.position, second.end, second.cut), (r.position, r.end, None), "{len}");
@@ -518,6 +524,8 @@ async fn damage_inside_a_sealed_extent_names_the_file_and_the_byte() {
     let at = bytes.len() / 2;
     bytes[at] ^= 0x40;
     std::fs::write(&path, &bytes).expect("written");
+    // Another process has nothing of it in memory.
+    let logs = Logs::open(dir.path(), options()).expect("opens");
     let mut sub = logs.subscribe(&id(1), From::Start).expect("there is one");
     assert!(sub.next().await.expect("what is before it").is_some());
     let err = sub.next().await.expect_err("damaged");
@@ -526,7 +534,8 @@ async fn damage_inside_a_sealed_extent_names_the_file_and_the_byte() {
     assert!(err.to_string().contains("00000000.extent is damaged at byte"), "{err}");
 }
 
-/// Not a test of anything: prints what appending costs. Run it with `--release --ignored --nocapture`.
+/// Not a test of anything: prints what appending costs. Run it with `--release --ignored
+/// --nocapture`.
 #[tokio::test]
 #[ignore = "a measurement"]
 #[allow(clippy::print_stdout, reason = "the figure is the point")]

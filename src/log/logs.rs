@@ -25,10 +25,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::sync::{Notify, oneshot, watch};
 
-/// Most bytes that one `Logs::read` may ask for in one extent's terms: a segment at 100 Mbit/s and 4 s has 50 MiB.
+/// Most bytes that one `Logs::read` gives: a segment at 100 Mbit/s and 4 s has 50 MiB.
 pub const READ_MAX: u64 = 64 << 20;
 
-/// The logs of one data directory. Cheap to clone; the threads live as long as a clone or a writer does.
+/// The logs of one data directory. Cheap to clone; the threads live as long as a clone or a writer
+/// does.
 #[derive(Clone)]
 pub struct Logs {
     inner: Arc<Inner>,
@@ -155,8 +156,8 @@ impl Logs {
         Writer::new(shared, self.inner.io.clone(), start)
     }
 
-    /// Seals every log whose writer is dead (its lock is free) and whose last extent is not sealed. A log that is too
-    /// damaged for that is reported in the process's log and left as it is.
+    /// Seals every log whose writer is dead (its lock is free) and whose last extent is not sealed.
+    /// A log that is too damaged for that is reported in the process's log and left as it is.
     pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         let inner = Arc::clone(&self.inner);
         blocking(&self.inner.data, move || inner.recover()).await
@@ -206,11 +207,7 @@ impl Logs {
         if beyond || start > end {
             return Err(LogError::NoSuchPosition { path: source.dir, position: end });
         }
-        let extents = u64::from(end.extent - start.extent);
-        if extents > 1 || (extents == 0 && end.offset - start.offset > READ_MAX) {
-            return Err(LogError::RangeTooLong { from: start, to: end, max: READ_MAX });
-        }
-        Subscription::new(source, start).up_to(end).await
+        Subscription::new(source, start).up_to(end, READ_MAX).await
     }
 
     /// Makes everything that is visible now durable.

@@ -3,7 +3,8 @@
 use crate::base::time::MICROS;
 use std::time::Duration;
 
-/// When what is written becomes durable. What a machine crash can lose; a process crash loses nothing in any mode.
+/// When what is written becomes durable. What a machine crash can lose; a process crash loses
+/// nothing in any mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
     /// Every so often.
@@ -19,8 +20,8 @@ pub enum Sync {
 pub struct Options {
     /// When what is written becomes durable; default: every 500 ms.
     pub sync: Sync,
-    /// An extent is rolled at the next independent segment start once it has this many bytes; default 64 MiB. At
-    /// twice as many it is rolled anywhere.
+    /// An extent is rolled at the next independent segment start once it has this many bytes;
+    /// default 64 MiB. At twice as many it is rolled anywhere.
     pub extent_bytes: u64,
     /// ... or covers this many microseconds of media; default 60 s.
     pub extent_micros: i64,
@@ -28,8 +29,8 @@ pub struct Options {
     pub tail_bytes: usize,
     /// ... and microseconds of media; default 12 s, more than a low-latency window's parts.
     pub tail_micros: i64,
-    /// Bytes a writer may have handed over that are not written yet; above it `Writer::ready` waits; default 8 MiB,
-    /// about 25 s of a 2.5 Mbit/s stream.
+    /// Bytes a writer may have handed over that are not written yet; above it `Writer::ready`
+    /// waits; default 8 MiB, about 25 s of a 2.5 Mbit/s stream.
     pub backlog_bytes: usize,
     /// New logs are refused when fewer bytes are free; default 256 MiB.
     pub low_space: u64,

@@ -1,4 +1,5 @@
-//! Reads extents from the disk: whole, verified records, a bounded piece at a time, and footers. Blocking; never writes.
+//! Reads extents from the disk: whole, verified records, a bounded piece at a time, and footers.
+//! Blocking; never writes.
 
 use crate::base::ids::{Generation, Session};
 use crate::log::error::LogError;
@@ -13,7 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes read at once: large enough that a disk streams, small enough that a thousand readers fit in memory.
+/// Bytes read at once: large enough that a disk streams, small enough that a thousand readers fit
+/// in memory.
 pub(super) const READ_BYTES: u64 = 1 << 20;
 
 /// One extent's file, opened for reading.
@@ -26,7 +28,8 @@ pub(super) struct ExtentReader {
     pub(super) sealed: Option<u64>,
 }
 
-/// Whole records, and why they end where they end (`None`: more may follow, or the limit was reached).
+/// Whole records, and why they end where they end (`None`: more may follow, or the limit was
+/// reached).
 pub(super) struct Piece {
     pub(super) bytes: Bytes,
     pub(super) torn: Option<FrameError>,
@@ -65,8 +68,8 @@ impl ExtentReader {
         Ok(Some(reader))
     }
 
-    /// Does the footer of this very extent start there and reach to the trailer? The last bytes of an extent that is
-    /// not sealed are a stranger's payload and may imitate a trailer.
+    /// Does the footer of this very extent start there and reach to the trailer? The last bytes of
+    /// an extent that is not sealed are a stranger's payload and may imitate a trailer.
     fn is_footer(&self, start: u64, len: u64) -> Result<bool, LogError> {
         let head = self.bytes(start, FOOTER_HEAD)?;
         let fits =
@@ -89,7 +92,8 @@ impl ExtentReader {
         Ok(buf.freeze())
     }
 
-    /// Whole records from `offset` on, about [`READ_BYTES`] of them (at least one, however large), not beyond `limit`.
+    /// Whole records from `offset` on, about [`READ_BYTES`] of them (at least one, however large),
+    /// not beyond `limit`.
     pub(super) fn records(&self, offset: u64, limit: u64) -> Result<Piece, LogError> {
         let left = limit.saturating_sub(offset);
         let mut want = left.min(READ_BYTES);
@@ -101,7 +105,8 @@ impl ExtentReader {
                 _ => None,
             };
             match need {
-                // The first record alone is larger than a piece: its length is checked, so this is bounded.
+                // The first record alone is larger than a piece: its length is checked, so this is
+                // bounded.
                 Some(need) if at == 0 && want < need => want = need.min(left),
                 Some(_) if at == 0 => want = (want + 1).min(left),
                 Some(_) => return Ok(Piece { bytes: bytes.slice(..at), torn: None }),

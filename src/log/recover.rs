@@ -1,5 +1,5 @@
-//! Closing a log whose writer is dead: cut the torn tail to the last good record, write the footer, say what was cut and
-//! how the generation ended. One pass over what is not sealed.
+//! Closing a log whose writer is dead: cut the torn tail to the last good record, write the footer,
+//! say what was cut and how the generation ended. One pass over what is not sealed.
 
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
@@ -17,7 +17,8 @@ use bytes::BytesMut;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What the name of an extent gets added when the extent before it turned out to be cut: it is kept for repair.
+/// What the name of an extent gets added when the extent before it turned out to be cut: it is kept
+/// for repair.
 const ORPHAN: &str = ".orphan";
 
 /// What recovery took away.
@@ -120,8 +121,8 @@ pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recov
         }
     }
     for extent in &all[kept..] {
-        // A machine crash can keep a later extent and lose the end of an earlier one. A log has no holes, so what
-        // comes after one is no part of it.
+        // A machine crash can keep a later extent and lose the end of an earlier one. A log has no
+        // holes, so what comes after one is no part of it.
         let from = dir.join(extent_name(*extent));
         let to = dir.join(format!("{}{ORPHAN}", extent_name(*extent)));
         cut.bytes += fs.open(&from, Open::Read).and_then(|f| f.len()).unwrap_or(0);
@@ -141,7 +142,8 @@ pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recov
     })
 }
 
-/// Walks one unsealed extent and seals it behind its last good record; returns where that ends and what was cut.
+/// Walks one unsealed extent and seals it behind its last good record; returns where that ends and
+/// what was cut.
 fn seal_extent(
     fs: &dyn FileSystem,
     dir: &Path,
@@ -180,7 +182,8 @@ fn seal_extent(
     Ok((good, cut))
 }
 
-/// Takes in the good records of an extent; returns where they end and whether the writer was sealing it there.
+/// Takes in the good records of an extent; returns where they end and whether the writer was
+/// sealing it there.
 fn walk_extent(reader: &ExtentReader, len: u64, walk: &mut Walk) -> Result<(u64, bool), LogError> {
     let mut at = HEADER_LEN as u64;
     loop {

@@ -1,6 +1,7 @@
 //! What the writer, the io thread, the sync thread and the readers of one live log have in common.
 //!
-//! Invariant: `visible` moves only after the bytes before it were written to the file, and the tail holds them by then.
+//! Invariant: `visible` moves only after the bytes before it were written to the file, and the tail
+//! holds them by then.
 
 use crate::log::error::LogError;
 use crate::log::format::{HEADER_POSITION, Position};
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Notify, watch};
 
-/// Locks a mutex. Poison is ignored: every critical section of this room leaves its data whole at each step.
+/// Locks a mutex. Poison is ignored: every critical section of this room leaves its data whole at
+/// each step.
 pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -87,7 +89,8 @@ impl Shared {
         State { visible: HEADER_POSITION, phase: Phase::Open }
     }
 
-    /// Notes the first failure, wakes whoever waits for room, and says it once in the process's log.
+    /// Notes the first failure, wakes whoever waits for room, and says it once in the process's
+    /// log.
     pub(super) fn fail(&self, error: LogError) {
         if self.error.set(error).is_ok()
             && let Some(error) = self.error.get()

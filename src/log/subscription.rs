@@ -1,10 +1,12 @@
-//! Reading a log from any position on: from memory while the reader keeps up, from the disk when it does not, and on
-//! across extents until the log is sealed. A reader has its own cursor and costs the writer nothing.
+//! Reading a log from any position on: from memory while the reader keeps up, from the disk when it
+//! does not, and on across extents until the log is sealed. A reader has its own cursor and costs
+//! the writer nothing.
 
 use crate::log::batch::Batch;
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::extent::HEADER_LEN;
+use crate::log::format::record::FrameError;
 use crate::log::fs::FileSystem;
 use crate::log::id::LogId;
 use crate::log::reader::ExtentReader;
@@ -65,8 +67,9 @@ impl Subscription {
         self.cursor
     }
 
-    /// The next records, waiting for them while the log is being written; `None` when the log is sealed and read to
-    /// its end. A log whose writer is another process is read as far as it is written now.
+    /// The next records, waiting for them while the log is being written; `None` when the log is
+    /// sealed and read to its end. A log whose writer is another process is read as far as it is
+    /// written now.
     ///
     /// Cancel-safe: a call that is dropped has not moved the cursor.
     pub async fn next(&mut self) -> Result<Option<Batch>, LogError> {
@@ -96,20 +99,34 @@ impl Subscription {
         }
     }
 
-    /// The records up to `limit`, a whole number of batches; the last is cut at `limit`.
-    pub(super) async fn up_to(&mut self, limit: Position) -> Result<Vec<Batch>, LogError> {
-        let mut batches = Vec::new();
+    /// The records up to `limit`, which must be a record's end or an extent's start; at most `max`
+    /// bytes of them.
+    pub(super) async fn up_to(
+        &mut self,
+        limit: Position,
+        max: u64,
+    ) -> Result<Vec<Batch>, LogError> {
+        let (from, mut batches, mut bytes) = (self.cursor, Vec::new(), 0);
         while self.cursor < limit {
             match self.take(Some(limit)).await? {
-                Found::Records(batch) => batches.push(batch),
+                Found::Records(batch) => {
+                    let batch = self.clip(batch, limit)?;
+                    bytes += batch.bytes().len() as u64;
+                    batches.push(batch);
+                }
                 Found::NextExtent => {}
                 Found::End => return Err(self.no_such(limit)),
             }
+            if bytes > max {
+                return Err(LogError::RangeTooLong { from, to: limit, max });
+            }
         }
-        if let Some(last) = batches.pop() {
-            batches.push(self.clip(last, limit)?);
+        let met = batches.last().is_none_or(|b| b.end() == limit);
+        if met || limit.offset == HEADER_LEN as u64 {
+            Ok(batches)
+        } else {
+            Err(self.no_such(limit))
         }
-        Ok(batches)
     }
 
     /// Drops what lies behind `limit`, which must be a record's end.
@@ -176,12 +193,15 @@ fn read(
         }
     };
     let no_such = || LogError::NoSuchPosition { path: source.dir.clone(), position: cursor };
-    // A live extent ends where it is visible, a sealed one where its footer begins, any other where its file ends.
+    // A live extent ends where it is visible, a sealed one where its footer begins, any other where
+    // its file ends.
     let here = visible.filter(|v| v.extent == cursor.extent).map(|v| v.offset);
-    let sealed = if here.is_some() { None } else { reader.sealed };
-    let limit = match here.or(sealed) {
-        Some(limit) => limit,
-        None => reader.len()?,
+    // While the writer is here, what it has shown counts and not what the file looks like.
+    let sealed = reader.sealed.filter(|_| source.live.is_none() || here.is_none());
+    let limit = match (here, sealed) {
+        (Some(here), Some(end)) => here.min(end),
+        (Some(limit), None) | (None, Some(limit)) => limit,
+        (None, None) => reader.len()?,
     };
     if cursor.offset > limit {
         return Err(no_such());
@@ -192,6 +212,11 @@ fn read(
     }
     let promised = sealed.is_some() || visible.is_some();
     match piece.torn {
+        Some(FrameError::Incomplete { .. }) if here.is_some() => {
+            // Somebody asked for a range that ends inside a record.
+            let position = Position { offset: limit, ..cursor };
+            Err(LogError::NoSuchPosition { path: source.dir.clone(), position })
+        }
         Some(why) if promised => Err(reader.damaged(cursor.offset, why.to_string())),
         Some(_) => Ok((Found::End, None)),
         None if sealed.is_some() => Ok((Found::NextExtent, None)),

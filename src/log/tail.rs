@@ -1,5 +1,6 @@
-//! The newest records of a log in memory, as the writer made them: readers share the bytes. Holds only what has been
-//! written to the file; forgets by size and by media time, never because a reader is slow.
+//! The newest records of a log in memory, as the writer made them: readers share the bytes. Holds
+//! only what has been written to the file; forgets by size and by media time, never because a
+//! reader is slow.
 
 use crate::log::batch::Batch;
 use crate::log::format::Position;
@@ -54,7 +55,8 @@ impl Tail {
         }
     }
 
-    /// The records from `cursor` to the end of the batch that holds it; `None` when they are not in memory.
+    /// The records from `cursor` to the end of the batch that holds it; `None` when they are not in
+    /// memory.
     pub(super) fn get(&self, cursor: Position) -> Result<Option<Batch>, NotARecord> {
         let i = self.batches.partition_point(|b| b.end() <= cursor);
         let Some(b) = self.batches.get(i) else { return Ok(None) };
@@ -64,7 +66,8 @@ impl Tail {
         if cursor < b.first {
             return Ok(None);
         }
-        // The cursor is inside this batch: walk to it, so that no reader starts in the middle of a record.
+        // The cursor is inside this batch: walk to it, so that no reader starts in the middle of a
+        // record.
         let want = (cursor.offset - b.first.offset) as usize;
         let mut at = 0;
         while at < want {

@@ -1,5 +1,6 @@
-//! The writing end of a log. Nothing here waits for a disk: records are encoded into a buffer, `flush` hands the buffer
-//! to the io thread, and `ready` is where a publisher waits while too much is on its way.
+//! The writing end of a log. Nothing here waits for a disk: records are encoded into a buffer,
+//! `flush` hands the buffer to the io thread, and `ready` is where a publisher waits while too much
+//! is on its way.
 
 use crate::base::ids::Seq;
 use crate::base::time::Timescale;
@@ -7,7 +8,7 @@ use crate::log::error::LogError;
 use crate::log::format::extent::Header;
 use crate::log::format::index::Indexer;
 use crate::log::format::record::{encode_mark, encode_packet};
-use crate::log::format::{HEADER_POSITION, Position};
+use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
 use crate::log::id::LogId;
 use crate::log::io::{Op, durable};
 use crate::log::shared::{Shared, lock};
@@ -21,12 +22,19 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
-/// A batch is handed over at this size even when nobody flushes: readers get whole batches, and 1 MiB is what they
-/// read from disk at a time too.
+/// A batch is handed over at this size even when nobody flushes: readers get whole batches, and 1
+/// MiB is what they read from disk at a time too.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// First size of the buffer: several batches of a few milliseconds share it.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Size of a buffer: the batches of most of a second share one at 2.5 Mbit/s, and a hundred writers
+/// hold 25 MiB.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Room that a mark is given; a larger one only costs a copy.
+const MARK_ROOM: usize = 4 << 10;
+
+/// Bytes of a packet's record before its payload.
+const RECORD_HEAD: usize = FRAME_PREFIX + FRAME_HEAD + PACKET_HEAD;
 
 /// How a log was sealed.
 #[derive(Debug, Clone)]
@@ -102,16 +110,19 @@ impl Writer {
         Position { offset: self.first.offset + self.buf.len() as u64, ..self.first }
     }
 
-    /// Appends a packet; `seq` is `None` for one that no segment lists. Returns where its record starts.
+    /// Appends a packet; `seq` is `None` for one that no segment lists. Returns where its record
+    /// starts.
     ///
     /// # Errors
-    /// The payload is larger than `format::PAYLOAD_MAX`, or the log has stopped (see [`Writer::error`]).
+    /// The payload is larger than `format::PAYLOAD_MAX`, or the log has stopped (see
+    /// [`Writer::error`]).
     pub fn append_packet(
         &mut self,
         packet: &Packet,
         seq: Option<Seq>,
     ) -> Result<Position, LogError> {
         self.check()?;
+        self.make_room(packet.payload.len() + RECORD_HEAD);
         let at = self.position();
         let len = encode_packet(&mut self.buf, packet, seq)?;
         let payload = packet.payload.len();
@@ -129,6 +140,7 @@ impl Writer {
     /// The mark exceeds a limit of the format, or the log has stopped (see [`Writer::error`]).
     pub fn append_mark(&mut self, mark: &Mark) -> Result<Position, LogError> {
         self.check()?;
+        self.make_room(MARK_ROOM);
         let at = self.position();
         let from = self.buf.len();
         encode_mark(&mut self.buf, mark)?;
@@ -149,8 +161,9 @@ impl Writer {
         Ok(at)
     }
 
-    /// Rolls to a new extent when the current one is large or long enough. To be called just before an independent
-    /// segment start of the leading track; `media_micros` is that segment's media time. True when it rolled.
+    /// Rolls to a new extent when the current one is large or long enough. To be called just before
+    /// an independent segment start of the leading track; `media_micros` is that segment's media
+    /// time. True when it rolled.
     pub fn roll_if_due(&mut self, media_micros: i64) -> bool {
         let began = *self.extent_began.get_or_insert(media_micros);
         let options = &self.shared.options;
@@ -219,8 +232,9 @@ impl Writer {
         self.indexer.end(&self.start)
     }
 
-    /// Writes what is left and the footer, makes it durable and frees the lock. After a failure of the disk the log is
-    /// sealed over what was written, in the room reserved for it; the answer then says so in `failed`.
+    /// Writes what is left and the footer, makes it durable and frees the lock. After a failure of
+    /// the disk the log is sealed over what was written, in the room reserved for it; the answer
+    /// then says so in `failed`.
     ///
     /// # Errors
     /// The log could not be sealed; recovery will try again.
@@ -244,6 +258,15 @@ impl Writer {
 
     fn check(&self) -> Result<(), LogError> {
         self.shared.error.get().map_or(Ok(()), |e| Err(e.clone()))
+    }
+
+    /// A record that does not fit the buffer goes into the next one: what is in this one is never
+    /// copied again.
+    fn make_room(&mut self, need: usize) {
+        if self.buf.capacity() - self.buf.len() < need {
+            self.flush();
+            self.buf = BytesMut::with_capacity(need.max(BUFFER_BYTES));
+        }
     }
 
     /// After every record: bounds the batch and the extent.

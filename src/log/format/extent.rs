@@ -1,5 +1,5 @@
-//! The two ends of an extent's file: the header at its start and the trailer that makes it sealed. Between them lie
-//! the records and the footer's record.
+//! The two ends of an extent's file: the header at its start and the trailer that makes it sealed.
+//! Between them lie the records and the footer's record.
 
 use crate::base::ids::Generation;
 use crate::log::format::{RECORD_MAX, crc};
@@ -10,8 +10,8 @@ const MAGIC: [u8; 8] = *b"castlog\n";
 /// Last bytes of every sealed extent.
 const TRAILER_MAGIC: [u8; 8] = *b"castend\n";
 
-/// The version this code writes and the only one it reads. It changes only when records of known kinds change their
-/// meaning; new kinds need no new version.
+/// The version this code writes and the only one it reads. It changes only when records of known
+/// kinds change their meaning; new kinds need no new version.
 pub const VERSION: u16 = 1;
 
 /// Bytes of the header; the offset of an extent's first record.
@@ -99,8 +99,8 @@ pub(super) fn trailer(footer_len: u32) -> [u8; TRAILER_LEN] {
     out
 }
 
-/// Where the footer record of a sealed extent starts (the records' end), from the file's length and its last
-/// [`TRAILER_LEN`] bytes; `None` when the extent is not sealed.
+/// Where the footer record of a sealed extent starts (the records' end), from the file's length and
+/// its last [`TRAILER_LEN`] bytes; `None` when the extent is not sealed.
 pub fn footer_start(file_len: u64, tail: &[u8]) -> Option<u64> {
     let t: &[u8; TRAILER_LEN] = tail.last_chunk()?;
     if t[8..] != TRAILER_MAGIC || crc(&[&t[..4], &t[8..]].concat()).to_le_bytes() != t[4..8] {

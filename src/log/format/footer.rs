@@ -1,5 +1,5 @@
-//! The footer of a sealed extent: its marks verbatim with their places, where each part's bytes lie, and what each
-//! track had come to. A reader that only needs marks reads footers and no media.
+//! The footer of a sealed extent: its marks verbatim with their places, where each part's bytes
+//! lie, and what each track had come to. A reader that only needs marks reads footers and no media.
 
 use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::Wall;
@@ -80,8 +80,9 @@ pub struct IndexedMark {
     pub end: Position,
     /// The mark.
     pub mark: Mark,
-    /// For a part's end: from its first sample's record to the end of its last one's; may begin in an earlier extent
-    /// and has other tracks' records between. `None` when the samples are not in the log.
+    /// For a part's end: from its first sample's record to the end of its last one's; may begin in
+    /// an earlier extent and has other tracks' records between. `None` when the samples are not in
+    /// the log.
     pub samples: Option<Span>,
 }
 

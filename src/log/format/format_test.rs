@@ -1,4 +1,5 @@
-//! The format as a stranger meets it: whatever is written is read back, whatever else is thrown at it is survived.
+//! The format as a stranger meets it: whatever is written is read back, whatever else is thrown at
+//! it is survived.
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::{Timescale, Wall};
@@ -281,7 +282,8 @@ fn a_part_names_the_bytes_of_its_samples_even_across_a_roll() {
             .collect();
         (at, out.freeze())
     };
-    // Audio sample 1 comes before audio's first part ends: it belongs to the next part, which ends in extent 1.
+    // Audio sample 1 comes before audio's first part ends: it belongs to the next part, which ends
+    // in extent 1.
     let (at, bytes) = encode_all(&[
         segment(2, 9, 1_000_000, 0),
         sample(2, 0, b"a"),
@@ -327,7 +329,8 @@ fn the_end_is_what_the_marks_amount_to() {
         }))
     };
     use LastSegment::{Complete, Lost, Short};
-    let cases: [(&str, Vec<Record>, u64, u64, i64, Vec<(u64, u32, LastSegment)>); 6] = [
+    type Case = (&'static str, Vec<Record>, u64, u64, i64, Vec<(u64, u32, LastSegment)>);
+    let cases: [Case; 6] = [
         ("nothing", vec![], 6, 4, 0, vec![]),
         ("no part yet", vec![segment(1, 7, 1_000_000, 0)], 7, 4, 1_000_000, vec![(7, 0, Lost)]),
         (

@@ -1,5 +1,5 @@
-//! What is known about an extent while its records go by: the same code runs in the writer, in recovery and in a
-//! footer's rebuilding, so the three cannot disagree.
+//! What is known about an extent while its records go by: the same code runs in the writer, in
+//! recovery and in a footer's rebuilding, so the three cannot disagree.
 
 use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::Wall;
@@ -36,7 +36,8 @@ pub struct Tail {
     pub wall: Option<Wall>,
 }
 
-/// One track in one extent. Counts are the extent's own; `next_seq`, `tail` and `open` run through the whole log.
+/// One track in one extent. Counts are the extent's own; `next_seq`, `tail` and `open` run through
+/// the whole log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrackIndex {
     /// The track.
@@ -125,8 +126,8 @@ impl Indexer {
         self.marks as usize >= MARKS_MAX / 2 || self.block.len() >= MARK_BYTES_MAX / 2
     }
 
-    /// Takes in the record whose bytes `raw` start at `offset`. Refuses a mark beyond the limits of an extent: no
-    /// writer writes it, so it is damage.
+    /// Takes in the record whose bytes `raw` start at `offset`. Refuses a mark beyond the limits of
+    /// an extent: no writer writes it, so it is damage.
     pub fn observe(&mut self, offset: u64, raw: &[u8], record: &Record) -> Result<(), FormatError> {
         match record {
             Record::Packet { packet, seq } => {
@@ -260,7 +261,8 @@ impl Indexer {
         span
     }
 
-    /// The track's entry, made on first sight; `None` beyond [`LIST_MAX`] tracks, which no writer writes.
+    /// The track's entry, made on first sight; `None` beyond [`LIST_MAX`] tracks, which no writer
+    /// writes.
     fn track(&mut self, id: TrackId) -> Option<&mut TrackIndex> {
         let at = match self.tracks.iter().position(|t| t.track == id) {
             Some(at) => at,
@@ -287,7 +289,8 @@ impl Indexer {
         }
     }
 
-    /// How the generation has ended if nothing follows: its end record, or else what the marks so far amount to.
+    /// How the generation has ended if nothing follows: its end record, or else what the marks so
+    /// far amount to.
     pub fn end(&self, start: &GenerationStart) -> End {
         if let Some(end) = &self.ended {
             return end.clone();

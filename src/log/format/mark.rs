@@ -1,5 +1,5 @@
-//! The bodies of the marks, field by field, in both directions. A body may be longer than what is read here: a later
-//! version may have added fields at its end.
+//! The bodies of the marks, field by field, in both directions. A body may be longer than what is
+//! read here: a later version may have added fields at its end.
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::{Timescale, Wall};
@@ -13,7 +13,8 @@ use crate::media::timeline::mark::{
 use crate::media::track::{Codec, FrameRate, Kind, Track};
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// Stored in an `End` beside the fields when it lies inside another record, which has no flags of its own.
+/// Stored in an `End` beside the fields when it lies inside another record, which has no flags of
+/// its own.
 const OVER: u8 = 1;
 
 /// Appends head and body of `mark`; the caller closes the record.
@@ -239,7 +240,8 @@ fn track_body(f: &mut Fields<'_>, id: TrackId) -> Result<Track, Bad> {
         (0, 0) => None,
         (num, den) => Some(FrameRate::new(num, den).ok_or(Bad("frame rate"))?),
     };
-    // A copy: a reader keeps the configuration for the whole publish and must not keep the read buffer with it.
+    // A copy: a reader keeps the configuration for the whole publish and must not keep the read
+    // buffer with it.
     let config = Bytes::copy_from_slice(f.blob(CONFIG_MAX, "decoder configuration")?);
     Ok(Track { id, codec, timescale, rate, config })
 }

@@ -1,4 +1,5 @@
-//! One record: the frame around it, packets and marks in and out. Where records lie is the extent's business.
+//! One record: the frame around it, packets and marks in and out. Where records lie is the extent's
+//! business.
 
 use crate::base::ids::{Seq, TrackId};
 use crate::log::format::{
@@ -101,8 +102,8 @@ pub enum FrameError {
     Checksum,
 }
 
-/// Reads the frame at the start of `bytes`; with `verify` the record must be complete and its checksum right, without
-/// only the head is looked at and the length is believed.
+/// Reads the frame at the start of `bytes`; with `verify` the record must be complete and its
+/// checksum right, without only the head is looked at and the length is believed.
 pub fn frame(bytes: &[u8], verify: bool) -> Result<Frame, FrameError> {
     const HEAD: usize = FRAME_PREFIX + FRAME_HEAD;
     let Some((length, _)) = bytes.split_first_chunk::<4>() else {
@@ -125,7 +126,8 @@ pub fn frame(bytes: &[u8], verify: bool) -> Result<Frame, FrameError> {
     Ok(Frame { len, kind: bytes[8], flags: bytes[9], track })
 }
 
-/// Decodes the whole record in `bytes`, whose frame is `frame`. The payload stays a slice of `bytes`.
+/// Decodes the whole record in `bytes`, whose frame is `frame`. The payload stays a slice of
+/// `bytes`.
 pub(super) fn decode(frame: Frame, bytes: &Bytes) -> Result<Record, FormatError> {
     let head = FRAME_PREFIX + FRAME_HEAD;
     let malformed = |what| FormatError::Malformed { kind: frame.kind, what };
@@ -160,7 +162,8 @@ pub(super) fn packet_head(body: &[u8]) -> Option<(u64, i64, i32)> {
     Some((u64::from_le_bytes(*seq), i64::from_le_bytes(*dts), i32::from_le_bytes(*cts)))
 }
 
-/// Appends a packet's record to `out`; returns its bytes. `seq` is `None` for one that is not listed.
+/// Appends a packet's record to `out`; returns its bytes. `seq` is `None` for one that is not
+/// listed.
 pub fn encode_packet(
     out: &mut BytesMut,
     packet: &Packet,

@@ -1,4 +1,5 @@
-//! Walks records one after another through a run of bytes and says exactly where and why it stopped.
+//! Walks records one after another through a run of bytes and says exactly where and why it
+//! stopped.
 
 use crate::log::format::record::{Frame, FrameError, Record, decode, frame};
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! Little-endian values in and out of byte strings. Not a serialisation framework: each record spells its fields out.
+//! Little-endian values in and out of byte strings. Not a serialisation framework: each record
+//! spells its fields out.
 
 use bytes::{BufMut, BytesMut};
 
