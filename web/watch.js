@@ -1,0 +1,242 @@
+// The watch page: plays /live/{channel}/index.m3u8 and shows how well. Media Source Extensions are used wherever
+// they exist, so that the figures come from one player; native HLS only where they do not.
+"use strict";
+
+const RETRY_MS = 2000; // how often a channel without a session is asked for again
+const SAMPLE_MS = 250; // how often figures are read and stalls looked for
+const STALL_MS = 750; // standing still for longer than this is a stall
+const STUCK_MS = 4000; // after this long, jump to where the live edge is
+const TRACE_S = 60; // length of the latency trace
+const ERRORS_KEPT = 50;
+
+const CONFIG = {
+  lowLatencyMode: true,
+  backBufferLength: 60,
+  // Start-up costs about a part; played a little faster (pitch kept) it is won back within seconds.
+  maxLiveSyncPlaybackRate: 1.1,
+  // The server's hold-back already has its margin: one stall moves the target by half a part, not by a second.
+  liveSyncOnStallIncrease: 0.25,
+};
+
+const $ = (id) => document.getElementById(id);
+const video = $("video");
+const channel = decodeURIComponent(location.pathname.split("/").filter(Boolean).pop() ?? "");
+const playlist = `/live/${encodeURIComponent(channel)}/index.m3u8`;
+
+const WORDS = {
+  waiting: "waiting for the encoder",
+  live: "live",
+  reconnecting: "reconnecting",
+  ended: "ended",
+};
+
+const opened = performance.now();
+let hls = null;
+let state = "waiting";
+let session = null; // the session's playlist URL that is being played
+let encoderAway = false; // the newest thing in the playlist is a gap
+let over = false; // the playlist has ENDLIST
+let playing = false; // this session has shown its first frame
+let firstFrameMs = null;
+let stalls = 0;
+let errors = [];
+let errorCount = 0;
+let lastTime = 0; // currentTime when it last moved …
+let movedAt = opened; // … and when that was
+let stalled = false;
+const trace = [];
+
+function setState(next) {
+  if (next === state) return;
+  state = next;
+  $("state").className = next;
+  $("state").textContent = WORDS[next];
+}
+
+/** The URL of the channel's current session, or null while there is none. */
+async function currentSession() {
+  try {
+    const answer = await fetch(playlist, { cache: "no-store" });
+    return answer.ok ? answer.url : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Waits for a session other than `played`, then plays it. */
+async function waitFor(played) {
+  for (;;) {
+    const found = await currentSession();
+    if (found && found !== played) return start(found);
+    await new Promise((done) => setTimeout(done, RETRY_MS));
+  }
+}
+
+function start(url) {
+  session = url;
+  encoderAway = false;
+  over = false;
+  playing = false;
+  stalled = false;
+  if (state === "ended") setState("waiting");
+  hls?.destroy();
+  hls = null;
+  if (!Hls.isSupported()) {
+    video.src = playlist;
+    video.play().catch(() => {});
+    return;
+  }
+  hls = new Hls(CONFIG);
+  window.castctl.hls = hls;
+  hls.on(Hls.Events.ERROR, onError);
+  hls.on(Hls.Events.LEVEL_UPDATED, (_, { details }) => {
+    const newest = details.partList?.at(-1) ?? details.fragments.at(-1);
+    encoderAway = details.live && Boolean(newest?.gap);
+    over = !details.live;
+  });
+  hls.on(Hls.Events.MANIFEST_PARSED, () => video.play().catch(() => {}));
+  hls.loadSource(playlist);
+  hls.attachMedia(video);
+}
+
+function onError(_, error) {
+  errorCount += 1;
+  errors = [...errors, { details: error.details, fatal: error.fatal, atMs: sinceOpened() }].slice(-ERRORS_KEPT);
+  if (!error.fatal) return;
+  setState("reconnecting");
+  if (error.type === Hls.ErrorTypes.MEDIA_ERROR) {
+    hls.recoverMediaError();
+  } else {
+    hls.destroy();
+    hls = null;
+    setTimeout(() => waitFor(null), RETRY_MS);
+  }
+}
+
+const sinceOpened = () => Math.round(performance.now() - opened);
+
+/** Seconds of media ahead of the playback position. */
+function bufferAhead() {
+  const { buffered, currentTime } = video;
+  for (let i = 0; i < buffered.length; i += 1) {
+    if (buffered.start(i) <= currentTime + 0.1 && currentTime < buffered.end(i)) return buffered.end(i) - currentTime;
+  }
+  return 0;
+}
+
+function stats() {
+  const frames = video.getVideoPlaybackQuality();
+  const level = hls?.levels?.[hls.currentLevel];
+  return {
+    channel,
+    state,
+    session,
+    firstFrameMs,
+    currentTime: video.currentTime,
+    paused: video.paused,
+    muted: video.muted,
+    latency: hls?.latency ?? null,
+    targetLatency: hls?.targetLatency ?? null,
+    playbackRate: video.playbackRate,
+    buffer: bufferAhead(),
+    videoWidth: video.videoWidth,
+    videoHeight: video.videoHeight,
+    bitrate: level?.bitrate ?? null,
+    decoded: frames.totalVideoFrames,
+    dropped: frames.droppedVideoFrames,
+    stalls,
+    errorCount,
+    errors,
+  };
+}
+
+/** Counts stalls, and leaves a place where nothing more will come. */
+function watchProgress(now) {
+  if (video.currentTime !== lastTime) {
+    lastTime = video.currentTime;
+    movedAt = now;
+    stalled = false;
+    return;
+  }
+  if (video.paused || video.ended || !playing) {
+    movedAt = now;
+    return;
+  }
+  if (!stalled && now - movedAt > STALL_MS) {
+    stalled = true;
+    stalls += 1;
+  }
+  const edge = hls?.liveSyncPosition;
+  if (now - movedAt > STUCK_MS && !encoderAway && !over && edge > video.currentTime + 1) {
+    movedAt = now;
+    video.currentTime = edge;
+  }
+}
+
+function judgeState() {
+  if (state === "ended" || hls === null) return;
+  // A playlist that ends in gaps is never played to its end: standing still in it is the end.
+  if (video.ended || (over && stalled)) {
+    setState("ended");
+    waitFor(session);
+  } else if (playing) {
+    setState(stalled || encoderAway ? "reconnecting" : "live");
+  }
+}
+
+const seconds = (n) => (Number.isFinite(n) ? `${n.toFixed(2)} s` : "–");
+
+function bits(n) {
+  if (!n) return "–";
+  return n >= 1e6 ? `${(n / 1e6).toFixed(1)} Mbit/s` : `${Math.round(n / 1e3)} kbit/s`;
+}
+
+function show() {
+  const s = stats();
+  $("latency").textContent = playing ? seconds(s.latency ?? NaN) : "–";
+  $("target").textContent = playing ? seconds(s.targetLatency ?? NaN) : "–";
+  $("buffer").textContent = playing ? seconds(s.buffer) : "–";
+  $("picture").textContent = s.videoWidth ? `${s.videoWidth} × ${s.videoHeight}` : "–";
+  $("bitrate").textContent = bits(s.bitrate);
+  $("frames").textContent = s.decoded ? `${s.dropped} of ${s.decoded}` : "–";
+  $("stalls").textContent = s.stalls;
+  $("errors").textContent = s.errorCount;
+  video.controls = playing;
+  $("unmute").hidden = !(playing && s.muted);
+  $("notice").hidden = s.state === "live";
+  $("notice").textContent = {
+    waiting: "Nothing on air yet. The picture starts by itself when the encoder does.",
+    reconnecting: "The stream is interrupted. Playback goes on by itself.",
+    ended: "The stream has ended. The next one starts by itself.",
+  }[s.state] ?? "";
+  drawTrace(s.state === "live" ? s.latency : null);
+}
+
+/** The latency of the last minute; the height of the trace is twice the target. */
+function drawTrace(latency) {
+  trace.push(latency);
+  const kept = (TRACE_S * 1000) / SAMPLE_MS;
+  if (trace.length > kept) trace.shift();
+  const top = 2 * (hls?.targetLatency || 2);
+  const points = trace.map((y, i) => (y === null ? null : `${i},${(40 - (40 * Math.min(y, top)) / top).toFixed(1)}`));
+  document.querySelector("#trace polyline").setAttribute("points", points.filter(Boolean).join(" "));
+}
+
+window.castctl = { hls: null, stats };
+video.addEventListener("playing", () => {
+  playing = true;
+  firstFrameMs ??= sinceOpened();
+  movedAt = performance.now();
+});
+$("channel").textContent = channel;
+document.title = `${channel} – castctl`;
+$("unmute").addEventListener("click", () => {
+  video.muted = false;
+  video.play().catch(() => {});
+});
+setInterval(() => {
+  watchProgress(performance.now());
+  judgeState();
+  show();
+}, SAMPLE_MS);
+waitFor(null);
