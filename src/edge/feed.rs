@@ -80,9 +80,11 @@ impl Feed {
     /// Reads the session's generations in order, waiting for new ones.
     async fn follow(&mut self) {
         let mut table = self.sources.client.table();
+        let mut created = self.sources.logs.created();
         let mut done: Option<Generation> = None;
         loop {
             table.mark_unchanged();
+            created.mark_unchanged();
             let (channel, number) = (&self.session.channel, self.session.number);
             let live = match self.sources.client.find(channel, number).await {
                 Ok(Some(live)) => live,
@@ -101,7 +103,10 @@ impl Feed {
                     Err(LogError::NotFound { .. }) if newer(&live, generation) => {
                         done = Some(generation);
                     }
-                    Err(LogError::NotFound { .. }) => self.idle_until(&mut table).await,
+                    Err(LogError::NotFound { .. }) => tokio::select! {
+                        () = self.idle_until(&mut table) => {}
+                        _ = created.changed() => {}
+                    },
                     Err(e) => {
                         tracing::error!(channel = %self.session.channel, %generation, "{e}");
                         self.pause().await;
@@ -175,7 +180,10 @@ impl Feed {
     fn publish(&mut self, due: bool) {
         let wanted = self.dirty
             || self.opened.as_ref().is_some_and(|o| o.renditions.iter().any(|r| r.is_owed_dvr()));
-        if due && wanted && let Some(opened) = &self.opened {
+        if due
+            && wanted
+            && let Some(opened) = &self.opened
+        {
             opened.publish();
             self.dirty = false;
         }

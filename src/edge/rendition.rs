@@ -98,8 +98,7 @@ pub struct Rendition {
 impl Rendition {
     /// An empty rendition of a session.
     pub fn new(session: &Arc<SessionRecord>, name: &str, track: TrackId) -> Rendition {
-        let memory_limit =
-            MEMORY_TARGET_DURATIONS * i64::from(session.target_duration) * 1_000_000;
+        let memory_limit = MEMORY_TARGET_DURATIONS * i64::from(session.target_duration) * 1_000_000;
         let shelf = Shelf {
             window: Window::new(session.clone(), track),
             parts: BTreeMap::new(),
@@ -146,9 +145,8 @@ impl Rendition {
     /// Renders a new version and wakes everyone who waits. `reports` are the other renditions' at this moment.
     pub fn publish(&self, reports: &[Report<'_>]) {
         let shelf = self.read();
-        let render = |view, skip| {
-            playlist::render(&shelf.window, view, skip, reports).map(Text::new)
-        };
+        let render =
+            |view, skip| playlist::render(&shelf.window, view, skip, reports).map(Text::new);
         let dvr = self.wants_dvr.load(Ordering::Relaxed);
         let dvr = dvr.then(|| render(View::Dvr, false).zip(render(View::Dvr, true))).flatten();
         let snapshot = Snapshot {

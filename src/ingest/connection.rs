@@ -253,7 +253,8 @@ impl Connection {
     /// Whose key it is, and the channel's publisher; or a word for metrics and a sentence for the encoder.
     async fn admit(&mut self, request: &PublishRequest) -> Result<String, (&'static str, String)> {
         if request.app != APP {
-            let message = format!("unknown application {:?}: publish to /{APP}/<stream key>", request.app);
+            let message =
+                format!("unknown application {:?}: publish to /{APP}/<stream key>", request.app);
             return Err(("app", message));
         }
         let ctx = self.desk.context().clone();

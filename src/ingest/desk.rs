@@ -8,6 +8,7 @@ use crate::base::ids::{Channel, Session};
 use crate::base::time::{Mono, Wall};
 use crate::ingest::convert;
 use crate::ingest::publisher::{Context, PublishError, Publisher};
+use crate::media::timeline::mark::End;
 use crate::rt::drain::{Drain, Work};
 use crate::rt::task;
 use std::collections::HashMap;
@@ -240,10 +241,12 @@ impl Desk {
         for r in recovered {
             if let Some(cut) = &r.cut {
                 tracing::warn!(log = %r.id, bytes = cut.bytes, packets = cut.packets,
-                    media_ms = cut.media / 1000, "torn tail cut off");
+                    media_ms = cut.micros / 1000, "torn tail cut off");
             }
-            tracing::info!(log = %r.id, end = %r.end.msn, "sealed a log that lost its writer");
-            ends.insert((r.id.channel, r.id.session, r.id.generation), r.end);
+            tracing::info!(log = %r.id, extents = r.extents, "sealed a log that lost its writer");
+            if let Some(end) = r.end {
+                ends.insert((r.id.channel, r.id.session, r.id.generation), end);
+            }
         }
         for open in self.ctx.client.unfinished(self.ctx.node.clone()).await? {
             let key = (open.settings.name.clone(), open.session, open.generation);
@@ -252,11 +255,7 @@ impl Desk {
         Ok(())
     }
 
-    async fn take_up_one(
-        &self,
-        open: Unfinished,
-        end: Option<crate::media::timeline::mark::End>,
-    ) {
+    async fn take_up_one(&self, open: Unfinished, end: Option<End>) {
         let Unfinished { settings, session, generation, .. } = open;
         let result = async {
             let client = &self.ctx.client;
@@ -265,8 +264,7 @@ impl Desk {
             }
             let grant = client.grant(&settings.name, self.ctx.node.clone()).await?;
             let ended = grant.previous.as_ref().map(|(_, e)| Wall(e.wall));
-            let mut publisher =
-                Box::new(Publisher::new(self.ctx.clone(), settings.clone(), grant));
+            let mut publisher = Box::new(Publisher::new(self.ctx.clone(), settings.clone(), grant));
             publisher.resume().await?;
             Ok::<_, PublishError>((publisher, ended))
         };

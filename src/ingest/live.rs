@@ -2,7 +2,7 @@
 
 use crate::api::types::{ChannelSettings, Grant, Pace, Report};
 use crate::base::ids::{Msn, TrackId};
-use crate::base::time::{Mono, Now, Timescale, micros};
+use crate::base::time::{Mono, Now, Timescale, Wall, micros};
 use crate::ingest::convert;
 use crate::ingest::probe::{Announced, Known};
 use crate::ingest::publisher::{Context, PublishError};
@@ -12,9 +12,7 @@ use crate::log::writer::Writer;
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
 use crate::media::timeline::lane::Plan;
-use crate::media::timeline::mark::{
-    End, GenerationStart, Mark, RENDER, Rendition, SessionRecord,
-};
+use crate::media::timeline::mark::{End, GenerationStart, Mark, RENDER, Rendition, SessionRecord};
 use crate::media::track::{FrameRate, Kind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,7 +127,7 @@ fn known_plan(k: &Known, rate: FrameRate) -> Plan {
 impl Live {
     /// Makes the generation's log and writes what it begins with. Nothing is visible before the first
     /// [`Live::settle`].
-    pub fn open(
+    pub async fn open(
         ctx: &Context,
         settings: &Arc<ChannelSettings>,
         grant: &Grant,
@@ -143,7 +141,7 @@ impl Live {
         let ended = previous.as_ref().map(|p| p.1.wall);
         let (base, dseq) = (grant.base, grant.dseq);
         let start = GenerationStart { session, generation, base, dseq, previous };
-        let mut writer = ctx.logs.create(&id, start)?;
+        let mut writer = ctx.logs.create(&id, start).await?;
         writer.append_mark(&Mark::Session(record.clone()))?;
         for k in &known {
             writer.append_mark(&Mark::Track(k.track.clone()))?;
@@ -257,7 +255,9 @@ impl Live {
         while let Some(out) = self.cutter.poll_output() {
             self.waiting_since.get_or_insert(now.mono);
             match out {
-                Output::Packet(p, seq) => self.writer.append_packet(&p, seq)?,
+                Output::Packet(p, seq) => {
+                    self.writer.append_packet(&p, seq)?;
+                }
                 Output::Mark(m) => self.mark(&m)?,
             }
         }
@@ -268,7 +268,7 @@ impl Live {
         match m {
             Mark::SegmentStart(s) => {
                 if s.msn > self.newest && s.independent {
-                    self.writer.roll_if_due(s.wall)?;
+                    self.writer.roll_if_due(s.wall.0);
                 }
                 if s.discontinuity {
                     self.held = Some(s.msn);
@@ -283,7 +283,7 @@ impl Live {
         Ok(())
     }
 
-    fn number(&mut self, msn: Msn, dseq: u64, wall: crate::base::time::Wall) {
+    fn number(&mut self, msn: Msn, dseq: u64, wall: Wall) {
         self.urgent = true;
         self.newest = self.newest.max(msn);
         if msn > self.reported {
@@ -309,7 +309,7 @@ impl Live {
             if self.reports.fenced() {
                 return Err(PublishError::Fenced(self.id.generation));
             }
-            self.writer.flush()?;
+            self.writer.flush();
             self.urgent = false;
             self.waiting_since = None;
             self.writer.ready().await?;
@@ -327,7 +327,7 @@ impl Live {
 
     /// Writes what is left, syncs, and lets go of the log.
     pub async fn seal(mut self) -> Result<(), PublishError> {
-        self.writer.flush()?;
+        self.writer.flush();
         self.writer.seal().await?;
         Ok(())
     }

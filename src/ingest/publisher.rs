@@ -115,7 +115,7 @@ impl Publisher {
     pub async fn resume(&mut self) -> Result<(), PublishError> {
         let Some(record) = &self.grant.record else { return Ok(()) };
         let record = convert::record_from_api(record);
-        let live = Live::open(&self.ctx, &self.settings, &self.grant, record, Vec::new())?;
+        let live = Live::open(&self.ctx, &self.settings, &self.grant, record, Vec::new()).await?;
         self.stage = Stage::Live(Box::new(live));
         self.settle().await
     }
@@ -272,11 +272,13 @@ impl Publisher {
         };
         let record = convert::record_from_api(&record);
         let held = probe.take();
-        let mut live = Live::open(&self.ctx, &self.settings, &self.grant, record, probe.known)?;
+        let mut live =
+            Live::open(&self.ctx, &self.settings, &self.grant, record, probe.known).await?;
         let now = self.ctx.clock.now();
         tracing::info!(log = %live.id(), packets = held.len(), "recording");
         for p in held {
             live.packet(now, p)?;
+            live.settle(now).await?;
         }
         self.stage = Stage::Live(Box::new(live));
         Ok(())
@@ -290,7 +292,8 @@ impl Publisher {
         match self.stage {
             Stage::Live(mut live) => {
                 let end = live.end(now, session_over)?;
-                let told = self.ctx.client.end(channel, generation, convert::end_to_api(&end)).await;
+                let told =
+                    self.ctx.client.end(channel, generation, convert::end_to_api(&end)).await;
                 if let Err(e) = told {
                     tracing::warn!(log = %live.id(), "the end was not taken by the registry: {e}");
                 }

@@ -96,7 +96,8 @@ impl Reports {
     pub async fn wait_allowed(&mut self, msn: Msn, min_segment: Duration) {
         while !self.fenced() && !self.allows(self.clock.now(), msn, min_segment) {
             let due = self.acked.borrow().at;
-            let steps = self.clock.now().mono.since(due).as_micros() / min_segment.as_micros().max(1);
+            let steps =
+                self.clock.now().mono.since(due).as_micros() / min_segment.as_micros().max(1);
             let next = due.plus(min_segment * u32::try_from(steps + 1).unwrap_or(u32::MAX));
             let clock = self.clock.clone();
             tokio::select! {

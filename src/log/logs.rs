@@ -42,6 +42,8 @@ struct Inner {
     io: Sender<Arc<Shared>>,
     sync: Sender<SyncOp>,
     live: Mutex<HashMap<LogId, Weak<Shared>>>,
+    /// Counts the logs made, so that those who wait for one can look again.
+    created: watch::Sender<u64>,
     totals: Arc<Totals>,
 }
 
@@ -137,8 +139,8 @@ impl Logs {
             thread.spawn(run).map_err(at("start the threads for"))?;
         }
         let (data, options) = (data.to_owned(), Arc::new(options));
-        let live = Mutex::default();
-        Ok(Logs { inner: Arc::new(Inner { data, fs, options, io, sync, live, totals }) })
+        let (live, created) = (Mutex::default(), watch::Sender::new(0));
+        Ok(Logs { inner: Arc::new(Inner { data, fs, options, io, sync, live, created, totals }) })
     }
 
     /// The data directory.
@@ -210,6 +212,11 @@ impl Logs {
         Subscription::new(source, start).up_to(end, READ_MAX).await
     }
 
+    /// Changes whenever a log has been made.
+    pub fn created(&self) -> watch::Receiver<u64> {
+        self.inner.created.subscribe()
+    }
+
     /// Makes everything that is visible now durable.
     pub async fn sync_now(&self) {
         let (done, answer) = oneshot::channel();
@@ -276,6 +283,7 @@ impl Inner {
         live.retain(|_, weak| weak.strong_count() > 0);
         live.insert(id, Arc::downgrade(&shared));
         let _ = self.sync.send(SyncOp::Register(Arc::downgrade(&shared)));
+        self.created.send_modify(|n| *n += 1);
         Ok(shared)
     }
 

@@ -67,6 +67,11 @@ impl Subscription {
         self.cursor
     }
 
+    /// Has everything been read that is visible now? Always true of a log whose writer is another process.
+    pub fn caught_up(&self) -> bool {
+        self.source.state().is_none_or(|s| self.cursor >= s.visible)
+    }
+
     /// The next records, waiting for them while the log is being written; `None` when the log is
     /// sealed and read to its end. A log whose writer is another process is read as far as it is
     /// written now.
