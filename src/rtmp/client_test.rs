@@ -85,6 +85,35 @@ fn media() -> Vec<(u8, u32, Vec<u8>)> {
         .collect()
 }
 
+/// The media among a server's events.
+fn heard(events: &[Event]) -> Vec<(u8, u32, Vec<u8>)> {
+    let of = |e: &Event| match e {
+        Event::Video { timestamp, body } => Some((VIDEO, *timestamp, body.to_vec())),
+        Event::Audio { timestamp, body } => Some((AUDIO, *timestamp, body.to_vec())),
+        _ => None,
+    };
+    events.iter().filter_map(of).collect()
+}
+
+/// Feeds `rml_rtmp`'s handshake; once it is done, the bytes that are no longer the handshake's.
+fn shake(
+    handshake: &mut rml_rtmp::handshake::Handshake,
+    bytes: &[u8],
+    reply: &mut Vec<u8>,
+) -> Option<Vec<u8>> {
+    use rml_rtmp::handshake::HandshakeProcessResult::{Completed, InProgress};
+    match handshake.process_bytes(bytes).expect("legal") {
+        InProgress { response_bytes } => {
+            reply.extend(response_bytes);
+            None
+        }
+        Completed { response_bytes, remaining_bytes } => {
+            reply.extend(response_bytes);
+            Some(remaining_bytes)
+        }
+    }
+}
+
 #[test]
 fn a_publish_between_our_two_sessions_in_pieces_of_every_size() {
     let steps = (1..=40).chain([63, 100, 127, 128, 129, 1536, 3073, 4096, 65_536, usize::MAX]);
@@ -120,14 +149,7 @@ fn a_publish_between_our_two_sessions_in_pieces_of_every_size() {
             panic!("{:?}", pair.server_events.last())
         };
         assert_eq!(first.raw, metadata);
-        let got: Vec<_> = events
-            .iter()
-            .map(|e| match e {
-                Event::Video { timestamp, body } => (VIDEO, *timestamp, body.to_vec()),
-                Event::Audio { timestamp, body } => (AUDIO, *timestamp, body.to_vec()),
-                other => panic!("{other:?}"),
-            })
-            .collect();
+        let got = heard(events);
         assert!(got == media, "pieces of {step}");
     }
 }
@@ -173,11 +195,11 @@ fn a_client_waits_only_so_long() {
 /// Our server session with `rml_rtmp`'s client session as the encoder.
 #[test]
 fn a_publish_by_another_client() {
-    let (mut shake, mut server) = (
+    let (mut handshake, mut server) = (
         rml_rtmp::handshake::Handshake::new(rml_rtmp::handshake::PeerType::Client),
         ServerSession::new(ServerConfig::default(), Mono(0)),
     );
-    let mut to_server = shake.generate_outbound_p0_and_p1().expect("opens");
+    let mut to_server = handshake.generate_outbound_p0_and_p1().expect("opens");
     let mut config = rml::ClientSessionConfig::new();
     config.tc_url = Some("rtmp://h/live".into());
     let (mut client, mut results) = rml::ClientSession::new(config).expect("new");
@@ -195,14 +217,9 @@ fn a_publish_by_another_client() {
             }
         }
         if !shaken {
-            use rml_rtmp::handshake::HandshakeProcessResult::{Completed, InProgress};
-            match shake.process_bytes(&to_client).expect("legal") {
-                InProgress { response_bytes } => to_server.extend(response_bytes),
-                Completed { response_bytes, remaining_bytes } => {
-                    to_server.extend(response_bytes);
-                    results.extend(client.handle_input(&remaining_bytes).expect("legal"));
-                    shaken = true;
-                }
+            if let Some(rest) = shake(&mut handshake, &to_client, &mut to_server) {
+                results.extend(client.handle_input(&rest).expect("legal"));
+                shaken = true;
             }
         } else if !to_client.is_empty() {
             results.extend(client.handle_input(&to_client).expect("legal"));
@@ -234,14 +251,7 @@ fn a_publish_by_another_client() {
             sent = false;
         }
     }
-    let got: Vec<_> = events
-        .iter()
-        .filter_map(|e| match e {
-            Event::Video { timestamp, body } => Some((VIDEO, *timestamp, body.to_vec())),
-            Event::Audio { timestamp, body } => Some((AUDIO, *timestamp, body.to_vec())),
-            _ => None,
-        })
-        .collect();
+    let got = heard(&events);
     let want: Vec<_> = media().into_iter().filter(|m| !m.2.is_empty()).collect();
     assert!(got == want, "{} of {} messages", got.len(), want.len());
 }
@@ -253,10 +263,11 @@ fn playing_from_and_publishing_to_another_server() {
     use rml::ServerSessionResult::{OutboundResponse, RaisedEvent};
     for role in [Role::Play, Role::Publish] {
         let mut client = ClientSession::new(role, &url(""), Mono(0)).expect("opens");
-        let mut shake = rml_rtmp::handshake::Handshake::new(rml_rtmp::handshake::PeerType::Server);
+        let mut handshake =
+            rml_rtmp::handshake::Handshake::new(rml_rtmp::handshake::PeerType::Server);
         let (mut server, mut results) =
             rml::ServerSession::new(rml::ServerSessionConfig::new()).expect("new");
-        let (mut shaken, mut seen, mut heard) = (false, Vec::new(), 0);
+        let (mut shaken, mut seen, mut length) = (false, Vec::new(), 0);
         let body = vec![7u8; 5000];
         for _ in 0..50 {
             let mut to_server = Vec::new();
@@ -272,17 +283,9 @@ fn playing_from_and_publishing_to_another_server() {
             let mut to_client = Vec::new();
             let mut rest = to_server;
             if !shaken && !rest.is_empty() {
-                use rml_rtmp::handshake::HandshakeProcessResult::{Completed, InProgress};
-                match shake.process_bytes(&rest).expect("legal") {
-                    InProgress { response_bytes } => {
-                        to_client.extend(response_bytes);
-                        rest = Vec::new();
-                    }
-                    Completed { response_bytes, remaining_bytes } => {
-                        to_client.extend(response_bytes);
-                        (rest, shaken) = (remaining_bytes, true);
-                    }
-                }
+                let left = shake(&mut handshake, &rest, &mut to_client);
+                shaken = left.is_some();
+                rest = left.unwrap_or_default();
             }
             if shaken {
                 results.extend(server.handle_input(&rest).expect("legal"));
@@ -302,7 +305,7 @@ fn playing_from_and_publishing_to_another_server() {
                             let packet = server.send_video_data(stream_id, data, time, false);
                             results.push(OutboundResponse(packet.expect("playing")));
                         }
-                        RaisedEvent(Told::VideoDataReceived { data, .. }) => heard = data.len(),
+                        RaisedEvent(Told::VideoDataReceived { data, .. }) => length = data.len(),
                         _ => {}
                     }
                 }
@@ -311,7 +314,7 @@ fn playing_from_and_publishing_to_another_server() {
             client.process(Mono(0));
         }
         match role {
-            Role::Publish => assert_eq!((heard, &seen[..]), (5000, &[][..])),
+            Role::Publish => assert_eq!((length, &seen[..]), (5000, &[][..])),
             Role::Play => {
                 let video = ClientEvent::Video { timestamp: 40, body: body.into() };
                 assert_eq!(seen, [ClientEvent::Ready, video]);

@@ -5,7 +5,7 @@ use super::*;
 use crate::rtmp::amf0::write_all;
 use crate::rtmp::chunk::ChunkReader;
 use crate::rtmp::chunk_writer::ChunkWriter;
-use crate::rtmp::limits::{APP_MAX, HANDSHAKE_BYTES, VIDEO_MESSAGE_MAX};
+use crate::rtmp::limits::{APP_MAX, FOURCC_MAX, HANDSHAKE_BYTES, VIDEO_MESSAGE_MAX};
 use crate::rtmp::message::{ABORT, ACKNOWLEDGEMENT, AGGREGATE, USER_CONTROL};
 
 const SECOND: u64 = 1_000_000;
@@ -361,7 +361,6 @@ fn connect_with_an_object_nested_5000_deep() {
 
 #[test]
 fn enhanced_rtmp_clients_learn_what_is_taken() {
-    let mut peer = Peer::new();
     let list = Amf0::StrictArray(vec![Amf0::string("hvc1"), Amf0::Null, Amf0::string("av01")]);
     let object = Amf0::object([("app", Amf0::string("live")), ("fourCcList", list)]);
     let connect = Connect::read(Some(&object)).expect("legal");
@@ -369,10 +368,12 @@ fn enhanced_rtmp_clients_learn_what_is_taken() {
         (connect.enhanced, &connect.fourcc_list[..]),
         (true, &["hvc1".into(), "av01".into()][..])
     );
+    let long = Amf0::StrictArray(vec![Amf0::string("vp09"); FOURCC_MAX + 1]);
+    let many = Amf0::object([("app", Amf0::string("live")), ("fourCcList", long)]);
+    assert_eq!(Connect::read(Some(&many)).map(|c| c.fourcc_list.len()), Ok(FOURCC_MAX));
     let info = accepted(1.0, &connect)[3].clone();
     assert_eq!(info.get("fourCcList"), Some(&Amf0::StrictArray(vec![])));
     assert_eq!(info.get("capsEx"), Some(&Amf0::Number(0.0)));
-    peer.connect(&[("app", Amf0::string("live"))]);
     let plain = Connect::read(Some(&Amf0::object([("app", Amf0::string("live"))])));
     assert_eq!(accepted(1.0, &plain.expect("legal"))[3].get("fourCcList"), None);
 }
