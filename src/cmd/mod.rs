@@ -7,6 +7,8 @@ pub mod common;
 pub mod completions;
 pub mod man;
 pub mod manifest;
+pub mod secret;
+pub mod settings;
 pub mod up;
 
 use clap::{CommandFactory, Parser, Subcommand};
