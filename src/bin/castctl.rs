@@ -1,5 +1,5 @@
 //! The castctl binary: parses the command line, runs one command, turns its answer into an exit code.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    castctl::cmd::main(std::env::args_os()).into()
 }

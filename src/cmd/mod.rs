@@ -1,1 +1,58 @@
-//! (being built)
+//! Commands. One file each: the words typed (`Args`), turned into a checked configuration, turned into rooms that run.
+//! Rooms are composed here and nowhere else.
+//!
+//! Invariant: stdout is data, stderr is for people; only this room knows clap.
+
+pub mod common;
+pub mod completions;
+pub mod man;
+pub mod manifest;
+pub mod up;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use common::{Exit, Failure};
+use std::ffi::OsString;
+
+/// A live-streaming platform in one binary: RTMP in, an append-only log, low-latency HLS out.
+#[derive(Debug, Parser)]
+#[command(name = "castctl", version, arg_required_else_help = true, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Args),
+    Manifest(manifest::Args),
+    Man(man::Args),
+    Completions(completions::Args),
+}
+
+/// Parses the words typed, runs the command, prints what failed, answers the exit code.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(e) => return common::usage(&e),
+    };
+    common::finish(run(cli.command))
+}
+
+fn run(command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Up(args) => up::run(args),
+        Command::Manifest(args) => manifest::run(args),
+        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_argument_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -7,6 +7,10 @@ use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;
 use crate::media::track::{Kind, Track};
 
+/// Version of muxer and playlist renderer that new sessions pin: raised with any change of the bytes that the same
+/// records give (`media::fmp4`, `hls::playlist`).
+pub const RENDER: u32 = 1;
+
 /// Anything in a log that is not a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mark {

@@ -1,0 +1,125 @@
+//! The registry as its users see it. The embedded registry answers through a channel in this process; every call is a
+//! message with its own answer, so that a network can stand between later without another word changing.
+
+use crate::api::types::{
+    Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
+    Table, Unfinished,
+};
+use crate::base::ids::{Channel, Generation, Session};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Calls that may wait for the registry before callers wait to ask: each is small, and a caller has one or two open.
+const CALLS_MAX: usize = 1024;
+
+type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// One call and where its answer goes.
+#[derive(Debug)]
+pub enum Call {
+    /// Whose key is this?
+    Admit(PublishRequest, Reply<Admission>),
+    /// A new generation for a channel, in its open session or a new one.
+    Grant(Channel, NodeName, Reply<Grant>),
+    /// The session's constants; the ones in force are answered.
+    Open(Channel, Generation, SessionRecord, Reply<SessionRecord>),
+    /// A segment started.
+    Report(Channel, Generation, Report, Reply<()>),
+    /// A generation ended here; `End::session_over` asks for the session's end.
+    End(Channel, Generation, End, Reply<()>),
+    /// Sessions that this node wrote last and that are not over.
+    Unfinished(NodeName, Reply<Vec<Unfinished>>),
+    /// A session by its number, over or not.
+    Find(Channel, Session, Reply<Option<LiveSession>>),
+}
+
+/// The far side of an embedded client: what the registry's loop reads.
+#[derive(Debug)]
+pub struct Calls {
+    /// Calls, in order.
+    pub calls: mpsc::Receiver<Call>,
+    /// Where the table is published.
+    pub table: watch::Sender<Arc<Table>>,
+}
+
+/// Asks the registry. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    calls: mpsc::Sender<Call>,
+    table: watch::Receiver<Arc<Table>>,
+}
+
+/// A client and the calls it makes, for a registry in this process.
+pub fn embedded() -> (Client, Calls) {
+    let (tx, rx) = mpsc::channel(CALLS_MAX);
+    let (table_tx, table_rx) = watch::channel(Arc::default());
+    (Client { calls: tx, table: table_rx }, Calls { calls: rx, table: table_tx })
+}
+
+impl Client {
+    async fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Refusal> {
+        let gone = || Refusal::Unavailable("it has stopped".into());
+        let (tx, rx) = oneshot::channel();
+        self.calls.send(call(tx)).await.map_err(|_| gone())?;
+        rx.await.map_err(|_| gone())?
+    }
+
+    /// Whose key is this?
+    pub async fn admit(&self, request: PublishRequest) -> Result<Admission, Refusal> {
+        self.ask(|r| Call::Admit(request, r)).await
+    }
+
+    /// A new generation for a channel.
+    pub async fn grant(&self, channel: &Channel, node: NodeName) -> Result<Grant, Refusal> {
+        self.ask(|r| Call::Grant(channel.clone(), node, r)).await
+    }
+
+    /// Sets a session's constants if they are not set; answers the ones in force.
+    pub async fn open(
+        &self,
+        channel: &Channel,
+        generation: Generation,
+        record: SessionRecord,
+    ) -> Result<SessionRecord, Refusal> {
+        self.ask(|r| Call::Open(channel.clone(), generation, record, r)).await
+    }
+
+    /// Reports a segment start.
+    pub async fn report(
+        &self,
+        channel: &Channel,
+        generation: Generation,
+        report: Report,
+    ) -> Result<(), Refusal> {
+        self.ask(|r| Call::Report(channel.clone(), generation, report, r)).await
+    }
+
+    /// Reports the end of a generation; with `End::session_over`, ends the session in the same transaction.
+    pub async fn end(
+        &self,
+        channel: &Channel,
+        generation: Generation,
+        end: End,
+    ) -> Result<(), Refusal> {
+        self.ask(|r| Call::End(channel.clone(), generation, end, r)).await
+    }
+
+    /// Sessions that `node` wrote last and that are not over.
+    pub async fn unfinished(&self, node: NodeName) -> Result<Vec<Unfinished>, Refusal> {
+        self.ask(|r| Call::Unfinished(node, r)).await
+    }
+
+    /// A session by its number; `None` when the channel never had it.
+    pub async fn find(
+        &self,
+        channel: &Channel,
+        session: Session,
+    ) -> Result<Option<LiveSession>, Refusal> {
+        self.ask(|r| Call::Find(channel.clone(), session, r)).await
+    }
+
+    /// The table of every channel's newest session; changes are waited for on it.
+    pub fn table(&self) -> watch::Receiver<Arc<Table>> {
+        self.table.clone()
+    }
+}

@@ -1,0 +1,112 @@
+//! Which session a viewer means, and its feed: started by the first request, ended by itself.
+
+use crate::base::ids::{Channel, Session as Number};
+use crate::edge::feed::{Feed, Sources};
+use crate::edge::metrics::Edge;
+use crate::edge::session::Session;
+use crate::rt::task;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+type Watched = HashMap<(Channel, Number), Arc<Session>>;
+
+/// The watched sessions of this edge. Cheap to clone.
+#[derive(Clone)]
+pub struct Channels {
+    sources: Sources,
+    watched: Arc<Mutex<Watched>>,
+    metrics: Edge,
+}
+
+/// What a channel's name stands for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Current {
+    /// No session, or its last one is over.
+    None,
+    /// A session that waits for its first media.
+    Starting(Number),
+    /// A session with media.
+    Open(Number),
+}
+
+impl Channels {
+    /// Nothing is watched yet.
+    pub fn new(sources: Sources, metrics: Edge) -> Channels {
+        Channels { sources, watched: Arc::default(), metrics }
+    }
+
+    /// What feeds read from.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// What the channel's name stands for now.
+    pub fn current(&self, channel: &Channel) -> Current {
+        let table = self.sources.client.table();
+        let table = table.borrow();
+        match table.get(channel) {
+            Some(live) if live.over => Current::None,
+            Some(live) if live.open => Current::Open(live.session),
+            Some(live) => Current::Starting(live.session),
+            None => Current::None,
+        }
+    }
+
+    fn watched<R>(&self, f: impl FnOnce(&mut Watched) -> R) -> R {
+        f(&mut self.watched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A session's shared state; its feed runs from now on. `None` when the channel never had it.
+    pub async fn session(&self, channel: &Channel, number: Number) -> Option<Arc<Session>> {
+        let now = self.sources.clock.now().mono;
+        let key = (channel.clone(), number);
+        if let Some(session) = self.watched(|w| w.get(&key).cloned()) {
+            session.touch(now);
+            return Some(session);
+        }
+        // Only sessions that exist get a feed: a stranger's numbers cost a look-up and nothing that stays.
+        self.sources.client.find(channel, number).await.ok()??;
+        let (session, new) = self.watched(|w| {
+            if let Some(session) = w.get(&key) {
+                return (session.clone(), false);
+            }
+            let session = Arc::new(Session::new(channel.clone(), number, now));
+            w.insert(key.clone(), session.clone());
+            (session, true)
+        });
+        session.touch(now);
+        if new {
+            self.start(session.clone(), key);
+        }
+        Some(session)
+    }
+
+    fn start(&self, session: Arc<Session>, key: (Channel, Number)) {
+        let feed = Feed::new(session.clone(), self.sources.clone());
+        let (channels, feeds) = (self.clone(), self.metrics.feeds.clone());
+        task::spawn(format!("feed {} s{}", key.0, key.1), async move {
+            feeds.inc();
+            // Removed also when the feed panics: the next request starts a new one.
+            let _entry = Entry { channels, key, session };
+            feed.run().await;
+            feeds.dec();
+        });
+    }
+}
+
+/// A feed's place in the table, for as long as it runs.
+struct Entry {
+    channels: Channels,
+    key: (Channel, Number),
+    session: Arc<Session>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.channels.watched(|w| {
+            if w.get(&self.key).is_some_and(|s| Arc::ptr_eq(s, &self.session)) {
+                w.remove(&self.key);
+            }
+        });
+    }
+}

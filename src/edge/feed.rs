@@ -1,0 +1,326 @@
+//! A feed reads the logs of one session, generation after generation, and moves its renditions on: marks into the
+//! windows, samples into parts. Sealed extents are read by their footers alone, the rest by subscription.
+
+use crate::api::client::Client;
+use crate::api::types::LiveSession;
+use crate::base::ids::{Generation, Seq, TrackId};
+use crate::edge::media::{Cell, Init};
+use crate::edge::session::{Opened, Session};
+use crate::hls::segment::Part;
+use crate::log::batch::Entry;
+use crate::log::error::LogError;
+use crate::log::format::footer::Footer;
+use crate::log::format::record::Record;
+use crate::log::format::{Position, Span};
+use crate::log::id::LogId;
+use crate::log::logs::Logs;
+use crate::log::subscription::From;
+use crate::media::fmp4::fragment::Sample;
+use crate::media::timeline::mark::{Mark, PartEnd};
+use crate::rt::clock::Clock;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A feed nobody asked for this long ends. Above any player's reload interval by far.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Samples of one track that may wait for their part's end; as many as the log's own index allows.
+const PENDING_MAX: usize = 4 << 10;
+
+/// Pause after a log could not be read.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A listed sample whose part has not ended. `sample` is `None` where only its place is known.
+#[derive(Debug)]
+struct Pending {
+    seq: Seq,
+    start: Position,
+    end: Position,
+    sample: Option<Sample>,
+}
+
+/// What a feed works with.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// Logs on this node.
+    pub logs: Logs,
+    /// Which generations there are.
+    pub client: Client,
+    /// For idleness.
+    pub clock: Clock,
+}
+
+/// One session's feed.
+pub struct Feed {
+    session: Arc<Session>,
+    sources: Sources,
+    opened: Option<Arc<Opened>>,
+    pending: HashMap<TrackId, VecDeque<Pending>>,
+    dirty: bool,
+}
+
+impl Feed {
+    /// A feed that has read nothing.
+    pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
+        Feed { session, sources, opened: None, pending: HashMap::new(), dirty: false }
+    }
+
+    /// Reads until nobody wants the session any more.
+    pub async fn run(mut self) {
+        let idle = idle(self.session.clone(), self.sources.clock.clone());
+        tokio::select! {
+            () = idle => {}
+            () = self.follow() => {}
+        }
+        tracing::debug!(channel = %self.session.channel, session = %self.session.number,
+            "nobody watches: feed ends");
+    }
+
+    /// Reads the session's generations in order, waiting for new ones.
+    async fn follow(&mut self) {
+        let mut table = self.sources.client.table();
+        let mut created = self.sources.logs.created();
+        let mut done: Option<Generation> = None;
+        loop {
+            table.mark_unchanged();
+            created.mark_unchanged();
+            let (channel, number) = (&self.session.channel, self.session.number);
+            let live = match self.sources.client.find(channel, number).await {
+                Ok(Some(live)) => live,
+                Ok(None) => return,
+                Err(e) => {
+                    tracing::warn!(%channel, "{e}");
+                    self.pause().await;
+                    continue;
+                }
+            };
+            let next = next_generation(&live, done);
+            match next {
+                Some(generation) => match self.generation(generation).await {
+                    Ok(()) => done = Some(generation),
+                    // Granted, but its log is not there yet, or will not be.
+                    Err(LogError::NotFound { .. }) if newer(&live, generation) => {
+                        done = Some(generation);
+                    }
+                    Err(LogError::NotFound { .. }) => tokio::select! {
+                        () = self.idle_until(&mut table) => {}
+                        _ = created.changed() => {}
+                    },
+                    Err(e) => {
+                        tracing::error!(channel = %self.session.channel, %generation, "{e}");
+                        self.pause().await;
+                        if newer(&live, generation) {
+                            done = Some(generation);
+                        }
+                    }
+                },
+                None => self.idle_until(&mut table).await,
+            }
+        }
+    }
+
+    async fn pause(&self) {
+        let until = self.sources.clock.now().mono.plus(RETRY);
+        self.sources.clock.sleep_until(until).await;
+    }
+
+    async fn idle_until<T>(&mut self, table: &mut tokio::sync::watch::Receiver<T>) {
+        self.publish(true);
+        loop {
+            tokio::select! {
+                changed = table.changed() => {
+                    if changed.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    return;
+                }
+                () = self.session.nudge.notified() => self.publish(true),
+            }
+        }
+    }
+
+    /// Reads one generation's log to its end.
+    async fn generation(&mut self, generation: Generation) -> Result<(), LogError> {
+        let (channel, session) = (self.session.channel.clone(), self.session.number);
+        let id = LogId { channel, session, generation };
+        self.pending.clear();
+        let index = self.sources.logs.index(&id).await?;
+        for footer in &index.footers {
+            self.footer(generation, footer);
+        }
+        if index.sealed {
+            self.publish(true);
+            return Ok(());
+        }
+        if let Some(last) = index.footers.last() {
+            self.resume_pending(last);
+        }
+        let mut log = self.sources.logs.subscribe(&id, From::Position(index.tail))?;
+        let session = self.session.clone();
+        loop {
+            let batch = tokio::select! {
+                batch = log.next() => batch?,
+                () = session.nudge.notified() => {
+                    self.publish(true);
+                    continue;
+                }
+            };
+            let Some(batch) = batch else { break };
+            for entry in batch.records() {
+                self.entry(generation, entry);
+            }
+            // While a backlog is read nobody sees the past go by; what is shown is the newest.
+            self.publish(log.caught_up());
+        }
+        self.publish(true);
+        Ok(())
+    }
+
+    fn publish(&mut self, due: bool) {
+        let wanted = self.dirty
+            || self.opened.as_ref().is_some_and(|o| o.renditions.iter().any(|r| r.is_owed_dvr()));
+        if due
+            && wanted
+            && let Some(opened) = &self.opened
+        {
+            opened.publish();
+            self.dirty = false;
+        }
+    }
+
+    /// Takes the marks of a sealed extent, with the places of their samples.
+    fn footer(&mut self, generation: Generation, footer: &Footer) {
+        for m in footer.marks() {
+            if let (Mark::PartEnd(p), Some(span)) = (&m.mark, m.samples) {
+                self.note(generation, p, span);
+            }
+            self.mark(generation, &m.mark);
+        }
+    }
+
+    /// Samples of sealed extents whose part ends later: their places are known.
+    fn resume_pending(&mut self, footer: &Footer) {
+        for t in &footer.tracks {
+            let places = t.open.iter().map(|o| Pending {
+                seq: o.seq,
+                start: o.start,
+                end: Position { offset: o.start.offset + u64::from(o.len), ..o.start },
+                sample: None,
+            });
+            self.pending.insert(t.track, places.collect());
+        }
+    }
+
+    fn entry(&mut self, generation: Generation, entry: Entry) {
+        match entry.record {
+            Record::Packet { packet, seq: Some(seq) } => {
+                let waiting = self.pending.entry(packet.track).or_default();
+                if waiting.len() >= PENDING_MAX {
+                    waiting.pop_front();
+                }
+                let sample = Some(Sample::from(&packet));
+                waiting.push_back(Pending { seq, start: entry.start, end: entry.end, sample });
+            }
+            Record::Mark(Mark::PartEnd(p)) => {
+                // The window first: it knows the part that the samples are to be muxed as.
+                self.mark(generation, &Mark::PartEnd(p));
+                self.part(generation, &p);
+            }
+            Record::Mark(mark) => self.mark(generation, &mark),
+            Record::Packet { seq: None, .. } | Record::Unknown { .. } => {}
+        }
+    }
+
+    /// Gathers a part's samples.
+    fn part(&mut self, generation: Generation, p: &PartEnd) {
+        let Some(waiting) = self.pending.get_mut(&p.track) else { return };
+        while waiting.front().is_some_and(|w| w.seq < p.first_seq) {
+            waiting.pop_front();
+        }
+        let count = waiting.iter().take_while(|w| w.seq <= p.last_seq).count();
+        let taken: Vec<Pending> = waiting.drain(..count).collect();
+        if count as u64 != p.last_seq.0 - p.first_seq.0 + 1 {
+            tracing::error!(channel = %self.session.channel, %generation, msn = %p.msn,
+                "a part's samples are not in the log before its end");
+            return;
+        }
+        let start = taken.iter().map(|t| t.start).min();
+        let end = taken.iter().map(|t| t.end).max();
+        if let (Some(start), Some(end)) = (start, end) {
+            self.note(generation, p, Span { start, end });
+        }
+        let samples: Option<Vec<Sample>> = taken.into_iter().map(|t| t.sample).collect();
+        let (Some(samples), Some(opened)) = (samples, &self.opened) else { return };
+        let Some(r) = opened.renditions.iter().find(|r| r.track == p.track) else { return };
+        let mut shelf = r.write();
+        if let Some(init) = shelf.current().cloned() {
+            let cell = Cell::new(init, as_part(p), samples);
+            shelf.keep(generation, p.first_seq, p.duration, cell);
+        }
+    }
+
+    fn note(&self, generation: Generation, p: &PartEnd, span: Span) {
+        let rendition = self.opened.iter().flat_map(|o| &o.renditions).find(|r| r.track == p.track);
+        if let Some(r) = rendition {
+            r.write().note(generation, p.msn, span);
+        }
+    }
+
+    /// Tells every window a mark.
+    fn mark(&mut self, generation: Generation, mark: &Mark) {
+        if let (Mark::Session(record), None) = (mark, &self.opened) {
+            self.opened = Some(self.session.open(record.clone()));
+        }
+        let Some(opened) = &self.opened else { return };
+        if let Mark::Track(track) = mark
+            && let Some(r) = opened.renditions.iter().find(|r| r.track == track.id)
+        {
+            let known = r.read().current().is_some_and(|i| i.track == *track);
+            match Init::new(track.clone()) {
+                Ok(init) if !known => r.write().configure(Arc::new(init)),
+                Ok(_) => {}
+                Err(e) => tracing::error!(channel = %self.session.channel, "{e}"),
+            }
+        }
+        for r in &opened.renditions {
+            match r.write().window.apply(generation, mark) {
+                Ok(changed) => self.dirty |= changed,
+                Err(e) => tracing::error!(channel = %self.session.channel, %generation,
+                    rendition = r.name, "a mark does not fit and is left out: {e}"),
+            }
+        }
+    }
+}
+
+/// A part as the window lists it.
+fn as_part(p: &PartEnd) -> Part {
+    Part {
+        first: p.first_seq,
+        last: p.last_seq,
+        decode_time: p.decode_time,
+        duration: p.duration,
+        independent: p.independent,
+        gap: false,
+    }
+}
+
+fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {
+    live.generations.iter().map(|g| g.0).find(|g| done.is_none_or(|d| *g > d))
+}
+
+/// Is there a generation after this one, so that nothing more is to be waited for?
+fn newer(live: &LiveSession, generation: Generation) -> bool {
+    live.over || live.generations.iter().any(|g| g.0 > generation)
+}
+
+/// Resolves when nobody asked for the session for a while.
+async fn idle(session: Arc<Session>, clock: Clock) {
+    loop {
+        let over = session.last_used().plus(IDLE);
+        if clock.now().mono >= over {
+            return;
+        }
+        clock.sleep_until(over).await;
+    }
+}

@@ -1,0 +1,289 @@
+//! Requests: what a path and query mean, what they wait for, which answer they get. `hls` decides; this waits.
+
+use crate::base::ids::{Channel, Session as Number};
+use crate::base::time::Mono;
+use crate::edge::answer;
+use crate::edge::channels::{Channels, Current};
+use crate::edge::media::remux;
+use crate::edge::metrics::Edge;
+use crate::edge::pages;
+use crate::edge::rendition::{Place as Stored, Rendition, Shelf, Snapshot, Text};
+use crate::edge::session::{Opened, Session};
+use crate::hls::lookup::Lookup;
+use crate::hls::name::{File, Path, Place};
+use crate::hls::reload::{self, Decision, Query};
+use crate::log::id::LogId;
+use crate::rt::drain::Drain;
+use axum::body::Body;
+use axum::http::{Method, Request, Response};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a request may wait for a session's first media: about a probe, a key frame and a part of most encoders.
+const FIRST_MEDIA: Duration = Duration::from_secs(12);
+
+/// Answers requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Handler {
+    channels: Channels,
+    metrics: Edge,
+    drain: Drain,
+}
+
+type Answer = Response<Body>;
+
+/// Which playlist of a rendition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Live,
+    Dvr,
+}
+
+impl Handler {
+    /// A handler over an edge's sessions.
+    pub fn new(channels: Channels, metrics: Edge, drain: Drain) -> Handler {
+        Handler { channels, metrics, drain }
+    }
+
+    /// Answers one request.
+    pub async fn answer<B>(&self, request: Request<B>) -> Answer {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return answer::bad_method();
+        }
+        let uri = request.uri();
+        self.route(uri.path(), uri.query().unwrap_or("")).await
+    }
+
+    async fn route(&self, path: &str, query: &str) -> Answer {
+        if let Some(name) = path.strip_prefix("/assets/") {
+            return match pages::asset(name) {
+                Some(p) => answer::page(p.content_type, p.body),
+                None => answer::not_found("no such file"),
+            };
+        }
+        if let Some(channel) = path.strip_prefix("/watch/") {
+            return match channel.parse::<Channel>() {
+                Ok(_) => answer::page(pages::WATCH.content_type, pages::WATCH.body),
+                Err(e) => answer::not_found(&e.to_string()),
+            };
+        }
+        match path.parse::<Path>() {
+            Ok(Path::Entry { channel }) => self.entry(&channel, query).await,
+            Ok(Path::Multivariant { channel, session }) => {
+                match self.opened(&channel, session).await {
+                    Ok((_, opened)) => answer::multivariant(opened.multivariant.clone()),
+                    Err(no) => no,
+                }
+            }
+            Ok(Path::Media(place)) => self.playlist(&place, View::Live, query).await,
+            Ok(Path::Dvr(place)) => self.playlist(&place, View::Dvr, query).await,
+            Ok(Path::File { place, render, file }) => self.file(&place, render, &file).await,
+            Err(e) => answer::not_found(&e.to_string()),
+        }
+    }
+
+    fn deadline(&self, wait: Duration) -> Mono {
+        self.channels.sources().clock.now().mono.plus(wait)
+    }
+
+    /// Waits for a change until the deadline or the drain; `false` when either came first.
+    async fn hold<T>(&self, changes: &mut tokio::sync::watch::Receiver<T>, deadline: Mono) -> bool {
+        self.metrics.held.inc();
+        let changed = tokio::select! {
+            changed = changes.changed() => changed.is_ok(),
+            () = self.channels.sources().clock.sleep_until(deadline) => false,
+            () = self.drain.wait() => false,
+        };
+        self.metrics.held.dec();
+        changed
+    }
+
+    /// The channel's stable URL: on to its current session, once that has something to show.
+    async fn entry(&self, channel: &Channel, query: &str) -> Answer {
+        let deadline = self.deadline(FIRST_MEDIA);
+        let mut table = self.channels.sources().client.table();
+        loop {
+            table.mark_unchanged();
+            match self.channels.current(channel) {
+                Current::None => return answer::not_found("nobody publishes to this channel"),
+                Current::Open(session) => {
+                    if !self.has_media(channel, session, deadline).await {
+                        return answer::unavailable("no media yet");
+                    }
+                    let path = Path::Multivariant { channel: channel.clone(), session };
+                    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+                    return answer::redirect(&format!("{path}{query}"));
+                }
+                Current::Starting(_) => {
+                    if !self.hold(&mut table, deadline).await {
+                        return answer::unavailable("no media yet");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the session's first rendition lists something.
+    async fn has_media(&self, channel: &Channel, session: Number, deadline: Mono) -> bool {
+        let Ok((_, opened)) = self.opened(channel, session).await else { return false };
+        let Some(first) = opened.renditions.first() else { return false };
+        let mut snapshots = first.snapshots();
+        while snapshots.borrow_and_update().live.is_none() {
+            if !self.hold(&mut snapshots, deadline).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A session and its constants, waiting for them if it has only begun.
+    async fn opened(
+        &self,
+        channel: &Channel,
+        number: Number,
+    ) -> Result<(Arc<Session>, Arc<Opened>), Answer> {
+        let Some(session) = self.channels.session(channel, number).await else {
+            return Err(answer::not_found("no such session"));
+        };
+        let deadline = self.deadline(FIRST_MEDIA);
+        let mut opened = session.opened();
+        loop {
+            let known = opened.borrow_and_update().clone();
+            if let Some(known) = known {
+                return Ok((session, known));
+            }
+            if !self.hold(&mut opened, deadline).await {
+                return Err(answer::unavailable("no media yet"));
+            }
+        }
+    }
+
+    async fn rendition(
+        &self,
+        place: &Place,
+    ) -> Result<(Arc<Session>, Arc<Opened>, Arc<Rendition>), Answer> {
+        let (session, opened) = self.opened(&place.channel, place.session).await?;
+        match opened.rendition(&place.rendition).cloned() {
+            Some(r) => Ok((session, opened, r)),
+            None => Err(answer::not_found("no such rendition in this session")),
+        }
+    }
+
+    /// A media playlist, blocking as its query asks (6.2.5.2).
+    async fn playlist(&self, place: &Place, view: View, query: &str) -> Answer {
+        let (session, opened, rendition) = match self.rendition(place).await {
+            Ok(found) => found,
+            Err(no) => return no,
+        };
+        if view == View::Dvr && rendition.want_dvr() {
+            session.nudge.notify_one();
+        }
+        let query = Query::parse(query);
+        let limit = reload::hold_limit(opened.record.target_duration);
+        let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
+        let mut snapshots = rendition.snapshots();
+        loop {
+            let snapshot = snapshots.borrow_and_update().clone();
+            if let Some(state) = snapshot.state {
+                // With ENDLIST every directive is ignored, also one that can't be read.
+                let query = match query {
+                    Ok(query) => query,
+                    Err(_) if state.ended => Query::default(),
+                    Err(e) => return answer::bad_request(&e.to_string()),
+                };
+                match reload::decide(query, state) {
+                    Decision::Refuse(why) => return answer::bad_request(&why.to_string()),
+                    Decision::Now => {
+                        if let Some(text) = text(&snapshot, view, query.skip && !state.ended) {
+                            return answer::playlist(
+                                text.body.clone(),
+                                &text.etag,
+                                query.msn.is_some(),
+                            );
+                        }
+                    }
+                    Decision::Wait { .. } => {}
+                }
+            }
+            if !self.hold(&mut snapshots, deadline).await {
+                return answer::unavailable("held for three target durations");
+            }
+        }
+    }
+
+    /// Media: held while it may come, 404 when it won't.
+    async fn file(&self, place: &Place, render: u32, file: &File) -> Answer {
+        let (_, opened, rendition) = match self.rendition(place).await {
+            Ok(found) => found,
+            Err(no) => return no,
+        };
+        if render != opened.record.render {
+            return answer::not_found("the session has another render version");
+        }
+        let find: Box<dyn Fn(&Shelf) -> Lookup<Stored> + Send + Sync> = match *file {
+            File::Gap { .. } => return answer::not_found("absent media"),
+            File::Init { ref hash } => {
+                let init = rendition.read().init(hash);
+                return match init {
+                    Some(bytes) => self.media(vec![bytes]),
+                    None => answer::not_found("no such init section"),
+                };
+            }
+            File::Segment { generation, msn } => Box::new(move |s| s.segment(generation, msn)),
+            File::Part { generation, seq } => Box::new(move |s| s.part(generation, seq)),
+        };
+        let limit = reload::hold_limit(opened.record.target_duration);
+        let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
+        let mut snapshots = rendition.snapshots();
+        loop {
+            snapshots.mark_unchanged();
+            let found = find(&rendition.read());
+            match found {
+                Lookup::Found(stored) => return self.stored(place, stored).await,
+                Lookup::Never => return answer::not_found("no such media"),
+                Lookup::Future => {
+                    if !self.hold(&mut snapshots, deadline).await {
+                        return answer::unavailable("held for three target durations");
+                    }
+                }
+            }
+        }
+    }
+
+    fn media(&self, chunks: Vec<Bytes>) -> Answer {
+        self.metrics.bytes.inc_by(chunks.iter().map(|c| c.len() as u64).sum());
+        answer::media(chunks)
+    }
+
+    async fn stored(&self, place: &Place, stored: Stored) -> Answer {
+        match stored {
+            Stored::Memory(cells) => self.media(cells.iter().map(|c| c.bytes()).collect()),
+            Stored::Log { generation, span, parts, init } => {
+                let (channel, session) = (place.channel.clone(), place.session);
+                let id = LogId { channel, session, generation };
+                let read = self.channels.sources().logs.read(&id, span.start..span.end).await;
+                match read.map(|batches| remux(&init, &parts, &batches)) {
+                    Ok(Some(chunks)) => self.media(chunks),
+                    Ok(None) => {
+                        tracing::error!(log = %id, "samples of a listed segment are missing");
+                        answer::not_found("damaged in the log")
+                    }
+                    Err(e) => {
+                        tracing::error!(log = %id, "{e}");
+                        answer::unavailable("the log can't be read")
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn text(snapshot: &Snapshot, view: View, skip: bool) -> Option<&Text> {
+    match (view, skip) {
+        (View::Live, false) => snapshot.live.as_ref(),
+        (View::Live, true) => snapshot.live_delta.as_ref(),
+        (View::Dvr, false) => snapshot.dvr.as_ref().map(|d| &d.0),
+        (View::Dvr, true) => snapshot.dvr.as_ref().map(|d| &d.1),
+    }
+}

@@ -1,0 +1,130 @@
+//! The viewers' listener: HTTP/1.1, limits on what a stranger may hold open, and a drain that lets answers finish.
+
+use crate::edge::answer::Cors;
+use crate::edge::channels::Channels;
+use crate::edge::feed::Sources;
+use crate::edge::http::Handler;
+use crate::edge::metrics::Edge;
+use crate::rt::drain::{Drain, Work};
+use crate::rt::listen::{BindError, Listener};
+use crate::rt::task;
+use crate::telemetry::ready::Latch;
+use axum::http::Request;
+use axum::http::header::ORIGIN;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How long a client may take to send a request's head: a slow phone does, a stranger who holds sockets open doesn't.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Largest request head: a player's is below 2 KiB, signed cookies add some.
+const HEAD_MAX: usize = 32 << 10;
+
+/// Sockets of viewers at once: beyond the descriptors of most machines; a proxy in front sets the real bound.
+const CONNECTIONS_MAX: usize = 50_000;
+
+/// What differs between deployments.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where viewers connect.
+    pub listen: SocketAddr,
+    /// Whose pages may read.
+    pub cors: Cors,
+    /// How long a drain waits for answers to finish.
+    pub drain_timeout: Duration,
+}
+
+/// A bound listener for viewers.
+pub struct Server {
+    config: Config,
+    listener: Listener,
+    sources: Sources,
+    metrics: Edge,
+}
+
+impl Server {
+    /// Binds the listener; nothing is answered yet.
+    pub async fn bind(
+        config: Config,
+        sources: Sources,
+        metrics: Edge,
+    ) -> Result<Server, BindError> {
+        let listener = Listener::bind(config.listen, "viewers").await?;
+        Ok(Server { config, listener, sources, metrics })
+    }
+
+    /// The bound address.
+    pub fn addr(&self) -> SocketAddr {
+        self.listener.addr()
+    }
+
+    /// Serves until the drain: held requests are answered 503, answers under way finish.
+    pub async fn serve(self, ready: Latch, drain: Drain) {
+        let channels = Channels::new(self.sources, self.metrics.clone());
+        let handler = Handler::new(channels, self.metrics.clone(), drain.clone());
+        let cors = Arc::new(self.config.cors);
+        let work = Work::new();
+        let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        ready.open();
+        loop {
+            let accept = async {
+                let permit = seats.clone().acquire_owned().await;
+                (permit, self.listener.accept().await)
+            };
+            let (permit, (stream, peer)) = tokio::select! {
+                biased;
+                () = drain.wait() => break,
+                accepted = accept => accepted,
+            };
+            let (handler, cors) = (handler.clone(), cors.clone());
+            let (guard, drain, open) =
+                (work.guard(), drain.clone(), self.metrics.connections.clone());
+            task::spawn(format!("viewer {peer}"), async move {
+                open.inc();
+                connection(stream, handler, cors, drain).await;
+                open.dec();
+                drop((guard, permit));
+            });
+        }
+        ready.close("draining");
+        if !work.finish(self.config.drain_timeout).await {
+            tracing::warn!("viewers' answers did not all finish in time");
+        }
+    }
+}
+
+async fn connection(
+    stream: tokio::net::TcpStream,
+    handler: Handler,
+    cors: Arc<Cors>,
+    drain: Drain,
+) {
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let (handler, cors) = (handler.clone(), cors.clone());
+        async move {
+            let origin = request.headers().get(ORIGIN).cloned();
+            let mut response = handler.answer(request).await;
+            cors.apply(origin.as_ref(), &mut response);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = drain.wait() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(e) = result {
+        tracing::debug!("viewer connection: {e}");
+    }
+}

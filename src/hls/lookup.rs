@@ -1,0 +1,179 @@
+//! Questions to a window: what a media name stands for, which part is hinted, how far the playlist
+//! is. Read only; what changes the window is in `hls::window`.
+
+use crate::base::ids::{Generation, Msn, Seq};
+use crate::base::time::Wall;
+use crate::hls::name::File;
+use crate::hls::reload::State;
+use crate::hls::segment::Part;
+use crate::hls::window::Window;
+use std::sync::Arc;
+
+/// How many samples past the next one a part's name may be and still be held: an edge that is
+/// behind another gets such requests. Covers a blocked request's longest life (12 s at the default
+/// target duration) at 300 samples a second.
+pub const SEQ_AHEAD: u64 = 4_096;
+
+/// How many segments past the next one a segment's name may be and still be held, as for reloads
+/// (6.2.5.2).
+pub const MSN_AHEAD: u64 = 2;
+
+/// How many generations past the current one a name may be and still be held: an edge may learn of
+/// a new one late.
+pub const GENERATIONS_AHEAD: u64 = 3;
+
+/// What a media name stands for at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup<T> {
+    /// It exists.
+    Found(T),
+    /// It may come, soon: hold the request.
+    Future,
+    /// It never was, is absent, or was given up: 404.
+    Never,
+}
+
+/// Where a media object belongs and what is needed to make its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Media<'a> {
+    /// The segment, or the part's segment.
+    pub msn: Msn,
+    /// The generation whose log has the samples.
+    pub generation: Generation,
+    /// Hash of the init section in force.
+    pub init: &'a Arc<str>,
+    /// The part, or all parts of the segment in order; gap parts have no samples.
+    pub parts: &'a [Part],
+}
+
+/// The end of a playlist, as EXT-X-RENDITION-REPORT has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Segment of the last listed part, or the last segment.
+    pub msn: Msn,
+    /// Index of its last part; `None` for a gap that was written as a whole.
+    pub part: Option<u32>,
+}
+
+impl Window {
+    /// Something is listed: there is a playlist.
+    pub fn is_listed(&self) -> bool {
+        !self.segments.is_empty() || self.listed_open_parts() > 0
+    }
+
+    /// ENDLIST: nothing will change any more.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The name of the rendition in URLs; empty for a track that is none of the session's.
+    pub fn rendition(&self) -> &str {
+        self.session.rendition(self.track).map_or("", |r| &r.name)
+    }
+
+    fn listed_open_parts(&self) -> usize {
+        self.open.as_ref().map_or(0, |o| o.parts.len())
+    }
+
+    /// The name of the part that comes next (EXT-X-PRELOAD-HINT); `None` when the session is over,
+    /// or before the first mark that tells.
+    pub fn hint(&self) -> Option<File> {
+        let (generation, seq) = (self.generation?, self.next_seq?);
+        (!self.ended).then_some(File::Part { generation, seq })
+    }
+
+    /// The end of the playlist, for the reports in other renditions; `None` while nothing is
+    /// listed.
+    pub fn position(&self) -> Option<Position> {
+        let (msn, parts) = match &self.open {
+            Some(open) if !open.parts.is_empty() => (open.msn, open.parts.len()),
+            _ => self.segments.last().map(|s| (s.msn, s.parts.len()))?,
+        };
+        Some(Position { msn, part: parts.checked_sub(1).and_then(|p| u32::try_from(p).ok()) })
+    }
+
+    /// Wall clock of the end of what is listed; `None` while nothing is. For latency figures.
+    pub fn end_wall(&self) -> Option<Wall> {
+        match &self.open {
+            Some(open) if !open.parts.is_empty() => Some(open.wall.plus(open.duration())),
+            _ => self.segments.last().map(|s| s.wall.plus(s.duration)),
+        }
+    }
+
+    /// How far the playlist is, for `hls::reload::decide`; the same for the live and the DVR view.
+    pub fn state(&self) -> State {
+        let next = match &self.open {
+            Some(open) if !open.parts.is_empty() => Some(open.msn),
+            _ => self.segments.last().map(|s| s.msn.next()),
+        };
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        State {
+            next,
+            next_parts: count(self.listed_open_parts()),
+            last_parts: self.segments.last().map_or(0, |s| count(s.parts.len())),
+            ended: self.ended,
+            part_target: self.session.part_target,
+        }
+    }
+
+    /// The complete segment of this name. Segments stay known after they have left the live
+    /// playlist: the DVR view lists them, and they must stay downloadable (6.2.2).
+    pub fn segment(&self, generation: Generation, msn: Msn) -> Lookup<Media<'_>> {
+        let first = self.segments.first().map_or(msn, |s| s.msn);
+        let at = msn.0.checked_sub(first.0).and_then(|i| usize::try_from(i).ok());
+        if let Some(s) = at.and_then(|i| self.segments.get(i)) {
+            let init = s.init.and_then(|i| self.inits.get(i as usize));
+            return match init {
+                Some(init) if s.generation == generation && !s.gap => {
+                    Lookup::Found(Media { msn, generation, init, parts: &s.parts })
+                }
+                _ => Lookup::Never,
+            };
+        }
+        let next = self.segments.last().map(|s| s.msn.next());
+        let near = next.is_none_or(|n| msn >= n && msn.0 - n.0 <= MSN_AHEAD + 1);
+        if near && self.may_come(generation) { Lookup::Future } else { Lookup::Never }
+    }
+
+    /// The part of this name; [`Media::parts`] has this one part.
+    pub fn part(&self, generation: Generation, seq: Seq) -> Lookup<Media<'_>> {
+        if let Some(open) = self.open.as_ref().filter(|o| o.generation == generation)
+            && let Some(found) = self.find(open.msn, generation, open.init, &open.parts, seq)
+        {
+            return Lookup::Found(found);
+        }
+        let after =
+            self.segments.partition_point(|s| (s.generation, s.first_seq) <= (generation, seq));
+        let held = after.checked_sub(1).and_then(|i| self.segments.get(i));
+        if let Some(s) = held.filter(|s| s.generation == generation)
+            && let Some(found) = self.find(s.msn, generation, s.init, &s.parts, seq)
+        {
+            return Lookup::Found(found);
+        }
+        let next = match self.generation {
+            Some(current) if current == generation => self.next_seq,
+            _ => Some(Seq(0)),
+        };
+        let near = next.is_none_or(|n| seq >= n && seq.0 - n.0 <= SEQ_AHEAD);
+        if near && self.may_come(generation) { Lookup::Future } else { Lookup::Never }
+    }
+
+    fn find<'a>(
+        &'a self,
+        msn: Msn,
+        generation: Generation,
+        init: Option<u32>,
+        parts: &'a [Part],
+        seq: Seq,
+    ) -> Option<Media<'a>> {
+        let at = parts.iter().position(|p| !p.gap && p.first == seq)?;
+        let init = self.inits.get(init? as usize)?;
+        Some(Media { msn, generation, init, parts: &parts[at..=at] })
+    }
+
+    /// The generation is current, or one that this edge has not heard of yet.
+    fn may_come(&self, generation: Generation) -> bool {
+        let current = self.generation.unwrap_or(generation);
+        !self.ended && generation >= current && generation.0 - current.0 <= GENERATIONS_AHEAD
+    }
+}

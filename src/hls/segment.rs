@@ -1,0 +1,91 @@
+//! What the window remembers of a segment and its parts: enough to list them and to build their
+//! bytes again from the log, for as long as the session lives. The bytes themselves are the edge's.
+
+use crate::base::ids::{Generation, Msn, Seq};
+use crate::base::time::Wall;
+
+/// One part of a segment: samples `first..=last` of the segment's track and generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// First sample. For a gap part: the first sample that will be listed after it.
+    pub first: Seq,
+    /// Last sample; means nothing for a gap part.
+    pub last: Seq,
+    /// `baseMediaDecodeTime` in ticks of the track's mux timescale; 0 for a gap part.
+    pub decode_time: u64,
+    /// Decode-time duration in microseconds.
+    pub duration: i64,
+    /// INDEPENDENT=YES.
+    pub independent: bool,
+    /// GAP=YES: there are no samples.
+    pub gap: bool,
+}
+
+impl Part {
+    /// `mfhd` sequence number (ISO/IEC 14496-12, 8.8.5): the first sample's number plus one, so
+    /// that it grows from part to part and is the same wherever the part is made.
+    pub fn sequence(&self) -> u32 {
+        (self.first.0 as u32).wrapping_add(1)
+    }
+}
+
+/// One complete segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// Its number.
+    pub msn: Msn,
+    /// The generation that wrote it.
+    pub generation: Generation,
+    /// Wall clock of its start.
+    pub wall: Wall,
+    /// EXTINF in microseconds.
+    pub duration: i64,
+    /// Absolute discontinuity sequence number.
+    pub dseq: u64,
+    /// EXT-X-GAP: nothing of it exists.
+    pub gap: bool,
+    /// Its parts in order; empty for a gap that was written as a whole.
+    pub parts: Box<[Part]>,
+    /// EXT-X-DISCONTINUITY tags before it.
+    pub(super) breaks: u32,
+    /// Index of the init section in force, into the window's list.
+    pub(super) init: Option<u32>,
+    /// The number that the next listed sample had when this segment began: with the generation, the
+    /// key of look-ups.
+    pub(super) first_seq: Seq,
+    /// Media time of its end in microseconds, counted from the window's first segment.
+    pub(super) end: i64,
+    /// Where its lines begin in the text without parts, once they are there.
+    pub(super) text_at: usize,
+    /// Where its lines after EXT-X-DISCONTINUITY and EXT-X-MAP begin there.
+    pub(super) body_at: usize,
+}
+
+/// The segment that is being written.
+#[derive(Debug, Clone)]
+pub(super) struct Open {
+    pub(super) msn: Msn,
+    pub(super) generation: Generation,
+    pub(super) wall: Wall,
+    pub(super) dseq: u64,
+    pub(super) breaks: u32,
+    pub(super) init: Option<u32>,
+    pub(super) first_seq: Seq,
+    /// A SegmentStart began it; else a gap part did, and it has no media.
+    pub(super) started: bool,
+    /// The generation ended and nothing of this segment can be served any more.
+    pub(super) lost: bool,
+    pub(super) parts: Vec<Part>,
+}
+
+impl Open {
+    /// Microseconds listed so far.
+    pub(super) fn duration(&self) -> i64 {
+        self.parts.iter().map(|p| p.duration).sum()
+    }
+
+    /// All that is listed of it is absent.
+    pub(super) fn is_gap(&self) -> bool {
+        self.lost || self.parts.iter().all(|p| p.gap)
+    }
+}

@@ -1,0 +1,344 @@
+//! One rendition's state: what its marks, read in log order, make listed, removed, hinted and
+//! downloadable. The text is in `hls::text`, the playlists are put together in `hls::playlist`;
+//! media bytes and waiting are the edge's.
+//!
+//! What the draft and the contract leave open is decided so:
+//! - The live window is the shortest run of complete segments at the end that lasts [`LIVE_WINDOW`]
+//!   or three target durations, whichever is longer; the DVR view is the whole session.
+//! - Parts are listed for the open segment and for segments whose end is at most three target
+//!   durations before the end of the last listed part; all parts of a segment or none.
+//! - EXT-X-DISCONTINUITY-SEQUENCE is the absolute number of the first listed segment less the
+//!   EXT-X-DISCONTINUITY tags that stand before that segment. A segment has as many tags as its
+//!   number is above the number of the segment before it; where that is unknown (the first segment
+//!   that a window sees) the mark's flag counts.
+//! - Numbers that no mark accounts for, between two marks, are gaps that share the wall-clock time
+//!   between them.
+//! - A segment whose generation lost it keeps the lines that were listed, and is completed with
+//!   EXT-X-GAP.
+//! - A segment that ended without a part was never listed; its number is accounted for as above.
+//! - Marks that a decided end leaves out, but which this window has read, stay listed.
+
+use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
+use crate::base::time::MICROS;
+use crate::hls::name::File;
+use crate::hls::segment::{Open, Part, Segment};
+use crate::hls::text::Text;
+use crate::media::timeline::mark::{
+    End, Gap, GenerationStart, LastSegment, Mark, PartEnd, SegmentStart, SessionRecord,
+};
+use std::sync::Arc;
+
+/// Least duration of the live window in microseconds: enough to seek back a little and for a player
+/// that has stalled to find its place again, and small enough that a playlist is about 10 KiB.
+pub const LIVE_WINDOW: i64 = 60 * MICROS;
+
+/// Parts are listed for so many target durations before the end (6.2.2); also the least duration of
+/// a live playlist.
+pub const PART_TARGET_DURATIONS: i64 = 3;
+
+/// Most numbers without a mark that are listed as gaps at once: five hours of 2 s segments, far
+/// above any reconnect window, and 10 MB at most. More is a damaged log.
+pub const HOLE_MAX: u64 = 10_000;
+
+/// Most EXT-X-DISCONTINUITY tags before one segment; more is a damaged log.
+pub const BREAKS_MAX: u64 = 16;
+
+/// A mark that breaks the contract. It changed nothing, except that its generation, when newer, is
+/// the current one now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MarkError {
+    /// The writer has been fenced, or an old log was found.
+    #[error("mark of generation {got}, but generation {have} is current")]
+    Stale {
+        /// Generation of the mark.
+        got: Generation,
+        /// Current generation.
+        have: Generation,
+    },
+    /// Another session: other playlists.
+    #[error("mark of session {got}, but these are playlists of session {have}")]
+    OtherSession {
+        /// Session of the mark.
+        got: Session,
+        /// Session of the window.
+        have: Session,
+    },
+    /// The session is over.
+    #[error("a mark after the end of the session")]
+    AfterEnd,
+    /// A number went back, or jumped by more than [`HOLE_MAX`].
+    #[error("segment {got} where {want} or a little later is due")]
+    Msn {
+        /// Number in the mark.
+        got: Msn,
+        /// Number that is due.
+        want: Msn,
+    },
+    /// A discontinuity number went back, or jumped by more than [`BREAKS_MAX`].
+    #[error("segment {msn}: discontinuity number {got} after {have}")]
+    Dseq {
+        /// The segment.
+        msn: Msn,
+        /// Number in the mark.
+        got: u64,
+        /// Number of the segment before.
+        have: u64,
+    },
+    /// A segment with media before [`Window::set_init`].
+    #[error("segment {0} starts before the track has a configuration")]
+    NoInit(Msn),
+    /// A part of a segment that is not open, or is not the next, or has samples or a duration that
+    /// cannot be.
+    #[error("part {part} of segment {msn} does not follow from what was read")]
+    Part {
+        /// The segment.
+        msn: Msn,
+        /// The part.
+        part: u32,
+    },
+}
+
+/// One rendition of one session; see the module.
+#[derive(Debug, Clone)]
+pub struct Window {
+    pub(super) session: Arc<SessionRecord>,
+    pub(super) track: TrackId,
+    id: Option<Session>,
+    pub(super) generation: Option<Generation>,
+    pub(super) inits: Vec<Arc<str>>,
+    pub(super) init: Option<u32>,
+    /// Complete segments; consecutive numbers.
+    pub(super) segments: Vec<Segment>,
+    pub(super) open: Option<Open>,
+    /// The next listed sample; unknown before the first mark that tells.
+    pub(super) next_seq: Option<Seq>,
+    /// First segment of the live window.
+    pub(super) head: usize,
+    /// First segment whose parts are listed.
+    pub(super) parted: usize,
+    pub(super) text: Text,
+    pub(super) ended: bool,
+}
+
+impl Window {
+    /// The empty window of the rendition that `track` carries.
+    pub fn new(session: Arc<SessionRecord>, track: TrackId) -> Window {
+        let text = Text::new(session.render);
+        Window {
+            session,
+            track,
+            id: None,
+            generation: None,
+            inits: Vec::new(),
+            init: None,
+            segments: Vec::new(),
+            open: None,
+            next_seq: None,
+            head: 0,
+            parted: 0,
+            text,
+            ended: false,
+        }
+    }
+
+    /// Names the init section of segments that start from now on. To be called for every Track mark
+    /// of this track, before later marks are applied; the same hash again changes nothing.
+    pub fn set_init(&mut self, hash: &str) {
+        let known = self.inits.iter().position(|h| &**h == hash);
+        let at = known.unwrap_or_else(|| {
+            self.inits.push(hash.into());
+            self.inits.len() - 1
+        });
+        self.init = u32::try_from(at).ok();
+    }
+
+    /// Applies the next mark of the log of `generation`. True when a playlist of this rendition is
+    /// different now; marks of other tracks are ignored. A log may be joined anywhere: what comes
+    /// before the first segment start or gap is skipped.
+    pub fn apply(&mut self, generation: Generation, mark: &Mark) -> Result<bool, MarkError> {
+        let ours = match mark {
+            Mark::Session(_) | Mark::Track(_) => return Ok(false),
+            Mark::Generation(start) => return self.generation_start(start),
+            Mark::End(_) => true,
+            Mark::SegmentStart(s) => s.track == self.track,
+            Mark::PartEnd(p) => p.track == self.track,
+            Mark::Gap(g) => g.track == self.track,
+        };
+        if !ours {
+            return Ok(false);
+        }
+        if self.ended {
+            return Err(MarkError::AfterEnd);
+        }
+        let entered = self.enter(generation, None, None)?;
+        let changed = match mark {
+            Mark::SegmentStart(s) => self.segment_start(s),
+            Mark::PartEnd(p) => self.part_end(p),
+            Mark::Gap(g) => match g.part {
+                Some(i) => self.gap_part(g, i),
+                None => self.gap_whole(g),
+            },
+            Mark::End(e) => Ok(self.end(e)),
+            _ => Ok(false),
+        };
+        Ok(entered | changed?)
+    }
+
+    fn generation_start(&mut self, start: &GenerationStart) -> Result<bool, MarkError> {
+        let have = *self.id.get_or_insert(start.session);
+        if have != start.session {
+            return Err(MarkError::OtherSession { got: start.session, have });
+        }
+        if self.ended {
+            return Err(MarkError::AfterEnd);
+        }
+        self.enter(start.generation, start.previous.as_ref(), Some(Seq(0)))
+    }
+
+    /// Makes `generation` the current one; what the older one left open ends as decided, else with
+    /// what it has.
+    fn enter(
+        &mut self,
+        generation: Generation,
+        previous: Option<&(Generation, End)>,
+        next: Option<Seq>,
+    ) -> Result<bool, MarkError> {
+        match self.generation {
+            Some(have) if have == generation => return Ok(false),
+            Some(have) if have > generation => {
+                return Err(MarkError::Stale { got: generation, have });
+            }
+            _ => {}
+        }
+        match previous {
+            Some((of, end)) if self.generation == Some(*of) => self.end_open(end),
+            _ => self.close(None),
+        };
+        self.generation = Some(generation);
+        self.next_seq = next;
+        Ok(self.is_listed())
+    }
+
+    fn segment_start(&mut self, s: &SegmentStart) -> Result<bool, MarkError> {
+        self.due(s.msn)?;
+        self.breaks(s.msn, s.dseq, s.discontinuity)?;
+        let Some(init) = self.init else { return Err(MarkError::NoInit(s.msn)) };
+        let hinted = self.next_seq;
+        if hinted.is_some_and(|next| s.first_seq < next) {
+            return Err(MarkError::Part { msn: s.msn, part: 0 });
+        }
+        let mut changed = self.close(None);
+        changed |= self.fill(s.msn, s.wall);
+        self.next_seq = Some(s.first_seq);
+        self.begin(s.msn, s.wall, s.dseq, s.discontinuity, Some(init))?;
+        Ok(changed || (hinted != self.next_seq && self.is_listed()))
+    }
+
+    fn part_end(&mut self, p: &PartEnd) -> Result<bool, MarkError> {
+        let wrong = MarkError::Part { msn: p.msn, part: p.part };
+        if self.open.is_none() && self.segments.is_empty() {
+            return Ok(false);
+        }
+        let next = self.next_seq;
+        let open = self.open.as_mut().filter(|o| o.msn == p.msn && o.started && !o.lost);
+        let open = open.ok_or(wrong)?;
+        let follows = p.part as usize == open.parts.len() && Some(p.first_seq) >= next;
+        if !follows || p.last_seq < p.first_seq || p.duration < 0 {
+            return Err(wrong);
+        }
+        let part = Part {
+            first: p.first_seq,
+            last: p.last_seq,
+            decode_time: p.decode_time,
+            duration: p.duration,
+            independent: p.independent,
+            gap: false,
+        };
+        open.parts.push(part);
+        self.text.part(&part, &File::Part { generation: open.generation, seq: p.first_seq });
+        self.next_seq = Some(Seq(p.last_seq.0.saturating_add(1)));
+        self.retire();
+        Ok(true)
+    }
+
+    fn gap_part(&mut self, g: &Gap, index: u32) -> Result<bool, MarkError> {
+        let wrong = MarkError::Part { msn: g.msn, part: index };
+        if g.duration < 0 {
+            return Err(wrong);
+        }
+        if self.open.as_ref().is_none_or(|o| o.msn != g.msn) {
+            if index != 0 {
+                return if self.segments.is_empty() { Ok(false) } else { Err(wrong) };
+            }
+            self.due(g.msn)?;
+            self.breaks(g.msn, g.dseq, false)?;
+            self.close(None);
+            self.fill(g.msn, g.wall);
+            self.begin(g.msn, g.wall, g.dseq, false, None)?;
+        }
+        let first = self.next_seq.unwrap_or_default();
+        let open = self.open.as_mut().filter(|o| o.parts.len() == index as usize && !o.lost);
+        let open = open.ok_or(wrong)?;
+        let part = Part {
+            first,
+            last: first,
+            decode_time: 0,
+            duration: g.duration,
+            independent: false,
+            gap: true,
+        };
+        open.parts.push(part);
+        let (generation, n) = (open.generation, index.saturating_add(1));
+        self.text.part(&part, &File::Gap { generation, msn: g.msn, n });
+        self.retire();
+        Ok(true)
+    }
+
+    /// A segment is absent as a whole. Parts with media that were listed of it cannot be taken
+    /// back: then the segment is complete with what it has.
+    fn gap_whole(&mut self, g: &Gap) -> Result<bool, MarkError> {
+        if g.duration < 0 {
+            return Err(MarkError::Part { msn: g.msn, part: 0 });
+        }
+        match &self.open {
+            Some(open) if open.msn == g.msn && !open.parts.is_empty() => {
+                let duration = open.is_gap().then_some(g.duration);
+                return Ok(self.close(duration));
+            }
+            Some(open) if open.msn == g.msn => {}
+            _ => self.due(g.msn)?,
+        }
+        self.breaks(g.msn, g.dseq, false)?;
+        self.close(None);
+        self.fill(g.msn, g.wall);
+        self.begin(g.msn, g.wall, g.dseq, false, None)?;
+        Ok(self.close(Some(g.duration)))
+    }
+
+    fn end(&mut self, end: &End) -> bool {
+        let mut changed = self.end_open(end);
+        if end.session_over {
+            self.close(None);
+            self.ended = true;
+            changed = true;
+        }
+        changed
+    }
+
+    /// The open segment's fate at the end of its generation. A lost one stays open until the next
+    /// mark, which may be the gap that takes its place.
+    fn end_open(&mut self, end: &End) -> bool {
+        let fate = end.tracks.iter().find(|t| t.track == self.track);
+        match (&mut self.open, fate) {
+            (Some(open), Some(fate))
+                if open.msn == fate.msn
+                    && fate.last == LastSegment::Lost
+                    && !open.parts.is_empty() =>
+            {
+                open.lost = true;
+                false
+            }
+            _ => self.close(None),
+        }
+    }
+}

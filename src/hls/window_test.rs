@@ -1,0 +1,258 @@
+//! What a window answers and refuses.
+
+use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
+use crate::base::time::Wall;
+use crate::hls::lookup::{Lookup, Media, Position};
+use crate::hls::name::File;
+use crate::hls::playlist::{View, render};
+use crate::hls::reload::State;
+use crate::hls::tape::{Step, Tape, session, tell};
+use crate::hls::window::{HOLE_MAX, MarkError, Window};
+use crate::media::timeline::mark::{
+    End, GenerationStart, LastSegment, Mark, PartEnd, SegmentStart,
+};
+
+fn fate<T>(lookup: Lookup<T>) -> &'static str {
+    match lookup {
+        Lookup::Found(_) => "found",
+        Lookup::Future => "future",
+        Lookup::Never => "never",
+    }
+}
+
+#[test]
+fn names_are_found_held_or_refused() {
+    // 100: parts p0 p25 p50 p75. 101: whole gap. 102: p100, then a gap part.
+    // Generation 2: 103 with p0, open.
+    let window = Tape::new()
+        .two_seconds()
+        .gap(2000)
+        .cut()
+        .part(500, true)
+        .gap_part(500, false)
+        .next_generation(LastSegment::Short, 0)
+        .cut()
+        .part(500, true)
+        .window();
+    for (generation, seq, want) in [
+        (1, 0, "found"),
+        (1, 75, "found"),
+        (1, 1, "never"),
+        (1, 100, "found"),
+        (1, 125, "never"), // hinted by generation 1 and given up
+        (2, 0, "found"),
+        (2, 1, "never"),
+        (2, 25, "future"), // the hint
+        (2, 50, "future"),
+        (2, 100_000, "never"),
+        (3, 0, "future"),
+        (6, 0, "never"),
+        (0, 0, "never"),
+    ] {
+        let got = fate(window.part(Generation(generation), Seq(seq)));
+        assert_eq!(got, want, "part g{generation}-p{seq}");
+    }
+    for (generation, msn, want) in [
+        (1, 100, "found"),
+        (2, 100, "never"),
+        (1, 101, "never"),
+        (1, 102, "found"),
+        (2, 103, "future"),
+        (1, 103, "never"),
+        (2, 106, "future"),
+        (2, 107, "never"),
+        (3, 104, "future"),
+        (1, 99, "never"),
+    ] {
+        let got = fate(window.segment(Generation(generation), Msn(msn)));
+        assert_eq!(got, want, "segment g{generation}-{msn}");
+    }
+    let Lookup::Found(Media { msn, init, parts, .. }) = window.part(Generation(1), Seq(50)) else {
+        panic!("listed");
+    };
+    assert_eq!((msn, &**init, parts.len()), (Msn(100), "aa", 1));
+    let part = parts[0];
+    assert_eq!((part.first, part.last, part.decode_time), (Seq(50), Seq(74), 1000));
+    assert_eq!((part.duration, part.sequence()), (500_000, 51));
+    let Lookup::Found(Media { parts, .. }) = window.segment(Generation(1), Msn(102)) else {
+        panic!("listed");
+    };
+    assert_eq!(parts.iter().map(|p| p.gap).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn everything_stays_found_after_it_left_the_live_window() {
+    let mut tape = Tape::new();
+    for _ in 0..100 {
+        tape = tape.two_seconds();
+    }
+    let window = tape.over().window();
+    for n in 0..100 {
+        assert_eq!(fate(window.segment(Generation(1), Msn(100 + n))), "found");
+        assert_eq!(fate(window.part(Generation(1), Seq(100 * n + 75))), "found");
+    }
+    assert_eq!(fate(window.segment(Generation(1), Msn(200))), "never", "the session is over");
+    assert_eq!(fate(window.part(Generation(1), Seq(10_000))), "never");
+}
+
+#[test]
+fn position_state_and_hint_follow_the_marks() {
+    let file =
+        |generation, seq| Some(File::Part { generation: Generation(generation), seq: Seq(seq) });
+    let at = |msn, part| Some(Position { msn: Msn(msn), part });
+    let one = Tape::new().segment().part(500, true);
+    for (name, tape, position, next, parts, hint) in [
+        ("nothing", Tape::new(), None, None, (0, 0), file(1, 0)),
+        ("started", Tape::new().segment(), None, None, (0, 0), file(1, 0)),
+        ("one part", one.clone(), at(100, Some(0)), Some(100), (1, 0), file(1, 25)),
+        ("next", one.clone().segment(), at(100, Some(0)), Some(101), (0, 1), file(1, 25)),
+        (
+            "gap part",
+            one.clone().gap_part(500, false),
+            at(100, Some(1)),
+            Some(100),
+            (2, 0),
+            file(1, 25),
+        ),
+        ("gap", one.clone().gap(2000), at(101, None), Some(102), (0, 0), file(1, 25)),
+        (
+            "new generation",
+            one.clone().next_generation(LastSegment::Short, 0),
+            at(100, Some(0)),
+            Some(101),
+            (0, 1),
+            file(2, 0),
+        ),
+        ("over", one.over(), at(100, Some(0)), Some(101), (0, 1), None),
+    ] {
+        let window = tape.window();
+        assert_eq!(window.position(), position, "{name}");
+        assert_eq!(window.hint(), hint, "{name}");
+        let state = State {
+            next: next.map(Msn),
+            next_parts: parts.0,
+            last_parts: parts.1,
+            ended: name == "over",
+            part_target: 502_000,
+        };
+        assert_eq!(window.state(), state, "{name}");
+    }
+}
+
+/// `apply` says true exactly when the text is different.
+#[test]
+fn changes_are_told_truthfully() {
+    let tape = Tape::new()
+        .two_seconds()
+        .segment()
+        .part(500, true)
+        .gap_part(500, false)
+        .gap(2000)
+        .init("bb")
+        .cut()
+        .part(500, true)
+        .next_generation(LastSegment::Lost, 3)
+        .pause(9000)
+        .cut()
+        .part(500, true)
+        .over();
+    let mut window = Window::new(session(), TrackId::VIDEO);
+    let mut text = None;
+    for step in &tape.steps {
+        let changed = tell(&mut window, step).expect("legal");
+        let now = render(&window, View::Live, false, &[]);
+        assert_eq!(changed, now != text, "{step:?}");
+        text = now;
+    }
+}
+
+#[test]
+fn a_log_may_be_joined_in_the_middle() {
+    let tape = Tape::new().two_seconds().two_seconds().two_seconds().segment().part(500, true);
+    // The generation mark, the init section, the segment start and two of its parts are missed.
+    let mut window = Window::new(session(), TrackId::VIDEO);
+    window.set_init("aa");
+    for step in &tape.steps[5..] {
+        tell(&mut window, step).expect("legal");
+    }
+    let text = render(&window, View::Live, false, &[]).expect("listed");
+    assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:101\n"), "{text}");
+    assert!(text.ends_with("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v1/g1-p325.m4s\"\n"), "{text}");
+}
+
+#[test]
+fn broken_marks_are_refused_and_change_nothing() {
+    let tape = Tape::new().two_seconds().cut().part(500, true);
+    let start = SegmentStart {
+        track: TrackId::VIDEO,
+        msn: Msn(102),
+        dseq: 1,
+        discontinuity: false,
+        independent: true,
+        wall: Wall(tape.wall),
+        first_seq: Seq(125),
+    };
+    let part = PartEnd {
+        track: TrackId::VIDEO,
+        msn: Msn(101),
+        part: 1,
+        first_seq: Seq(125),
+        last_seq: Seq(149),
+        decode_time: 0,
+        duration: 500_000,
+        independent: false,
+    };
+    let over =
+        End { msn: Msn(101), dseq: 1, wall: Wall(0), tracks: Vec::new(), session_over: true };
+    let other = GenerationStart {
+        session: Session(8),
+        generation: Generation(2),
+        base: Msn(102),
+        dseq: 1,
+        previous: None,
+    };
+    let msn = |got| MarkError::Msn { got: Msn(got), want: Msn(102) };
+    let dseq = |got| MarkError::Dseq { msn: Msn(102), got, have: 1 };
+    let bad = |part| MarkError::Part { msn: Msn(101), part };
+    let seg = |f: fn(&mut SegmentStart)| {
+        let mut s = start;
+        f(&mut s);
+        Mark::SegmentStart(s)
+    };
+    let end = |f: fn(&mut PartEnd)| {
+        let mut p = part;
+        f(&mut p);
+        Mark::PartEnd(p)
+    };
+    for (mark, want) in [
+        (seg(|s| s.msn = Msn(101)), msn(101)),
+        (seg(|s| s.msn = Msn(103 + HOLE_MAX)), msn(103 + HOLE_MAX)),
+        (seg(|s| s.msn = Msn(u64::MAX)), msn(u64::MAX)),
+        (seg(|s| s.dseq = 0), dseq(0)),
+        (seg(|s| s.dseq = 99), dseq(99)),
+        (seg(|s| s.first_seq = Seq(124)), MarkError::Part { msn: Msn(102), part: 0 }),
+        (end(|p| p.part = 0), bad(0)),
+        (end(|p| p.part = 2), bad(2)),
+        (end(|p| p.first_seq = Seq(100)), bad(1)),
+        (end(|p| p.last_seq = Seq(124)), bad(1)),
+        (end(|p| p.duration = -1), bad(1)),
+        (end(|p| p.msn = Msn(102)), MarkError::Part { msn: Msn(102), part: 1 }),
+        (Mark::Generation(other), MarkError::OtherSession { got: Session(8), have: Session(7) }),
+    ] {
+        let mut window = tape.window();
+        let before = render(&window, View::Dvr, false, &[]);
+        assert_eq!(window.apply(Generation(1), &mark), Err(want), "{mark:?}");
+        assert_eq!(render(&window, View::Dvr, false, &[]), before, "{mark:?}");
+    }
+    let mut window = tape.window();
+    let stale = MarkError::Stale { got: Generation(0), have: Generation(1) };
+    assert_eq!(window.apply(Generation(0), &Mark::PartEnd(part)), Err(stale));
+    window.apply(Generation(1), &Mark::End(over)).expect("legal");
+    assert_eq!(window.apply(Generation(1), &Mark::PartEnd(part)), Err(MarkError::AfterEnd));
+    let mut bare = Window::new(session(), TrackId::VIDEO);
+    let refused = bare.apply(Generation(1), &Mark::SegmentStart(start));
+    assert_eq!(refused, Err(MarkError::NoInit(Msn(102))));
+    let audio = PartEnd { track: TrackId::AUDIO, ..part };
+    assert_eq!(bare.apply(Generation(1), &Mark::PartEnd(audio)), Ok(false), "another track");
+    assert!(matches!(tape.steps[0], Step::Mark(..)));
+}

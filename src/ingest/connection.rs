@@ -1,0 +1,274 @@
+//! One encoder's socket: `rtmp`'s session gets its bytes and its clock, the desk its publish, the publisher its media.
+//! One loop; it waits for one of bytes, a time-out, a newer connection or the drain, and then drains what follows.
+
+use crate::api::types::PublishRequest as Ask;
+use crate::base::time::Mono;
+use crate::ingest::desk::{Desk, Seat};
+use crate::ingest::publisher::{PublishError, Publisher};
+use crate::rt::drain::Drain;
+use crate::rtmp::server::{Event, Output, PublishRequest, ServerConfig, ServerSession};
+use crate::telemetry::metrics::ByReason;
+use bytes::Bytes;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What one read takes at most: several frames of a busy stream, little enough per idle connection.
+const READ: usize = 64 << 10;
+
+/// An encoder that does not take our few bytes for this long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The RTMP application that publishes go to: `rtmp://host/live/<stream key>`.
+const APP: &str = "live";
+
+/// One connection. See the module doc.
+pub struct Connection {
+    desk: Desk,
+    peer: SocketAddr,
+    stream: TcpStream,
+    session: ServerSession,
+    publish: Option<(Box<Publisher>, Seat)>,
+    drain: Drain,
+    closed: bool,
+    told_key_frame: bool,
+}
+
+impl Connection {
+    /// A connection on an accepted socket.
+    pub fn new(
+        desk: Desk,
+        stream: TcpStream,
+        peer: SocketAddr,
+        idle: Duration,
+        drain: Drain,
+    ) -> Connection {
+        let now = desk.context().clock.now().mono;
+        let session = ServerSession::new(ServerConfig { idle }, now);
+        let publish = None;
+        let (closed, told_key_frame) = (false, false);
+        Connection { desk, peer, stream, session, publish, drain, closed, told_key_frame }
+    }
+
+    fn mono(&self) -> Mono {
+        self.desk.context().clock.now().mono
+    }
+
+    /// Runs until either side ends it. The publisher goes back to the desk, or to the connection that replaces this.
+    pub async fn run(mut self) {
+        loop {
+            if self.drain_session().await.is_err() {
+                break;
+            }
+            if let Err(e) = self.settle().await {
+                self.fail(&e);
+                continue;
+            }
+            if self.closed {
+                break;
+            }
+            if !self.wait().await {
+                break;
+            }
+        }
+        if let Some((mut publisher, seat)) = self.publish.take() {
+            let channel = publisher.settings().name.clone();
+            tracing::info!(peer = %self.peer, %channel, "publisher gone");
+            self.desk.context().metrics.publishers.dec();
+            match publisher.disconnected().await {
+                Ok(()) => self.desk.leave(publisher, seat),
+                Err(e) => {
+                    tracing::error!(%channel, "{e}");
+                    self.desk.end(publisher, &seat, false).await;
+                }
+            }
+        }
+    }
+
+    async fn settle(&mut self) -> Result<(), PublishError> {
+        let Some((publisher, _)) = &mut self.publish else { return Ok(()) };
+        publisher.settle().await?;
+        if publisher.wants_key_frame() && !self.told_key_frame {
+            // RTMP has no message for it; the wait is for the encoder's own next one.
+            tracing::debug!(peer = %self.peer, "waiting for a key frame: RTMP can't ask for one");
+            self.told_key_frame = true;
+        }
+        Ok(())
+    }
+
+    /// Waits for one thing and takes it in; `false` when the connection is over.
+    async fn wait(&mut self) -> bool {
+        let clock = self.desk.context().clock.clone();
+        let ahead = self.publish.as_ref().and_then(|(p, _)| p.ahead());
+        let read_from = ahead.map(|d| self.mono().plus(d));
+        let publisher_due = self.publish.as_ref().and_then(|(p, _)| p.poll_timeout());
+        let session_due = self.session.poll_timeout().map(|t| t.0);
+        let due = [publisher_due, session_due, read_from].into_iter().flatten().min();
+        let sleep = async {
+            match due {
+                Some(at) => clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let Connection { stream, session, publish, drain, .. } = self;
+        let taken = async {
+            match publish {
+                Some((_, seat)) => (&mut seat.taken).await,
+                None => std::future::pending().await,
+            }
+        };
+        let buf = session.input_buf();
+        buf.reserve(READ);
+        tokio::select! {
+            biased;
+            handover = taken => {
+                if let (Ok(handover), Some((publisher, _))) = (handover, self.publish.take()) {
+                    self.hand_over(publisher, handover).await;
+                }
+                let _ = self.drain_session().await;
+                false
+            }
+            () = drain.wait() => {
+                self.session.end_publish("NetStream.Unpublish.Success", "the server is shutting down; connect again");
+                let _ = self.drain_session().await;
+                if let Some((publisher, seat)) = self.publish.take() {
+                    self.desk.context().metrics.publishers.dec();
+                    self.desk.end(publisher, &seat, false).await;
+                }
+                false
+            }
+            read = stream.read_buf(buf), if read_from.is_none() => match read {
+                Ok(0) | Err(_) => false,
+                Ok(_) => {
+                    let now = self.mono();
+                    self.session.process(now);
+                    true
+                }
+            },
+            () = sleep => {
+                let now = self.mono();
+                self.session.handle_timeout(now);
+                true
+            }
+        }
+    }
+
+    async fn hand_over(
+        &mut self,
+        mut publisher: Box<Publisher>,
+        to: tokio::sync::oneshot::Sender<Box<Publisher>>,
+    ) {
+        tracing::info!(peer = %self.peer, channel = %publisher.settings().name,
+            "replaced by a newer connection with the same key");
+        self.desk.context().metrics.publishers.dec();
+        let why = "a newer connection with the same key replaced this one";
+        self.session.end_publish("NetStream.Publish.BadConnection", why);
+        match publisher.disconnected().await {
+            Ok(()) => drop(to.send(publisher)),
+            Err(e) => tracing::error!("{e}"),
+        }
+    }
+
+    /// Does everything the session wants done; an error is the socket's.
+    async fn drain_session(&mut self) -> std::io::Result<()> {
+        while let Some(out) = self.session.poll_output() {
+            match out {
+                Output::Send(bytes) => self.send(&bytes).await?,
+                Output::Event(event) => self.event(event).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, bytes: &Bytes) -> std::io::Result<()> {
+        match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(bytes)).await {
+            Ok(done) => done,
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    async fn event(&mut self, event: Event) {
+        let result = match event {
+            Event::Publish(request) => return self.publish(request).await,
+            Event::Video { timestamp, body } => self.media(|p| p.video(timestamp, &body)),
+            Event::Audio { timestamp, body } => self.media(|p| p.audio(timestamp, &body)),
+            Event::Metadata(m) => self.media(|p| {
+                p.metadata(&m);
+                Ok(())
+            }),
+            Event::BadMetadata(e) => {
+                tracing::debug!(peer = %self.peer, "metadata left out: {e}");
+                Ok(())
+            }
+            Event::Unpublish => {
+                self.closed = true;
+                Ok(())
+            }
+            Event::Closed { reason } => {
+                tracing::info!(peer = %self.peer, "connection over: {reason}");
+                self.closed = true;
+                Ok(())
+            }
+        };
+        if let Err(e) = result {
+            self.fail(&e);
+        }
+    }
+
+    fn media(
+        &mut self,
+        f: impl FnOnce(&mut Publisher) -> Result<(), PublishError>,
+    ) -> Result<(), PublishError> {
+        self.publish.as_mut().map_or(Ok(()), |(p, _)| f(p))
+    }
+
+    /// Ends the publish with a status that the encoder shows, and a line in the log.
+    fn fail(&mut self, e: &PublishError) {
+        tracing::warn!(peer = %self.peer, "publish ended: {e}");
+        let reason = ByReason { reason: e.reason() };
+        self.desk.context().metrics.refused.get_or_create(&reason).inc();
+        self.session.end_publish("NetStream.Publish.Failed", &e.to_string());
+        self.closed = true;
+    }
+
+    async fn publish(&mut self, request: PublishRequest) {
+        match self.admit(&request).await {
+            Ok(channel) => {
+                tracing::info!(peer = %self.peer, %channel, encoder = request.flash_ver,
+                    "publishing");
+                let now = self.mono();
+                self.session.accept_publish(now);
+            }
+            Err((reason, message)) => {
+                tracing::warn!(peer = %self.peer, app = request.app, "publish refused: {message}");
+                let label = ByReason { reason };
+                self.desk.context().metrics.refused.get_or_create(&label).inc();
+                self.session.refuse_publish("NetStream.Publish.BadName", &message);
+                self.closed = true;
+            }
+        }
+    }
+
+    /// Whose key it is, and the channel's publisher; or a word for metrics and a sentence for the encoder.
+    async fn admit(&mut self, request: &PublishRequest) -> Result<String, (&'static str, String)> {
+        if request.app != APP {
+            let message =
+                format!("unknown application {:?}: publish to /{APP}/<stream key>", request.app);
+            return Err(("app", message));
+        }
+        let ctx = self.desk.context().clone();
+        let ask = Ask { key: request.stream_key.clone(), node: ctx.node.clone() };
+        let admitted = ctx.client.admit(ask).await.map_err(PublishError::from);
+        let settings = admitted.map_err(|e| (e.reason(), e.to_string()))?.settings;
+        let claimed = self.desk.claim(&settings, &request.stream_key).await;
+        let (mut publisher, seat) = claimed.map_err(|e| (e.reason(), e.to_string()))?;
+        if let Err(e) = publisher.connected() {
+            self.desk.end(publisher, &seat, false).await;
+            return Err((e.reason(), e.to_string()));
+        }
+        ctx.metrics.publishers.inc();
+        self.publish = Some((publisher, seat));
+        Ok(settings.name.to_string())
+    }
+}

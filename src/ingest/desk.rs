@@ -1,0 +1,300 @@
+//! Who holds which channel. A publisher is handed from its owner to the next connection whole; while no connection has
+//! it, the `away` task does: it writes gaps and ends the session when the reconnect window is over.
+//!
+//! Invariant: the table's lock is never held across an await.
+
+use crate::api::types::{ChannelSettings, Unfinished};
+use crate::base::ids::{Channel, Session};
+use crate::base::time::{Mono, Wall};
+use crate::ingest::convert;
+use crate::ingest::publisher::{Context, PublishError, Publisher};
+use crate::media::timeline::mark::End;
+use crate::rt::drain::{Drain, Work};
+use crate::rt::task;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long a new connection waits for the publisher that the old one holds; above the longest wait of an owner for
+/// the registry (one lease).
+const HANDOVER_MAX: Duration = Duration::from_secs(8);
+
+type Handover = oneshot::Sender<Box<Publisher>>;
+
+struct Slot {
+    seat: u64,
+    /// The key of the connection that holds the publisher; `None` while it is away.
+    key: Option<String>,
+    take: oneshot::Sender<Handover>,
+}
+
+/// An owner's place at the desk. When `taken` resolves, the publisher goes to whoever asks.
+#[derive(Debug)]
+pub struct Seat {
+    channel: Channel,
+    number: u64,
+    /// The next connection asks for the publisher.
+    pub taken: oneshot::Receiver<Handover>,
+}
+
+/// Why a claim failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// Another key publishes to the channel right now.
+    #[error("channel {0} is being published to with another key; stop that encoder first")]
+    InUse(Channel),
+    /// The origin is shutting down.
+    #[error("this origin is shutting down; connect again")]
+    Draining,
+    /// The publisher that holds the channel does not let go.
+    #[error("the connection that holds channel {0} does not let go of it; try again")]
+    Stuck(Channel),
+    /// The registry grants nothing.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl ClaimError {
+    /// A word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            ClaimError::InUse(_) => "in_use",
+            ClaimError::Draining => "draining",
+            ClaimError::Stuck(_) => "stuck",
+            ClaimError::Publish(e) => e.reason(),
+        }
+    }
+}
+
+/// The table of channels with a publisher. Shared by all connections of an origin.
+#[derive(Clone)]
+pub struct Desk {
+    ctx: Arc<Context>,
+    slots: Arc<Mutex<Table>>,
+    drain: Drain,
+    work: Work,
+}
+
+#[derive(Default)]
+struct Table {
+    next_seat: u64,
+    slots: HashMap<Channel, Slot>,
+}
+
+impl Desk {
+    /// An empty table. `work` counts publishers for the drain.
+    pub fn new(ctx: Arc<Context>, drain: Drain, work: Work) -> Desk {
+        Desk { ctx, slots: Arc::default(), drain, work }
+    }
+
+    /// What publishers share.
+    pub fn context(&self) -> &Arc<Context> {
+        &self.ctx
+    }
+
+    fn table<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
+        f(&mut self.slots.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes the channel's seat for a connection with `key`; answers the owner to take the publisher from.
+    fn sit(
+        &self,
+        channel: &Channel,
+        key: Option<&str>,
+    ) -> Result<(Seat, Option<oneshot::Sender<Handover>>), ClaimError> {
+        self.table(|t| {
+            let held = t.slots.get(channel).and_then(|s| s.key.as_deref());
+            if let (Some(held), Some(key)) = (held, key)
+                && held != key
+            {
+                return Err(ClaimError::InUse(channel.clone()));
+            }
+            let (take, taken) = oneshot::channel();
+            let number = t.next_seat;
+            t.next_seat += 1;
+            let slot = Slot { seat: number, key: key.map(str::to_owned), take };
+            let before = t.slots.insert(channel.clone(), slot);
+            let seat = Seat { channel: channel.clone(), number, taken };
+            Ok((seat, before.map(|s| s.take)))
+        })
+    }
+
+    /// Leaves a seat, unless somebody else sits there already.
+    pub fn release(&self, seat: &Seat) {
+        self.table(|t| {
+            if t.slots.get(&seat.channel).is_some_and(|s| s.seat == seat.number) {
+                t.slots.remove(&seat.channel);
+            }
+        });
+    }
+
+    /// The channel's publisher for a connection that presented `key`: the one that is there, or a new generation.
+    pub async fn claim(
+        &self,
+        settings: &Arc<ChannelSettings>,
+        key: &str,
+    ) -> Result<(Box<Publisher>, Seat), ClaimError> {
+        if self.drain.started() {
+            return Err(ClaimError::Draining);
+        }
+        let (seat, owner) = self.sit(&settings.name, Some(key))?;
+        match self.take_over(settings, owner).await {
+            Ok(publisher) => Ok((publisher, seat)),
+            Err(e) => {
+                self.release(&seat);
+                Err(e)
+            }
+        }
+    }
+
+    async fn take_over(
+        &self,
+        settings: &Arc<ChannelSettings>,
+        owner: Option<oneshot::Sender<Handover>>,
+    ) -> Result<Box<Publisher>, ClaimError> {
+        if let Some(owner) = owner {
+            let (give, given) = oneshot::channel();
+            if owner.send(give).is_ok() {
+                match tokio::time::timeout(HANDOVER_MAX, given).await {
+                    Ok(Ok(publisher)) => return Ok(publisher),
+                    // The owner ended the publisher instead: a new generation follows.
+                    Ok(Err(_)) => {}
+                    Err(_) => return Err(ClaimError::Stuck(settings.name.clone())),
+                }
+            }
+        }
+        let grant = self.ctx.client.grant(&settings.name, self.ctx.node.clone()).await;
+        let grant = grant.map_err(PublishError::from)?;
+        tracing::info!(channel = %settings.name, session = %grant.session,
+            generation = %grant.generation, base = %grant.base, "granted");
+        Ok(Box::new(Publisher::new(self.ctx.clone(), settings.clone(), grant)))
+    }
+
+    /// The connection is gone: the publisher waits for the next one in a task of its own.
+    pub fn leave(&self, publisher: Box<Publisher>, seat: Seat) {
+        // A publisher that never sent media has nothing to wait for.
+        let window = match publisher.is_live() {
+            true => publisher.settings().reconnect_window,
+            false => Duration::ZERO,
+        };
+        let over = self.ctx.clock.now().mono.plus(window);
+        self.away(publisher, seat, over);
+    }
+
+    fn away(&self, publisher: Box<Publisher>, seat: Seat, over: Mono) {
+        self.table(|t| {
+            if let Some(s) = t.slots.get_mut(&seat.channel).filter(|s| s.seat == seat.number) {
+                s.key = None;
+            }
+        });
+        let desk = self.clone();
+        let guard = self.work.guard();
+        task::spawn(format!("away {}", seat.channel), async move {
+            desk.wait_for_publisher(publisher, seat, over).await;
+            drop(guard);
+        });
+    }
+
+    async fn wait_for_publisher(&self, mut publisher: Box<Publisher>, mut seat: Seat, over: Mono) {
+        let clock = self.ctx.clock.clone();
+        loop {
+            let due = publisher.poll_timeout().map_or(over, |t| t.min(over));
+            tokio::select! {
+                biased;
+                handover = &mut seat.taken => {
+                    if let Ok(handover) = handover {
+                        drop(handover.send(publisher));
+                    }
+                    return;
+                }
+                () = self.drain.wait() => return self.end(publisher, &seat, false).await,
+                () = clock.sleep_until(due) => {}
+            }
+            if clock.now().mono >= over {
+                return self.end(publisher, &seat, true).await;
+            }
+            if let Err(e) = publisher.settle().await {
+                tracing::error!(channel = %seat.channel, "gaps can't be written: {e}");
+                self.release(&seat);
+                return;
+            }
+        }
+    }
+
+    /// Ends a publisher for good.
+    pub async fn end(&self, publisher: Box<Publisher>, seat: &Seat, session_over: bool) {
+        let generation = publisher.generation();
+        match publisher.end(session_over).await {
+            Ok(()) => tracing::info!(channel = %seat.channel, %generation, session_over, "ended"),
+            Err(e) => tracing::error!(channel = %seat.channel, %generation, "ended badly: {e}"),
+        }
+        self.release(seat);
+    }
+
+    /// After a restart: ends of logs that lost their writer are told, and sessions whose window is open are taken up
+    /// again, each by a new generation that writes gaps until its encoder is back.
+    pub async fn take_up(&self) -> Result<(), PublishError> {
+        let mut ends = HashMap::new();
+        let logs = self.ctx.logs.clone();
+        let recovered = logs.recover().await?;
+        for r in recovered {
+            if let Some(cut) = &r.cut {
+                tracing::warn!(log = %r.id, bytes = cut.bytes, packets = cut.packets,
+                    media_ms = cut.micros / 1000, "torn tail cut off");
+            }
+            tracing::info!(log = %r.id, extents = r.extents, "sealed a log that lost its writer");
+            if let Some(end) = r.end {
+                ends.insert((r.id.channel, r.id.session, r.id.generation), end);
+            }
+        }
+        for open in self.ctx.client.unfinished(self.ctx.node.clone()).await? {
+            let key = (open.settings.name.clone(), open.session, open.generation);
+            self.take_up_one(open, ends.remove(&key)).await;
+        }
+        Ok(())
+    }
+
+    async fn take_up_one(&self, open: Unfinished, end: Option<End>) {
+        let Unfinished { settings, session, generation, .. } = open;
+        let result = async {
+            let client = &self.ctx.client;
+            if let (None, Some(end)) = (&open.end, &end) {
+                client.end(&settings.name, generation, convert::end_to_api(end)).await?;
+            }
+            let grant = client.grant(&settings.name, self.ctx.node.clone()).await?;
+            let ended = grant.previous.as_ref().map(|(_, e)| Wall(e.wall));
+            let mut publisher = Box::new(Publisher::new(self.ctx.clone(), settings.clone(), grant));
+            publisher.resume().await?;
+            Ok::<_, PublishError>((publisher, ended))
+        };
+        match result.await {
+            Ok((publisher, ended)) => {
+                tracing::info!(channel = %settings.name, %session,
+                    generation = %publisher.generation(), "taken up again after a restart");
+                let now = self.ctx.clock.now();
+                let gone = ended.map_or(0, |e| now.wall.since(e)).max(0);
+                let gone = Duration::from_micros(gone.unsigned_abs());
+                self.sit_away(publisher, now.mono, gone, session);
+            }
+            Err(e) => tracing::error!(channel = %settings.name, %session,
+                "can't be taken up again: {e}"),
+        }
+    }
+
+    fn sit_away(&self, publisher: Box<Publisher>, now: Mono, gone: Duration, session: Session) {
+        let channel = publisher.settings().name.clone();
+        // What is left of the window counts from now: this process's clock may be younger than the absence.
+        let left = publisher.settings().reconnect_window.saturating_sub(gone);
+        let over = now.plus(left);
+        match self.sit(&channel, None) {
+            Ok((seat, _)) => self.away(publisher, seat, over),
+            Err(e) => tracing::error!(%channel, %session, "no seat: {e}"),
+        }
+    }
+
+    /// The generation that a channel's owner writes, for tests and status.
+    pub fn is_held(&self, channel: &Channel) -> bool {
+        self.table(|t| t.slots.contains_key(channel))
+    }
+}

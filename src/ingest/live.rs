@@ -1,0 +1,334 @@
+//! One generation being written: the cut and the log behind it, and the registry's leash on its numbers.
+
+use crate::api::types::{ChannelSettings, Grant, Pace, Report};
+use crate::base::ids::{Msn, TrackId};
+use crate::base::time::{Mono, Now, Timescale, Wall, micros};
+use crate::ingest::convert;
+use crate::ingest::probe::{Announced, Known};
+use crate::ingest::publisher::{Context, PublishError};
+use crate::ingest::reports::Reports;
+use crate::log::id::LogId;
+use crate::log::writer::Writer;
+use crate::media::packet::Packet;
+use crate::media::timeline::cut::{self, Base, Cutter, Output};
+use crate::media::timeline::lane::Plan;
+use crate::media::timeline::mark::{End, GenerationStart, Mark, RENDER, Rendition, SessionRecord};
+use crate::media::track::{FrameRate, Kind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long records may wait for company before they are written: short beside a frame, long enough that a write
+/// serves several packets. The end of a part is written at once.
+const FLUSH_AFTER: Duration = Duration::from_millis(20);
+
+/// Declared bandwidth over the encoder's declared bit rate: room for peaks and for the container.
+const BANDWIDTH_MARGIN: f64 = 1.25;
+
+/// Bits per pixel assumed where an encoder declares no bit rate: generous for H.264 (720p30 gives 5.5 Mbit/s).
+const BITS_PER_PIXEL: f64 = 0.2;
+
+/// Bits per second assumed for a channel of audio without a declared rate.
+const AUDIO_BITS: u64 = 96_000;
+
+/// One generation being written.
+#[derive(Debug)]
+pub struct Live {
+    id: LogId,
+    min_segment: Duration,
+    pace: Pace,
+    cutter: Cutter,
+    writer: Writer,
+    reports: Reports,
+    known: Vec<Known>,
+    default_rate: FrameRate,
+    reported: Msn,
+    /// Newest MSN among records not handed to the disk yet.
+    newest: Msn,
+    /// A DISCONTINUITY that must be acknowledged before it is visible.
+    held: Option<Msn>,
+    waiting_since: Option<Mono>,
+    urgent: bool,
+}
+
+/// The constants of a new session, from what is configured, announced and known.
+pub fn session_record(
+    settings: &ChannelSettings,
+    known: &[Known],
+    announced: &Announced,
+) -> SessionRecord {
+    let rate = default_rate(settings);
+    let leader = known.iter().find(|k| k.track.codec.kind() == Kind::Video).or(known.first());
+    let frame = leader.map_or(rate.frame_micros(), |k| k.details.frame_micros(rate));
+    let mut renditions: Vec<Rendition> =
+        known.iter().map(|k| rendition(k, announced, rate)).collect();
+    renditions.sort_by_key(|r| r.track);
+    SessionRecord {
+        target_duration: u32::try_from(settings.target_duration.as_secs()).unwrap_or(u32::MAX),
+        segment: micros(settings.segment),
+        part_target: cut::part_target(micros(settings.part), frame),
+        latency_budget: micros(settings.latency_budget),
+        render: RENDER,
+        renditions,
+    }
+}
+
+fn default_rate(settings: &ChannelSettings) -> FrameRate {
+    let (num, den) = settings.frame_rate;
+    FrameRate::new(num, den).or(FrameRate::new(30, 1)).expect("30/1 is a rate")
+}
+
+fn rendition(k: &Known, announced: &Announced, default_rate: FrameRate) -> Rendition {
+    let video = k.details.video.as_ref();
+    let channels = k.details.audio.as_ref().map(|a| a.channels);
+    let fps = k.details.rate.unwrap_or(default_rate).as_f64();
+    let declared = if video.is_some() { announced.video_bitrate } else { announced.audio_bitrate };
+    let assumed = match video {
+        Some(v) => (f64::from(v.width) * f64::from(v.height) * fps * BITS_PER_PIXEL) as u64,
+        None => u64::from(channels.unwrap_or(2).max(1)) * AUDIO_BITS,
+    };
+    let bits = declared.filter(|b| *b > 0).unwrap_or(assumed).max(32_000);
+    Rendition {
+        name: if video.is_some() { "video" } else { "audio" }.into(),
+        track: k.track.id,
+        kind: k.track.codec.kind(),
+        codecs: k.details.codecs.clone(),
+        bandwidth: (bits as f64 * BANDWIDTH_MARGIN) as u64,
+        resolution: video.map(|v| (v.width, v.height)),
+        frame_rate_millis: video.and(k.details.rate).map(|r| (r.as_f64() * 1000.0).round() as u32),
+        channels,
+    }
+}
+
+/// What the cut needs of a rendition; where its track has no configuration yet, what is nominal.
+fn plan(r: &Rendition, known: &[Known], rate: FrameRate) -> Plan {
+    if let Some(k) = known.iter().find(|k| k.track.id == r.track) {
+        return known_plan(k, rate);
+    }
+    let (mux, frame, frame_ticks) = match r.kind {
+        Kind::Video => (90_000, rate.frame_micros(), None),
+        Kind::Audio => (48_000, 21_333, Some(1024)),
+    };
+    let mux = Timescale::new(mux).unwrap_or(Timescale::MILLIS);
+    let timescale = Timescale::MILLIS;
+    Plan { track: r.track, kind: r.kind, timescale, mux, frame, frame_ticks }
+}
+
+fn known_plan(k: &Known, rate: FrameRate) -> Plan {
+    Plan {
+        track: k.track.id,
+        kind: k.track.codec.kind(),
+        timescale: k.track.timescale,
+        mux: k.details.mux_timescale,
+        frame: k.details.frame_micros(rate).max(1),
+        frame_ticks: k.details.frame_ticks(),
+    }
+}
+
+impl Live {
+    /// Makes the generation's log and writes what it begins with. Nothing is visible before the first
+    /// [`Live::settle`].
+    pub async fn open(
+        ctx: &Context,
+        settings: &Arc<ChannelSettings>,
+        grant: &Grant,
+        record: SessionRecord,
+        known: Vec<Known>,
+    ) -> Result<Live, PublishError> {
+        let channel = settings.name.clone();
+        let (session, generation) = (grant.session, grant.generation);
+        let id = LogId { channel: channel.clone(), session, generation };
+        let previous = grant.previous.as_ref().map(|(g, e)| (*g, convert::end_from_api(e)));
+        let ended = previous.as_ref().map(|p| p.1.wall);
+        let (base, dseq) = (grant.base, grant.dseq);
+        let start = GenerationStart { session, generation, base, dseq, previous };
+        let mut writer = ctx.logs.create(&id, start).await?;
+        writer.append_mark(&Mark::Session(record.clone()))?;
+        for k in &known {
+            writer.append_mark(&Mark::Track(k.track.clone()))?;
+        }
+        let rate = default_rate(settings);
+        let plans: Vec<Plan> = record.renditions.iter().map(|r| plan(r, &known, rate)).collect();
+        let config = cut::Config {
+            segment: record.segment,
+            target_duration: i64::from(record.target_duration) * 1_000_000,
+            part_target: record.part_target,
+            pace: match settings.pace {
+                Pace::Wall => cut::Pace::Wall,
+                Pace::Media => cut::Pace::Media,
+            },
+        };
+        let base = Base { msn: grant.base, dseq: grant.dseq, previous: ended };
+        let clock = ctx.clock.clone();
+        let cutter = Cutter::new(config, &plans, base, clock.now());
+        let reports = Reports::start(ctx.client.clone(), channel, generation, grant.base, clock);
+        let before = Msn(grant.base.0.saturating_sub(1));
+        Ok(Live {
+            id,
+            min_segment: settings.segment / 2,
+            pace: settings.pace,
+            cutter,
+            writer,
+            reports,
+            known,
+            default_rate: rate,
+            reported: before,
+            newest: before,
+            held: None,
+            waiting_since: None,
+            urgent: true,
+        })
+    }
+
+    /// The log being written.
+    pub fn id(&self) -> &LogId {
+        &self.id
+    }
+
+    /// The NAL length size of the video in force; 4 before any.
+    pub fn nal_len_size(&self) -> u8 {
+        let video = self.known.iter().find_map(|k| k.details.video.as_ref());
+        video.map_or(4, |v| v.nal_len_size)
+    }
+
+    /// A new connection publishes.
+    pub fn connected(&mut self, now: Now) -> Result<(), PublishError> {
+        self.cutter.connected();
+        self.drain(now)
+    }
+
+    /// The connection is gone.
+    pub fn disconnected(&mut self, now: Now) -> Result<(), PublishError> {
+        self.cutter.disconnected();
+        self.drain(now)
+    }
+
+    /// A track has a configuration; one it had already changes nothing.
+    pub fn configure(&mut self, now: Now, known: Known) -> Result<(), PublishError> {
+        if self.known.iter().any(|k| k.track == known.track) {
+            return Ok(());
+        }
+        self.drain(now)?;
+        self.writer.append_mark(&Mark::Track(known.track.clone()))?;
+        self.cutter.reconfigure(known_plan(&known, self.default_rate));
+        self.known.retain(|k| k.track.id != known.track.id);
+        self.known.push(known);
+        Ok(())
+    }
+
+    /// Is this track's configuration known?
+    pub fn has(&self, track: TrackId) -> bool {
+        self.known.iter().any(|k| k.track.id == track)
+    }
+
+    /// Takes a packet.
+    pub fn packet(&mut self, now: Now, p: Packet) -> Result<(), PublishError> {
+        self.cutter.packet(now, p);
+        self.drain(now)
+    }
+
+    /// When [`Live::tick`] or [`Live::settle`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        let flush = self.waiting_since.map(|s| s.plus(FLUSH_AFTER));
+        [flush, self.cutter.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Lets the clock have its say.
+    pub fn tick(&mut self, now: Now) -> Result<(), PublishError> {
+        self.cutter.handle_timeout(now);
+        self.drain(now)
+    }
+
+    /// How far media runs ahead of the wall clock, on channels that follow it.
+    pub fn ahead(&self, now: Now) -> Duration {
+        let newest = self.cutter.newest_wall().filter(|_| self.pace == Pace::Wall);
+        let ahead = newest.map_or(0, |w| w.since(now.wall));
+        Duration::from_micros(u64::try_from(ahead).unwrap_or(0))
+    }
+
+    /// Does the cut wait for a key frame?
+    pub fn wants_key_frame(&self) -> bool {
+        self.cutter.wants_key_frame()
+    }
+
+    /// Moves what the cut decided into the log's batch, and reports new numbers.
+    fn drain(&mut self, now: Now) -> Result<(), PublishError> {
+        while let Some(out) = self.cutter.poll_output() {
+            self.waiting_since.get_or_insert(now.mono);
+            match out {
+                Output::Packet(p, seq) => {
+                    self.writer.append_packet(&p, seq)?;
+                }
+                Output::Mark(m) => self.mark(&m)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, m: &Mark) -> Result<(), PublishError> {
+        match m {
+            Mark::SegmentStart(s) => {
+                if s.msn > self.newest && s.independent {
+                    self.writer.roll_if_due(s.wall.0);
+                }
+                if s.discontinuity {
+                    self.held = Some(s.msn);
+                }
+                self.number(s.msn, s.dseq, s.wall);
+            }
+            Mark::Gap(g) => self.number(g.msn, g.dseq, g.wall),
+            Mark::PartEnd(_) => self.urgent = true,
+            _ => {}
+        }
+        self.writer.append_mark(m)?;
+        Ok(())
+    }
+
+    fn number(&mut self, msn: Msn, dseq: u64, wall: Wall) {
+        self.urgent = true;
+        self.newest = self.newest.max(msn);
+        if msn > self.reported {
+            self.reported = msn;
+            self.reports.send(Report { msn, dseq, wall });
+        }
+    }
+
+    /// Hands what is due to the disk, after the registry allowed the numbers in it. Waits for the registry and for a
+    /// disk that is behind; the connection is not read meanwhile.
+    pub async fn settle(&mut self, now: Now) -> Result<(), PublishError> {
+        if self.reports.fenced() {
+            return Err(PublishError::Fenced(self.id.generation));
+        }
+        let due = self.waiting_since.is_some_and(|s| now.mono >= s.plus(FLUSH_AFTER));
+        if self.urgent || due {
+            if let Some(msn) = self.held.take() {
+                self.reports.wait_acked(msn).await;
+            }
+            if !self.reports.allows(now, self.newest, self.min_segment) {
+                self.reports.wait_allowed(self.newest, self.min_segment).await;
+            }
+            if self.reports.fenced() {
+                return Err(PublishError::Fenced(self.id.generation));
+            }
+            self.writer.flush();
+            self.urgent = false;
+            self.waiting_since = None;
+            self.writer.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the generation: what is open is closed and the last record says how. The caller tells the registry, then
+    /// calls [`Live::seal`].
+    pub fn end(&mut self, now: Now, session_over: bool) -> Result<End, PublishError> {
+        let end = self.cutter.end(now, session_over);
+        self.drain(now)?;
+        Ok(end)
+    }
+
+    /// Writes what is left, syncs, and lets go of the log.
+    pub async fn seal(mut self) -> Result<(), PublishError> {
+        self.writer.flush();
+        self.writer.seal().await?;
+        Ok(())
+    }
+}

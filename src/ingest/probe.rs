@@ -1,0 +1,111 @@
+//! Finding out what a publish carries: packets are held until every announced track has its configuration, or the
+//! probe's time is up.
+
+use crate::base::ids::TrackId;
+use crate::base::time::{Mono, Now, Timescale};
+use crate::media::codec::{self, CodecError, Details};
+use crate::media::packet::Packet;
+use crate::media::track::{Codec, FrameRate, Kind, Track};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// How long an announced or possible track may take to bring its configuration (TIMELINE section 1: `probe`).
+pub const PROBE: Duration = Duration::from_secs(1);
+
+/// Most bytes held during the probe: a second of 100 Mbit/s. Past it the probe ends with the tracks it has.
+pub const PROBE_BYTES_MAX: usize = 16 << 20;
+
+/// A configured track and what its configuration says.
+#[derive(Debug, Clone)]
+pub struct Known {
+    /// The track as the log records it.
+    pub track: Track,
+    /// What players need to know.
+    pub details: Details,
+}
+
+impl Known {
+    /// Reads a codec configuration record. `rate` is what metadata declares.
+    pub fn new(codec: Codec, config: Bytes, rate: Option<FrameRate>) -> Result<Known, CodecError> {
+        let id = match codec.kind() {
+            Kind::Video => TrackId::VIDEO,
+            Kind::Audio => TrackId::AUDIO,
+        };
+        let mut track = Track { id, codec, timescale: Timescale::MILLIS, rate, config };
+        let details = codec::details(&track)?;
+        if codec.kind() == Kind::Video {
+            // Parameter sets know better than metadata.
+            track.rate = details.rate;
+        }
+        Ok(Known { track, details })
+    }
+}
+
+/// What the encoder's metadata announces.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Announced {
+    /// There is, or is not, a video track.
+    pub video: Option<bool>,
+    /// There is, or is not, an audio track.
+    pub audio: Option<bool>,
+    /// Frames per second.
+    pub rate: Option<FrameRate>,
+    /// Declared video bits per second.
+    pub video_bitrate: Option<u64>,
+    /// Declared audio bits per second.
+    pub audio_bitrate: Option<u64>,
+}
+
+/// A publish whose tracks are not known yet.
+#[derive(Debug, Default)]
+pub struct Probe {
+    /// When it began: at the first media message.
+    since: Option<Mono>,
+    /// The newest configuration of each kind.
+    pub known: Vec<Known>,
+    held: Vec<Packet>,
+    bytes: usize,
+}
+
+impl Probe {
+    /// Sets a track's configuration.
+    pub fn configure(&mut self, now: Now, known: Known) {
+        self.since.get_or_insert(now.mono);
+        self.known.retain(|k| k.track.id != known.track.id);
+        self.known.push(known);
+        self.known.sort_by_key(|k| k.track.id);
+    }
+
+    /// Holds a packet.
+    pub fn hold(&mut self, now: Now, p: Packet) {
+        self.since.get_or_insert(now.mono);
+        self.bytes += p.payload.len();
+        self.held.push(p);
+    }
+
+    /// When the probe's time is up.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.since.map(|s| s.plus(PROBE))
+    }
+
+    /// Is everything known that will be waited for?
+    pub fn is_done(&self, now: Now, announced: &Announced) -> bool {
+        let has = |kind| self.known.iter().any(|k| k.track.codec.kind() == kind);
+        let settled = |said: Option<bool>, kind| said == Some(false) || has(kind);
+        let all = settled(announced.video, Kind::Video) && settled(announced.audio, Kind::Audio);
+        let late = self.deadline().is_some_and(|d| now.mono >= d);
+        !self.known.is_empty() && (all || late || self.bytes > PROBE_BYTES_MAX)
+    }
+
+    /// The time is up and no track has a configuration: nothing can be made of this publish.
+    pub fn is_hopeless(&self, now: Now) -> bool {
+        let late = self.deadline().is_some_and(|d| now.mono >= d.plus(PROBE));
+        self.known.is_empty() && (late || self.bytes > PROBE_BYTES_MAX)
+    }
+
+    /// The packets held, in order.
+    pub fn take(&mut self) -> Vec<Packet> {
+        self.bytes = 0;
+        std::mem::take(&mut self.held)
+    }
+}

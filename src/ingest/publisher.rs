@@ -1,0 +1,333 @@
+//! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives connections within the
+//! reconnect window.
+
+use crate::api::client::Client;
+use crate::api::types::{ChannelSettings, Grant, NodeName, Refusal};
+use crate::base::ids::{Generation, TrackId};
+use crate::base::time::{Mono, Now};
+use crate::ingest::convert;
+use crate::ingest::live::{Live, session_record};
+use crate::ingest::metrics::Ingest;
+use crate::ingest::probe::{Announced, Known, Probe};
+use crate::ingest::unwrap::Unwrap;
+use crate::log::error::LogError;
+use crate::log::logs::Logs;
+use crate::media::codec::CodecError;
+use crate::media::flv::FlvError;
+use crate::media::flv::body::{self, AudioBody, VideoBody};
+use crate::media::packet::Packet;
+use crate::media::track::{Codec, FrameRate};
+use crate::rt::clock::Clock;
+use crate::rtmp::metadata::Metadata;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Media may run this far ahead of the wall clock before its connection is no longer read (TIMELINE section 5).
+pub const AHEAD_MAX: Duration = Duration::from_secs(10);
+
+/// What every publisher on this origin shares.
+#[derive(Debug)]
+pub struct Context {
+    /// This origin's name.
+    pub node: NodeName,
+    /// Where logs are kept.
+    pub logs: Logs,
+    /// The registry.
+    pub client: Client,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Ingest,
+}
+
+/// Why a publish ends that its encoder did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// A codec or container feature that is not carried.
+    #[error("this stream can't be carried: {0}")]
+    Media(#[from] FlvError),
+    /// A codec configuration that can't be read.
+    #[error("the codec configuration can't be used: {0}")]
+    Codec(#[from] CodecError),
+    /// No configuration came.
+    #[error("no audio or video configuration arrived: is the encoder sending H.264 or AAC?")]
+    NoTracks,
+    /// The log can't be written.
+    #[error("the recording can't be written: {0}")]
+    Log(#[from] LogError),
+    /// A newer generation writes the channel.
+    #[error("generation {0} was replaced by a newer one on another origin")]
+    Fenced(Generation),
+    /// The registry says no, or can't be asked.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+impl PublishError {
+    /// A word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            PublishError::Media(_) | PublishError::Codec(_) => "codec",
+            PublishError::NoTracks => "no_tracks",
+            PublishError::Log(_) => "log",
+            PublishError::Fenced(_) => "fenced",
+            PublishError::Refused(Refusal::UnknownKey) => "key",
+            PublishError::Refused(_) => "registry",
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Stage {
+    Probing(Probe),
+    Live(Box<Live>),
+}
+
+/// One channel's publisher. See the module doc.
+#[derive(Debug)]
+pub struct Publisher {
+    ctx: Arc<Context>,
+    settings: Arc<ChannelSettings>,
+    grant: Grant,
+    stage: Stage,
+    clock: Unwrap,
+    announced: Announced,
+    nal_len_size: u8,
+}
+
+impl Publisher {
+    /// A publisher of a generation that has just been granted.
+    pub fn new(ctx: Arc<Context>, settings: Arc<ChannelSettings>, grant: Grant) -> Publisher {
+        Publisher {
+            ctx,
+            settings,
+            grant,
+            stage: Stage::Probing(Probe::default()),
+            clock: Unwrap::default(),
+            announced: Announced::default(),
+            nal_len_size: 4,
+        }
+    }
+
+    /// A publisher that takes up an open session without an encoder: its log is opened at once, so that gaps are
+    /// written until one comes. Does nothing in a session that never had media.
+    pub async fn resume(&mut self) -> Result<(), PublishError> {
+        let Some(record) = &self.grant.record else { return Ok(()) };
+        let record = convert::record_from_api(record);
+        let live = Live::open(&self.ctx, &self.settings, &self.grant, record, Vec::new()).await?;
+        self.stage = Stage::Live(Box::new(live));
+        self.settle().await
+    }
+
+    /// The channel's settings.
+    pub fn settings(&self) -> &Arc<ChannelSettings> {
+        &self.settings
+    }
+
+    /// The generation that is written.
+    pub fn generation(&self) -> Generation {
+        self.grant.generation
+    }
+
+    /// Has anything been written?
+    pub fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live(_))
+    }
+
+    /// A new connection publishes.
+    pub fn connected(&mut self) -> Result<(), PublishError> {
+        self.clock = Unwrap::default();
+        self.announced = Announced::default();
+        let now = self.ctx.clock.now();
+        match &mut self.stage {
+            Stage::Probing(p) => *p = Probe::default(),
+            Stage::Live(live) => {
+                live.connected(now)?;
+                self.nal_len_size = live.nal_len_size();
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is gone; what it sent is closed and written.
+    pub async fn disconnected(&mut self) -> Result<(), PublishError> {
+        let now = self.ctx.clock.now();
+        if let Stage::Live(live) = &mut self.stage {
+            live.disconnected(now)?;
+        }
+        self.settle().await
+    }
+
+    /// What the encoder says of its stream.
+    pub fn metadata(&mut self, m: &Metadata) {
+        let bits = |kbps: Option<f64>| kbps.filter(|k| *k > 0.0).map(|k| (k * 1000.0) as u64);
+        self.announced = Announced {
+            video: m.has_video,
+            audio: m.has_audio,
+            rate: m.framerate.and_then(FrameRate::from_f64),
+            video_bitrate: bits(m.videodatarate),
+            audio_bitrate: bits(m.audiodatarate),
+        };
+    }
+
+    /// A video message.
+    pub fn video(&mut self, timestamp: u32, message: &Bytes) -> Result<(), PublishError> {
+        let dts = self.clock.timestamp(timestamp);
+        match read(&self.ctx, body::video(message, self.nal_len_size))? {
+            Some(VideoBody::Config(config)) => self.configure(Codec::H264, config),
+            Some(VideoBody::Coded { key, cts, payload }) => {
+                let track = TrackId::VIDEO;
+                self.packet(Packet { track, dts, cts, key, payload })
+            }
+            Some(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) | None => Ok(()),
+        }
+    }
+
+    /// An audio message.
+    pub fn audio(&mut self, timestamp: u32, message: &Bytes) -> Result<(), PublishError> {
+        let dts = self.clock.timestamp(timestamp);
+        match read(&self.ctx, body::audio(message))? {
+            Some(AudioBody::Config(config)) => self.configure(Codec::Aac, config),
+            Some(AudioBody::Coded(payload)) => {
+                self.packet(Packet { track: TrackId::AUDIO, dts, cts: 0, key: true, payload })
+            }
+            Some(AudioBody::Empty) | None => Ok(()),
+        }
+    }
+
+    fn configure(&mut self, codec: Codec, config: Bytes) -> Result<(), PublishError> {
+        // The message's bytes lie in a read buffer; a configuration lives as long as the publish.
+        let config = Bytes::copy_from_slice(&config);
+        let known = Known::new(codec, config, self.announced.rate)?;
+        if let Some(v) = &known.details.video {
+            self.nal_len_size = v.nal_len_size;
+        }
+        let now = self.ctx.clock.now();
+        match &mut self.stage {
+            Stage::Probing(p) => p.configure(now, known),
+            Stage::Live(live) => live.configure(now, known)?,
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, p: Packet) -> Result<(), PublishError> {
+        self.ctx.metrics.packets.inc();
+        self.ctx.metrics.bytes.inc_by(p.payload.len() as u64);
+        let now = self.ctx.clock.now();
+        match &mut self.stage {
+            Stage::Probing(probe) => probe.hold(now, p),
+            Stage::Live(live) => live.packet(now, p)?,
+        }
+        Ok(())
+    }
+
+    /// When [`Publisher::settle`] is due though no message came.
+    pub fn poll_timeout(&self) -> Option<Mono> {
+        match &self.stage {
+            Stage::Probing(p) => p.deadline(),
+            Stage::Live(live) => live.poll_timeout(),
+        }
+    }
+
+    /// How long the connection should not be read, so that media stays near the clock.
+    pub fn ahead(&self) -> Option<Duration> {
+        let Stage::Live(live) = &self.stage else { return None };
+        let ahead = live.ahead(self.ctx.clock.now());
+        ahead.checked_sub(AHEAD_MAX).filter(|d| !d.is_zero())
+    }
+
+    /// Does the cut wait for a key frame that a publisher could be asked for?
+    pub fn wants_key_frame(&self) -> bool {
+        matches!(&self.stage, Stage::Live(live) if live.wants_key_frame())
+    }
+
+    /// Opens the log when the tracks are known, lets the clock have its say, writes what is due.
+    pub async fn settle(&mut self) -> Result<(), PublishError> {
+        let now = self.ctx.clock.now();
+        if let Stage::Probing(probe) = &mut self.stage {
+            if probe.is_hopeless(now) {
+                return Err(PublishError::NoTracks);
+            }
+            if !probe.is_done(now, &self.announced) {
+                return Ok(());
+            }
+            let probe = std::mem::take(probe);
+            self.go_live(probe).await?;
+        }
+        let Stage::Live(live) = &mut self.stage else { return Ok(()) };
+        live.tick(now)?;
+        live.settle(now).await
+    }
+
+    async fn go_live(&mut self, mut probe: Probe) -> Result<(), PublishError> {
+        let record = match &self.grant.record {
+            Some(record) => record.clone(),
+            None => {
+                let new = session_record(&self.settings, &probe.known, &self.announced);
+                let (channel, generation) = (&self.settings.name, self.grant.generation);
+                let new = convert::record_to_api(&new);
+                self.ctx.client.open(channel, generation, new).await?
+            }
+        };
+        let record = convert::record_from_api(&record);
+        let held = probe.take();
+        let mut live =
+            Live::open(&self.ctx, &self.settings, &self.grant, record, probe.known).await?;
+        let now = self.ctx.clock.now();
+        tracing::info!(log = %live.id(), packets = held.len(), "recording");
+        for p in held {
+            live.packet(now, p)?;
+            live.settle(now).await?;
+        }
+        self.stage = Stage::Live(Box::new(live));
+        Ok(())
+    }
+
+    /// Ends the generation, and with `session_over` the session: the registry answers first, then the last record is
+    /// written and the log sealed.
+    pub async fn end(self, session_over: bool) -> Result<(), PublishError> {
+        let now = self.ctx.clock.now();
+        let (channel, generation) = (&self.settings.name, self.grant.generation);
+        match self.stage {
+            Stage::Live(mut live) => {
+                let end = live.end(now, session_over)?;
+                let told =
+                    self.ctx.client.end(channel, generation, convert::end_to_api(&end)).await;
+                if let Err(e) = told {
+                    tracing::warn!(log = %live.id(), "the end was not taken by the registry: {e}");
+                }
+                live.seal().await
+            }
+            Stage::Probing(_) => {
+                // Nothing was written: the generation ends before its first number.
+                let end = crate::api::types::End {
+                    msn: self.grant.base.0.saturating_sub(1),
+                    dseq: self.grant.dseq,
+                    wall: self.grant.previous.as_ref().map_or(now.wall.0, |(_, e)| e.wall),
+                    tracks: Vec::new(),
+                    session_over: session_over || self.grant.record.is_none(),
+                };
+                Ok(self.ctx.client.end(channel, generation, end).await?)
+            }
+        }
+    }
+
+    /// The time now, as the publisher's clock has it.
+    pub fn now(&self) -> Now {
+        self.ctx.clock.now()
+    }
+}
+
+/// Unsupported media ends a publish; a message that is merely broken is counted and left out.
+fn read<T>(ctx: &Context, body: Result<T, FlvError>) -> Result<Option<T>, PublishError> {
+    match body {
+        Ok(body) => Ok(Some(body)),
+        Err(e @ FlvError::Unsupported { .. }) => Err(e.into()),
+        Err(e) => {
+            ctx.metrics.malformed.inc();
+            tracing::debug!("message left out: {e}");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The writer's reports to the registry: sent without waiting, newest first when they pile up, and what was acknowledged
+//! is what bounds the numbers a writer may use (TIMELINE section 6).
+
+use crate::api::client::Client;
+use crate::api::types::{Refusal, Report};
+use crate::base::ids::{Channel, Generation, Msn};
+use crate::base::time::{Mono, Now};
+use crate::rt::clock::Clock;
+use crate::rt::task;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long a DISCONTINUITY is held for an answer before it becomes visible knowingly: one lease.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Pause before a report is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What the registry has confirmed.
+#[derive(Debug, Clone, Copy)]
+pub struct Acked {
+    /// The newest confirmed MSN.
+    pub msn: Msn,
+    /// When its confirmation arrived.
+    pub at: Mono,
+    /// A newer generation exists: stop.
+    pub fenced: bool,
+}
+
+/// Sends reports of one generation in the background; ends with its owner.
+#[derive(Debug)]
+pub struct Reports {
+    newest: watch::Sender<Option<Report>>,
+    acked: watch::Receiver<Acked>,
+    clock: Clock,
+}
+
+impl Reports {
+    /// Starts with what the grant confirms: everything before its base.
+    pub fn start(
+        client: Client,
+        channel: Channel,
+        generation: Generation,
+        base: Msn,
+        clock: Clock,
+    ) -> Reports {
+        let (newest, mut wanted) = watch::channel(None::<Report>);
+        let at = clock.now().mono;
+        let first = Acked { msn: base, at, fenced: false };
+        let (ack, acked) = watch::channel(first);
+        let name = format!("reports {channel}");
+        let of_task = clock.clone();
+        task::spawn(name, async move {
+            while wanted.changed().await.is_ok() {
+                let Some(report) = *wanted.borrow_and_update() else { continue };
+                match client.report(&channel, generation, report).await {
+                    Ok(()) => {
+                        let at = of_task.now().mono;
+                        ack.send_replace(Acked { msn: report.msn, at, fenced: false });
+                    }
+                    Err(Refusal::Fenced(_)) => {
+                        ack.send_modify(|a| a.fenced = true);
+                        return;
+                    }
+                    Err(e) => {
+                        tracing::warn!(%channel, "report not taken, trying again: {e}");
+                        let again = of_task.now().mono.plus(RETRY);
+                        of_task.sleep_until(again).await;
+                        wanted.mark_changed();
+                    }
+                }
+            }
+        });
+        Reports { newest, acked, clock }
+    }
+
+    /// Queues a report; a newer one replaces it.
+    pub fn send(&self, report: Report) {
+        self.newest.send_replace(Some(report));
+    }
+
+    /// Has a newer generation been granted?
+    pub fn fenced(&self) -> bool {
+        self.acked.borrow().fenced
+    }
+
+    /// May the writer use `msn` now? `MSN <= acked + elapsed / min_segment + 1`, so that the registry can compute a base
+    /// that no writer has passed.
+    pub fn allows(&self, now: Now, msn: Msn, min_segment: Duration) -> bool {
+        let acked = *self.acked.borrow();
+        let elapsed = now.mono.since(acked.at).as_micros() / min_segment.as_micros().max(1);
+        u128::from(msn.0) <= u128::from(acked.msn.0) + elapsed + 1
+    }
+
+    /// Waits until `msn` may be used.
+    pub async fn wait_allowed(&mut self, msn: Msn, min_segment: Duration) {
+        while !self.fenced() && !self.allows(self.clock.now(), msn, min_segment) {
+            let due = self.acked.borrow().at;
+            let steps =
+                self.clock.now().mono.since(due).as_micros() / min_segment.as_micros().max(1);
+            let next = due.plus(min_segment * u32::try_from(steps + 1).unwrap_or(u32::MAX));
+            let clock = self.clock.clone();
+            tokio::select! {
+                changed = self.acked.changed() => if changed.is_err() { return },
+                () = clock.sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Waits until `msn`'s report is answered; gives up after one lease.
+    pub async fn wait_acked(&mut self, msn: Msn) {
+        let limit = self.clock.now().mono.plus(ANSWER_MAX);
+        let clock = self.clock.clone();
+        let answered = self.acked.wait_for(|a| a.msn >= msn || a.fenced);
+        tokio::select! {
+            _ = answered => {}
+            () = clock.sleep_until(limit) => {
+                tracing::warn!(%msn, "no answer from the registry: going on without it");
+            }
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The two threads that wait for disks, so that nothing else does: `log-io` writes what the writers
+//! hand over and makes it visible, `log-sync` makes it durable.
+
+use crate::log::error::LogError;
+use crate::log::format::Position;
+use crate::log::format::extent::{HEADER_LEN, Header};
+use crate::log::fs::{LogFile, Open};
+use crate::log::id::extent_name;
+use crate::log::options::Sync;
+use crate::log::recover;
+use crate::log::shared::{Current, Phase, Shared, lock};
+use crate::log::tail::Written;
+use crate::log::writer::Sealed;
+use crate::rt::clock::Clock;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
+use tokio::sync::oneshot;
+
+/// Room kept reserved behind the newest record, so that a generation can be ended and its extent
+/// sealed on a full disk: a footer of a minute of three tracks at 200 ms parts has about 100 KiB.
+const RESERVE: u64 = 256 << 10;
+
+/// Room is reserved this much at a time: one call for about 3 s of a 2.5 Mbit/s stream.
+const RESERVE_STEP: u64 = 1 << 20;
+
+/// What a writer asks the io thread to do, in order.
+pub(super) enum Op {
+    Write(Written),
+    /// Seal the current extent with this footer (trailer included) and begin the next.
+    Roll {
+        footer: Bytes,
+        header: Header,
+    },
+    /// Seal the log.
+    Seal {
+        footer: Bytes,
+        sealed: Sealed,
+        done: oneshot::Sender<Result<Sealed, LogError>>,
+    },
+    /// The writer was dropped.
+    Abandon,
+}
+
+/// What the sync thread is asked to do.
+pub(super) enum SyncOp {
+    Register(Weak<Shared>),
+    /// A segment has started.
+    Segment(Arc<Shared>),
+    /// Everything, now.
+    Now(oneshot::Sender<()>),
+    /// The last sync of a log, then its lock is free.
+    Seal {
+        log: Arc<Shared>,
+        sealed: Sealed,
+        done: oneshot::Sender<Result<Sealed, LogError>>,
+    },
+}
+
+/// Sums over all logs of the process.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) writes: AtomicU64,
+    pub(super) write_micros: AtomicU64,
+    pub(super) syncs: AtomicU64,
+    pub(super) sync_micros: AtomicU64,
+    pub(super) last_sync_micros: AtomicU64,
+}
+
+/// The io thread's life: ends when every writer and every `Logs` is gone.
+pub(super) struct IoThread {
+    pub(super) inbox: Receiver<Arc<Shared>>,
+    pub(super) sync: Sender<SyncOp>,
+    pub(super) totals: Arc<Totals>,
+    pub(super) clock: Clock,
+}
+
+impl IoThread {
+    pub(super) fn run(self) {
+        let mut runnable = VecDeque::new();
+        loop {
+            if runnable.is_empty() {
+                match self.inbox.recv() {
+                    Ok(log) => runnable.push_back(log),
+                    Err(_) => return,
+                }
+            }
+            runnable.extend(self.inbox.try_iter());
+            // One turn for each log: a busy one cannot starve the others.
+            if let Some(log) = runnable.pop_front()
+                && self.turn(&log)
+            {
+                runnable.push_back(log);
+            }
+        }
+    }
+
+    /// Does all that is queued for one log; true when more came in meanwhile.
+    fn turn(&self, log: &Arc<Shared>) -> bool {
+        let ops = std::mem::take(&mut lock(&log.queue).ops);
+        let mut batches = Vec::new();
+        for op in ops {
+            match op {
+                Op::Write(batch) => {
+                    batches.push(batch);
+                    continue;
+                }
+                op => {
+                    self.write(log, std::mem::take(&mut batches));
+                    self.other(log, op);
+                }
+            }
+        }
+        self.write(log, batches);
+        let mut queue = lock(&log.queue);
+        queue.scheduled = !queue.ops.is_empty();
+        queue.scheduled
+    }
+
+    /// Writes batches in one call, then shows them to the readers.
+    fn write(&self, log: &Arc<Shared>, batches: Vec<Written>) {
+        let total: usize = batches.iter().map(|b| b.bytes.len()).sum();
+        let Some(end) = batches.last().map(Written::end) else { return };
+        if log.has_failed() {
+            return log.release(total);
+        }
+        let started = self.clock.now().mono;
+        let bufs: Vec<&[u8]> = batches.iter().map(|b| &b.bytes[..]).collect();
+        if let Err(e) = append(&mut lock(&log.current), &bufs) {
+            log.fail(e);
+            return log.release(total);
+        }
+        let took = self.clock.now().mono.since(started).as_micros() as u64;
+        self.totals.writes.fetch_add(1, Ordering::Relaxed);
+        self.totals.write_micros.fetch_add(took, Ordering::Relaxed);
+        log.written.fetch_add(total as u64, Ordering::Relaxed);
+        let segment = batches.iter().any(|b| b.segment);
+        {
+            let mut tail = lock(&log.tail);
+            for b in batches {
+                tail.push(b, log.options.tail_bytes, log.options.tail_micros);
+            }
+        }
+        log.state.send_modify(|s| s.visible = end);
+        log.release(total);
+        if segment && log.options.sync == Sync::EachSegment {
+            let _ = self.sync.send(SyncOp::Segment(Arc::clone(log)));
+        }
+    }
+
+    fn other(&self, log: &Arc<Shared>, op: Op) {
+        match op {
+            Op::Write(_) => {}
+            Op::Roll { footer, header } => {
+                log.release(footer.len());
+                if !log.has_failed()
+                    && let Err(e) = roll(log, &footer, header)
+                {
+                    log.fail(e);
+                }
+            }
+            Op::Seal { footer, mut sealed, done } => {
+                log.release(footer.len());
+                match self.close(log, &footer, &mut sealed) {
+                    Ok(()) => {
+                        log.state.send_modify(|s| {
+                            s.visible = sealed.position;
+                            s.phase = Phase::Sealed;
+                        });
+                        let log = Arc::clone(log);
+                        let _ = self.sync.send(SyncOp::Seal { log, sealed, done });
+                    }
+                    Err(e) => {
+                        log.fail(e.clone());
+                        abandon(log);
+                        let _ = done.send(Err(e));
+                    }
+                }
+            }
+            Op::Abandon => abandon(log),
+        }
+    }
+
+    /// Writes the last footer. After a failure the file may end in a torn record: then the log is
+    /// closed as recovery would close it, into the room that was reserved.
+    fn close(&self, log: &Shared, footer: &[u8], sealed: &mut Sealed) -> Result<(), LogError> {
+        if !log.has_failed() {
+            match seal_extent(&mut lock(&log.current), footer) {
+                Ok(()) => return Ok(()),
+                Err(e) => log.fail(e),
+            }
+        }
+        let closed = recover::close(log.fs.as_ref(), &log.dir, &log.id)?;
+        sealed.position = closed.position;
+        sealed.extents = closed.extents;
+        if let Some(end) = closed.end {
+            sealed.end = end;
+        }
+        sealed.failed = log.error.get().cloned();
+        Ok(())
+    }
+}
+
+/// Gives the log up as it is; recovery will seal it.
+fn abandon(log: &Shared) {
+    log.state.send_modify(|s| s.phase = Phase::Gone);
+    lock(&log.lock).take();
+}
+
+/// Appends to the current file, with room to spare behind.
+fn append(current: &mut Current, bufs: &[&[u8]]) -> Result<(), LogError> {
+    let len: usize = bufs.iter().map(|b| b.len()).sum();
+    let end = current.offset + len as u64;
+    let at = |e| LogError::io("write", &current.path, e);
+    if end + RESERVE > current.allocated {
+        let upto = end + RESERVE + RESERVE_STEP;
+        current.file.allocate(current.offset, upto - current.offset).map_err(at)?;
+        current.allocated = upto;
+    }
+    current.file.write_at(bufs, current.offset).map_err(at)?;
+    current.offset = end;
+    Ok(())
+}
+
+/// Writes a footer into the reserved room and gives back what is left of it.
+fn seal_extent(current: &mut Current, footer: &[u8]) -> Result<(), LogError> {
+    let end = current.offset + footer.len() as u64;
+    let write = current.file.write_at(&[footer], current.offset);
+    write
+        .and_then(|()| current.file.truncate(end))
+        .map_err(|e| LogError::io("seal", &current.path, e))?;
+    current.offset = end;
+    Ok(())
+}
+
+/// Makes a new extent's file with its header in it.
+pub(super) fn new_extent(
+    fs: &dyn crate::log::fs::FileSystem,
+    dir: &Path,
+    header: Header,
+) -> Result<Current, LogError> {
+    let path = dir.join(extent_name(header.extent));
+    let made: io::Result<Arc<dyn LogFile>> = fs.open(&path, Open::Create).and_then(|file| {
+        file.write_at(&[&header.encode()], 0)?;
+        Ok(file)
+    });
+    let file = made.map_err(|e| LogError::io("create", &path, e))?;
+    let mut current = Current { file, path, offset: HEADER_LEN as u64, allocated: 0 };
+    append(&mut current, &[])?;
+    Ok(current)
+}
+
+fn roll(log: &Shared, footer: &[u8], header: Header) -> Result<(), LogError> {
+    let mut current = lock(&log.current);
+    seal_extent(&mut current, footer)?;
+    let next = new_extent(log.fs.as_ref(), &log.dir, header)?;
+    let mut dirty = lock(&log.dirty);
+    dirty.files.push((header.extent, next.path.clone(), Arc::clone(&next.file)));
+    dirty.names = true;
+    *current = next;
+    Ok(())
+}
+
+/// The sync thread's life: ends when the io thread and every `Logs` are gone.
+pub(super) struct SyncThread {
+    pub(super) inbox: Receiver<SyncOp>,
+    pub(super) policy: Sync,
+    pub(super) totals: Arc<Totals>,
+    pub(super) clock: Clock,
+}
+
+impl SyncThread {
+    pub(super) fn run(self) {
+        let mut logs: Vec<Weak<Shared>> = Vec::new();
+        loop {
+            let op = match self.policy {
+                Sync::Interval(every) => self.inbox.recv_timeout(every),
+                _ => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match op {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.round(&mut logs),
+                Ok(SyncOp::Register(log)) => logs.push(log),
+                Ok(SyncOp::Segment(log)) => self.sync(&log),
+                Ok(SyncOp::Now(done)) => {
+                    self.round(&mut logs);
+                    let _ = done.send(());
+                }
+                Ok(SyncOp::Seal { log, sealed, done }) => {
+                    if self.policy != Sync::Never {
+                        self.sync(&log);
+                    }
+                    lock(&log.lock).take();
+                    let unsynced = sealed.failed.is_none().then(|| log.error.get().cloned());
+                    let _ = done.send(unsynced.flatten().map_or(Ok(sealed), Err));
+                }
+            }
+        }
+    }
+
+    fn round(&self, logs: &mut Vec<Weak<Shared>>) {
+        logs.retain(|weak| match weak.upgrade() {
+            Some(log) => {
+                self.sync(&log);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Makes one log durable up to what is visible now.
+    fn sync(&self, log: &Shared) {
+        let visible = log.state.borrow().visible;
+        let (files, names) = {
+            let mut dirty = lock(&log.dirty);
+            if dirty.durable >= visible && dirty.files.len() <= 1 && !dirty.names {
+                return;
+            }
+            (dirty.files.clone(), std::mem::take(&mut dirty.names))
+        };
+        let started = self.clock.now().mono;
+        for (_, path, file) in &files {
+            if let Err(e) = file.sync_data() {
+                // What the kernel could not write may be gone from its cache: trying again would
+                // lie.
+                return log.fail(LogError::io("sync", path, e));
+            }
+        }
+        if names && let Err(e) = sync_names(log) {
+            return log.fail(e);
+        }
+        let took = self.clock.now().mono.since(started).as_micros() as u64;
+        self.totals.syncs.fetch_add(1, Ordering::Relaxed);
+        self.totals.sync_micros.fetch_add(took, Ordering::Relaxed);
+        self.totals.last_sync_micros.store(took, Ordering::Relaxed);
+        let mut dirty = lock(&log.dirty);
+        dirty.durable = dirty.durable.max(visible);
+        dirty.files.retain(|(extent, ..)| *extent >= visible.extent);
+    }
+}
+
+/// Makes the names of the log's files and of the directories above it durable.
+fn sync_names(log: &Shared) -> Result<(), LogError> {
+    for dir in log.dir.ancestors().take_while(|d| d.starts_with(&log.data)) {
+        log.fs.sync_dir(dir).map_err(|e| LogError::io("sync", dir, e))?;
+    }
+    Ok(())
+}
+
+/// Durable so far.
+pub(super) fn durable(log: &Shared) -> Position {
+    lock(&log.dirty).durable
+}

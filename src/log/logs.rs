@@ -1,0 +1,397 @@
+//! All the logs of a data directory: making them, finding them, reading them.
+
+use crate::log::batch::Batch;
+use crate::log::error::LogError;
+use crate::log::format::extent::Header;
+use crate::log::format::footer::Footer;
+use crate::log::format::{HEADER_POSITION, Position};
+use crate::log::fs::{Disk, FileSystem};
+use crate::log::id::{LOCK, LogId};
+use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, durable, new_extent};
+use crate::log::options::Options;
+use crate::log::reader::{ExtentReader, extents, logs};
+use crate::log::recover::{Recovered, close, is_open};
+use crate::log::shared::{Dirty, Phase, Queue, Shared, lock};
+use crate::log::subscription::{From, Source, Subscription};
+use crate::log::tail::Tail;
+use crate::log::writer::Writer;
+use crate::media::timeline::mark::GenerationStart;
+use crate::rt::clock::Clock;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use tokio::sync::{Notify, oneshot, watch};
+
+/// Most bytes that one `Logs::read` gives: a segment at 100 Mbit/s and 4 s has 50 MiB.
+pub const READ_MAX: u64 = 64 << 20;
+
+/// The logs of one data directory. Cheap to clone; the threads live as long as a clone or a writer
+/// does.
+#[derive(Clone)]
+pub struct Logs {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    data: PathBuf,
+    fs: Arc<dyn FileSystem>,
+    options: Arc<Options>,
+    io: Sender<Arc<Shared>>,
+    sync: Sender<SyncOp>,
+    live: Mutex<HashMap<LogId, Weak<Shared>>>,
+    /// Counts the logs made, so that those who wait for one can look again.
+    created: watch::Sender<u64>,
+    totals: Arc<Totals>,
+}
+
+/// The marks of a log without its media.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// The footers of its sealed extents, in order.
+    pub footers: Vec<Arc<Footer>>,
+    /// Where to read on: the start of the first extent that is not sealed, or the log's end.
+    pub tail: Position,
+    /// The log is sealed: nothing follows.
+    pub sealed: bool,
+}
+
+/// A log in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSummary {
+    /// The log.
+    pub id: LogId,
+    /// Its last extent is sealed.
+    pub sealed: bool,
+    /// How many extents it has.
+    pub extents: u32,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
+/// Figures of one log that is being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogStats {
+    /// The log.
+    pub id: LogId,
+    /// Readers see it up to here.
+    pub visible: Position,
+    /// A machine crash loses nothing before this.
+    pub durable: Position,
+    /// Bytes of records written.
+    pub written: u64,
+    /// Bytes handed over and not written yet.
+    pub backlog: u64,
+    /// Bytes held in memory for readers.
+    pub tail_bytes: u64,
+    /// It has stopped after an error.
+    pub failed: bool,
+}
+
+/// Figures of all logs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// The logs being written.
+    pub logs: Vec<LogStats>,
+    /// Write calls so far.
+    pub writes: u64,
+    /// Microseconds spent in them.
+    pub write_micros: u64,
+    /// Syncs of a log so far.
+    pub syncs: u64,
+    /// Microseconds spent in them.
+    pub sync_micros: u64,
+    /// Microseconds of the last one.
+    pub last_sync_micros: u64,
+}
+
+impl Logs {
+    /// Opens a data directory, making it when it is missing, and starts the two threads.
+    ///
+    /// # Errors
+    /// The directory can't be made or listed; the message names it.
+    pub fn open(data: &Path, options: Options) -> Result<Logs, LogError> {
+        Logs::with(Arc::new(Disk), data, options)
+    }
+
+    /// As [`Logs::open`], on another file system.
+    pub fn with(fs: Arc<dyn FileSystem>, data: &Path, options: Options) -> Result<Logs, LogError> {
+        let at = |what| move |e| LogError::io(what, data, e);
+        fs.create_dir_all(data).map_err(at("use the data directory"))?;
+        fs.list(data).map_err(at("read the data directory"))?;
+        let (totals, clock) = (Arc::new(Totals::default()), Clock::system());
+        let ((io, io_inbox), (sync, sync_inbox)) = (channel(), channel());
+        let writer = IoThread {
+            inbox: io_inbox,
+            sync: sync.clone(),
+            totals: Arc::clone(&totals),
+            clock: clock.clone(),
+        };
+        let policy = options.sync;
+        let syncer = SyncThread { inbox: sync_inbox, policy, totals: Arc::clone(&totals), clock };
+        for (name, run) in [
+            ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
+            ("log-sync", Box::new(move || syncer.run())),
+        ] {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            thread.spawn(run).map_err(at("start the threads for"))?;
+        }
+        let (data, options) = (data.to_owned(), Arc::new(options));
+        let (live, created) = (Mutex::default(), watch::Sender::new(0));
+        Ok(Logs { inner: Arc::new(Inner { data, fs, options, io, sync, live, created, totals }) })
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.inner.data
+    }
+
+    /// Makes a log, takes its lock and writes its first record.
+    ///
+    /// # Errors
+    /// The lock is held, the log exists already, the disk is nearly full, or the system refuses.
+    pub async fn create(&self, id: &LogId, start: GenerationStart) -> Result<Writer, LogError> {
+        let (inner, id) = (Arc::clone(&self.inner), id.clone());
+        let shared = blocking(&self.inner.data, move || inner.create(id)).await?;
+        Writer::new(shared, self.inner.io.clone(), start)
+    }
+
+    /// Seals every log whose writer is dead (its lock is free) and whose last extent is not sealed.
+    /// A log that is too damaged for that is reported in the process's log and left as it is.
+    pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(&self.inner.data, move || inner.recover()).await
+    }
+
+    /// Every log of the data directory, by channel, session and generation.
+    pub async fn list(&self) -> Result<Vec<LogSummary>, LogError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(&self.inner.data, move || inner.list()).await
+    }
+
+    /// Reads a log from a position on, waiting for more while it is being written.
+    ///
+    /// # Errors
+    /// There is no such log, or it has not come to that position.
+    pub fn subscribe(&self, id: &LogId, from: From) -> Result<Subscription, LogError> {
+        let source = self.inner.source(id)?;
+        let cursor = match from {
+            From::Position(position) => position,
+            From::Start => {
+                let oldest = extents(source.fs.as_ref(), &source.dir)?.first().copied();
+                Position { extent: oldest.unwrap_or(0), ..HEADER_POSITION }
+            }
+        };
+        if let Some(state) = source.state()
+            && cursor > state.visible
+        {
+            return Err(LogError::NoSuchPosition { path: source.dir, position: cursor });
+        }
+        Ok(Subscription::new(source, cursor))
+    }
+
+    /// The marks of a log's sealed extents, and where to read on for the rest.
+    pub async fn index(&self, id: &LogId) -> Result<Index, LogError> {
+        let source = self.inner.source(id)?;
+        blocking(&self.inner.data, move || read_index(&source)).await
+    }
+
+    /// The records from one position up to another, which must be records' ends; may cross extents.
+    ///
+    /// # Errors
+    /// The log has no such positions, the range is longer than [`READ_MAX`], or bytes are damaged.
+    pub async fn read(&self, id: &LogId, range: Range<Position>) -> Result<Vec<Batch>, LogError> {
+        let source = self.inner.source(id)?;
+        let Range { start, end } = range;
+        let beyond = source.state().is_some_and(|s| end > s.visible);
+        if beyond || start > end {
+            return Err(LogError::NoSuchPosition { path: source.dir, position: end });
+        }
+        Subscription::new(source, start).up_to(end, READ_MAX).await
+    }
+
+    /// Changes whenever a log has been made.
+    pub fn created(&self) -> watch::Receiver<u64> {
+        self.inner.created.subscribe()
+    }
+
+    /// Makes everything that is visible now durable.
+    pub async fn sync_now(&self) {
+        let (done, answer) = oneshot::channel();
+        let _ = self.inner.sync.send(SyncOp::Now(done));
+        let _ = answer.await;
+    }
+
+    /// Figures of the logs being written.
+    pub fn stats(&self) -> Stats {
+        let t = &self.inner.totals;
+        let get = |v: &AtomicU64| v.load(Ordering::Relaxed);
+        let mut logs: Vec<LogStats> = self.inner.open_logs().iter().map(|s| stats(s)).collect();
+        logs.sort_by(|a, b| a.id.cmp(&b.id));
+        Stats {
+            logs,
+            writes: get(&t.writes),
+            write_micros: get(&t.write_micros),
+            syncs: get(&t.syncs),
+            sync_micros: get(&t.sync_micros),
+            last_sync_micros: get(&t.last_sync_micros),
+        }
+    }
+}
+
+impl Inner {
+    fn create(&self, id: LogId) -> Result<Arc<Shared>, LogError> {
+        let dir = id.dir(&self.data);
+        let fs = self.fs.as_ref();
+        let free = fs
+            .free_space(&self.data)
+            .map_err(|e| LogError::io("measure the free space of", &self.data, e))?;
+        let needed = self.options.low_space;
+        if free < needed {
+            return Err(LogError::LowSpace { path: self.data.clone(), free, needed });
+        }
+        fs.create_dir_all(&dir).map_err(|e| LogError::io("create", &dir, e))?;
+        let held = fs.lock(&dir.join(LOCK)).map_err(|e| LogError::io("lock", &dir, e))?;
+        let Some(held) = held else { return Err(LogError::Held { path: dir }) };
+        if !extents(fs, &dir)?.is_empty() {
+            return Err(LogError::Exists { path: dir });
+        }
+        let header = Header { extent: 0, generation: id.generation, forced_roll: false };
+        let current = new_extent(fs, &dir, header)?;
+        let file = (0, current.path.clone(), Arc::clone(&current.file));
+        let dirty = Dirty { durable: HEADER_POSITION, files: vec![file], names: true };
+        let shared = Arc::new(Shared {
+            id: id.clone(),
+            dir,
+            data: self.data.clone(),
+            fs: Arc::clone(&self.fs),
+            options: Arc::clone(&self.options),
+            queue: Mutex::new(Queue::default()),
+            backlog: AtomicUsize::new(0),
+            room: Notify::new(),
+            state: watch::Sender::new(Shared::start()),
+            tail: Mutex::new(Tail::default()),
+            current: Mutex::new(current),
+            dirty: Mutex::new(dirty),
+            error: OnceLock::new(),
+            lock: Mutex::new(Some(held)),
+            written: AtomicU64::new(0),
+        });
+        let mut live = lock(&self.live);
+        live.retain(|_, weak| weak.strong_count() > 0);
+        live.insert(id, Arc::downgrade(&shared));
+        let _ = self.sync.send(SyncOp::Register(Arc::downgrade(&shared)));
+        self.created.send_modify(|n| *n += 1);
+        Ok(shared)
+    }
+
+    fn recover(&self) -> Result<Vec<Recovered>, LogError> {
+        let fs = self.fs.as_ref();
+        let mut recovered = Vec::new();
+        for id in logs(fs, &self.data)? {
+            let dir = id.dir(&self.data);
+            let held = fs.lock(&dir.join(LOCK)).map_err(|e| LogError::io("lock", &dir, e))?;
+            if held.is_none() {
+                continue;
+            }
+            match is_open(fs, &dir, &id)
+                .and_then(|open| if open { close(fs, &dir, &id).map(Some) } else { Ok(None) })
+            {
+                Ok(log) => recovered.extend(log),
+                Err(e) => tracing::error!(log = %id, "the log cannot be recovered: {e}"),
+            }
+        }
+        Ok(recovered)
+    }
+
+    fn list(&self) -> Result<Vec<LogSummary>, LogError> {
+        let fs = self.fs.as_ref();
+        let mut found = Vec::new();
+        for id in logs(fs, &self.data)? {
+            let dir = id.dir(&self.data);
+            let all = extents(fs, &dir)?;
+            let mut bytes = 0;
+            for extent in &all {
+                if let Ok(Some(reader)) = ExtentReader::open(fs, &dir, &id, *extent) {
+                    bytes += reader.len()?;
+                }
+            }
+            let sealed = !all.is_empty() && !is_open(fs, &dir, &id)?;
+            found.push(LogSummary { id, sealed, extents: all.len() as u32, bytes });
+        }
+        Ok(found)
+    }
+
+    fn source(&self, id: &LogId) -> Result<Source, LogError> {
+        let dir = id.dir(&self.data);
+        let live = lock(&self.live).get(id).and_then(Weak::upgrade);
+        let live = live.filter(|s| s.state.borrow().phase != Phase::Gone).map(|s| {
+            let rx = s.state.subscribe();
+            (s, rx)
+        });
+        if live.is_none() && extents(self.fs.as_ref(), &dir)?.is_empty() {
+            return Err(LogError::NotFound { path: dir });
+        }
+        Ok(Source { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
+    }
+
+    fn open_logs(&self) -> Vec<Arc<Shared>> {
+        let live = lock(&self.live);
+        let all = live.values().filter_map(Weak::upgrade);
+        all.filter(|s| s.state.borrow().phase == Phase::Open).collect()
+    }
+}
+
+fn stats(log: &Shared) -> LogStats {
+    LogStats {
+        id: log.id.clone(),
+        visible: log.state.borrow().visible,
+        durable: durable(log),
+        written: log.written.load(Ordering::Relaxed),
+        backlog: log.backlog.load(Ordering::Relaxed) as u64,
+        tail_bytes: lock(&log.tail).bytes() as u64,
+        failed: log.has_failed(),
+    }
+}
+
+fn read_index(source: &Source) -> Result<Index, LogError> {
+    // What the writer has not shown as sealed is not, whatever the file looks like.
+    let state = source.state();
+    let mut index = Index { footers: Vec::new(), tail: HEADER_POSITION, sealed: false };
+    let all = extents(source.fs.as_ref(), &source.dir)?;
+    for extent in &all {
+        index.tail = Position { extent: *extent, ..HEADER_POSITION };
+        if state.is_some_and(|s| s.phase == Phase::Open && *extent >= s.visible.extent) {
+            return Ok(index);
+        }
+        let reader = ExtentReader::open(source.fs.as_ref(), &source.dir, &source.id, *extent)?;
+        let footer = match reader {
+            Some(reader) => reader.footer()?,
+            None => None,
+        };
+        let Some(footer) = footer else { return Ok(index) };
+        index.tail = footer.end();
+        index.footers.push(Arc::new(footer));
+    }
+    index.sealed = true;
+    Ok(index)
+}
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(
+    data: &Path,
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> Result<T, LogError> {
+    let failed = |e: tokio::task::JoinError| {
+        LogError::io("work in", data, std::io::Error::other(e.to_string()))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
+}
+
+impl std::fmt::Debug for Logs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Logs({})", self.inner.data.display())
+    }
+}

@@ -1,0 +1,236 @@
+//! Reading a log from any position on: from memory while the reader keeps up, from the disk when it
+//! does not, and on across extents until the log is sealed. A reader has its own cursor and costs
+//! the writer nothing.
+
+use crate::log::batch::Batch;
+use crate::log::error::LogError;
+use crate::log::format::Position;
+use crate::log::format::extent::HEADER_LEN;
+use crate::log::format::record::FrameError;
+use crate::log::fs::FileSystem;
+use crate::log::id::LogId;
+use crate::log::reader::ExtentReader;
+use crate::log::shared::{Phase, Shared, State, lock};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Where a subscription begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At the oldest record there is.
+    Start,
+    /// At a record's start (or an extent's end).
+    Position(Position),
+}
+
+/// A log to read from: its files, and the writer's memory when the writer is in this process.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) fs: Arc<dyn FileSystem>,
+    pub(super) id: LogId,
+    pub(super) dir: PathBuf,
+    pub(super) live: Option<(Arc<Shared>, watch::Receiver<State>)>,
+}
+
+impl Source {
+    /// How far the log can be read, if its writer is in this process.
+    pub(super) fn state(&self) -> Option<State> {
+        self.live.as_ref().map(|(_, rx)| *rx.borrow())
+    }
+}
+
+/// A reader's cursor in one log.
+pub struct Subscription {
+    source: Source,
+    cursor: Position,
+    reader: Option<ExtentReader>,
+}
+
+/// What a look at the disk gave.
+enum Found {
+    Records(Batch),
+    /// The extent is read to its end; on to the next.
+    NextExtent,
+    /// There is no more.
+    End,
+}
+
+impl Subscription {
+    pub(super) fn new(source: Source, cursor: Position) -> Subscription {
+        let offset = cursor.offset.max(HEADER_LEN as u64);
+        Subscription { source, cursor: Position { offset, ..cursor }, reader: None }
+    }
+
+    /// Where the next batch will start.
+    pub fn position(&self) -> Position {
+        self.cursor
+    }
+
+    /// Has everything been read that is visible now? Always true of a log whose writer is another process.
+    pub fn caught_up(&self) -> bool {
+        self.source.state().is_none_or(|s| self.cursor >= s.visible)
+    }
+
+    /// The next records, waiting for them while the log is being written; `None` when the log is
+    /// sealed and read to its end. A log whose writer is another process is read as far as it is
+    /// written now.
+    ///
+    /// Cancel-safe: a call that is dropped has not moved the cursor.
+    pub async fn next(&mut self) -> Result<Option<Batch>, LogError> {
+        loop {
+            let mut visible = None;
+            if let Some((shared, rx)) = &mut self.source.live {
+                let state = *rx.borrow_and_update();
+                if self.cursor >= state.visible {
+                    match state.phase {
+                        Phase::Sealed => return Ok(None),
+                        Phase::Gone => {
+                            return Err(LogError::WriterGone { path: shared.dir.clone() });
+                        }
+                        Phase::Open => {}
+                    }
+                    // The sender lives in `shared`, which this subscription holds.
+                    let _ = rx.changed().await;
+                    continue;
+                }
+                visible = Some(state.visible);
+            }
+            match self.take(visible).await? {
+                Found::Records(batch) => return Ok(Some(batch)),
+                Found::NextExtent => {}
+                Found::End => return Ok(None),
+            }
+        }
+    }
+
+    /// The records up to `limit`, which must be a record's end or an extent's start; at most `max`
+    /// bytes of them.
+    pub(super) async fn up_to(
+        &mut self,
+        limit: Position,
+        max: u64,
+    ) -> Result<Vec<Batch>, LogError> {
+        let (from, mut batches, mut bytes) = (self.cursor, Vec::new(), 0);
+        while self.cursor < limit {
+            match self.take(Some(limit)).await? {
+                Found::Records(batch) => {
+                    let batch = self.clip(batch, limit)?;
+                    bytes += batch.bytes().len() as u64;
+                    batches.push(batch);
+                }
+                Found::NextExtent => {}
+                Found::End => return Err(self.no_such(limit)),
+            }
+            if bytes > max {
+                return Err(LogError::RangeTooLong { from, to: limit, max });
+            }
+        }
+        let met = batches.last().is_none_or(|b| b.end() == limit);
+        if met || limit.offset == HEADER_LEN as u64 {
+            Ok(batches)
+        } else {
+            Err(self.no_such(limit))
+        }
+    }
+
+    /// Drops what lies behind `limit`, which must be a record's end.
+    fn clip(&self, batch: Batch, limit: Position) -> Result<Batch, LogError> {
+        if batch.end() <= limit {
+            return Ok(batch);
+        }
+        if !batch.records().any(|r| r.end == limit) {
+            return Err(self.no_such(limit));
+        }
+        let len = (limit.offset - batch.first().offset) as usize;
+        Ok(Batch::trusted(batch.first(), batch.bytes().slice(..len)))
+    }
+
+    /// The next records from memory or disk, without waiting for a writer; moves the cursor.
+    async fn take(&mut self, visible: Option<Position>) -> Result<Found, LogError> {
+        if let Some((shared, _)) = &self.source.live {
+            let found = lock(&shared.tail).get(self.cursor);
+            if let Some(batch) = found.map_err(|_| self.no_such(self.cursor))? {
+                self.cursor = batch.end();
+                return Ok(Found::Records(batch));
+            }
+        }
+        let found = self.disk(visible).await?;
+        match &found {
+            Found::Records(batch) => self.cursor = batch.end(),
+            Found::NextExtent => self.cursor = self.cursor.next_extent(),
+            Found::End => {}
+        }
+        Ok(found)
+    }
+
+    async fn disk(&mut self, visible: Option<Position>) -> Result<Found, LogError> {
+        let (source, cursor) = (self.source.clone(), self.cursor);
+        let reader = self.reader.take().filter(|r| r.extent == cursor.extent && r.sealed.is_some());
+        let task = tokio::task::spawn_blocking(move || read(&source, cursor, visible, reader));
+        let joined = task.await.map_err(|e| {
+            LogError::io("read", &self.source.dir, std::io::Error::other(e.to_string()))
+        })?;
+        let (found, reader) = joined?;
+        self.reader = reader;
+        Ok(found)
+    }
+
+    fn no_such(&self, position: Position) -> LogError {
+        LogError::NoSuchPosition { path: self.source.dir.clone(), position }
+    }
+}
+
+/// One blocking look at the extent that the cursor is in.
+fn read(
+    source: &Source,
+    cursor: Position,
+    visible: Option<Position>,
+    reader: Option<ExtentReader>,
+) -> Result<(Found, Option<ExtentReader>), LogError> {
+    let reader = match reader {
+        Some(reader) => reader,
+        None => {
+            match ExtentReader::open(source.fs.as_ref(), &source.dir, &source.id, cursor.extent)? {
+                Some(reader) => reader,
+                None => return Ok((Found::End, None)),
+            }
+        }
+    };
+    let no_such = || LogError::NoSuchPosition { path: source.dir.clone(), position: cursor };
+    // A live extent ends where it is visible, a sealed one where its footer begins, any other where
+    // its file ends.
+    let here = visible.filter(|v| v.extent == cursor.extent).map(|v| v.offset);
+    // While the writer is here, what it has shown counts and not what the file looks like.
+    let sealed = reader.sealed.filter(|_| source.live.is_none() || here.is_none());
+    let limit = match (here, sealed) {
+        (Some(here), Some(end)) => here.min(end),
+        (Some(limit), None) | (None, Some(limit)) => limit,
+        (None, None) => reader.len()?,
+    };
+    if cursor.offset > limit {
+        return Err(no_such());
+    }
+    let piece = reader.records(cursor.offset, limit)?;
+    if !piece.bytes.is_empty() {
+        return Ok((Found::Records(Batch::trusted(cursor, piece.bytes)), Some(reader)));
+    }
+    let promised = sealed.is_some() || visible.is_some();
+    match piece.torn {
+        Some(FrameError::Incomplete { .. }) if here.is_some() => {
+            // Somebody asked for a range that ends inside a record.
+            let position = Position { offset: limit, ..cursor };
+            Err(LogError::NoSuchPosition { path: source.dir.clone(), position })
+        }
+        Some(why) if promised => Err(reader.damaged(cursor.offset, why.to_string())),
+        Some(_) => Ok((Found::End, None)),
+        None if sealed.is_some() => Ok((Found::NextExtent, None)),
+        None => Ok((Found::End, None)),
+    }
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Subscription({} at {})", self.source.id, self.cursor)
+    }
+}

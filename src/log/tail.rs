@@ -1,0 +1,86 @@
+//! The newest records of a log in memory, as the writer made them: readers share the bytes. Holds
+//! only what has been written to the file; forgets by size and by media time, never because a
+//! reader is slow.
+
+use crate::log::batch::Batch;
+use crate::log::format::Position;
+use crate::log::format::record::frame;
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// A batch on its way to the file and then to the readers.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    /// The end of the batch before it: the same as `first`, or the end of the extent before.
+    pub(super) follows: Position,
+    /// Where its first record starts.
+    pub(super) first: Position,
+    /// Whole records.
+    pub(super) bytes: Bytes,
+    /// Media time of its newest packet, microseconds.
+    pub(super) media: i64,
+    /// A segment starts in it.
+    pub(super) segment: bool,
+}
+
+impl Written {
+    pub(super) fn end(&self) -> Position {
+        Position { extent: self.first.extent, offset: self.first.offset + self.bytes.len() as u64 }
+    }
+}
+
+/// The position asked for is inside a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NotARecord;
+
+/// The batches in memory, oldest first, without holes between them.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    batches: VecDeque<Written>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// Adds the newest batch and forgets what exceeds the limits; the newest batch always stays.
+    pub(super) fn push(&mut self, batch: Written, max_bytes: usize, max_micros: i64) {
+        let newest = batch.media;
+        self.bytes += batch.bytes.len();
+        self.batches.push_back(batch);
+        while self.batches.len() > 1
+            && let Some(oldest) = self.batches.front()
+            && (self.bytes > max_bytes || newest.saturating_sub(oldest.media) > max_micros)
+        {
+            self.bytes -= oldest.bytes.len();
+            self.batches.pop_front();
+        }
+    }
+
+    /// The records from `cursor` to the end of the batch that holds it; `None` when they are not in
+    /// memory.
+    pub(super) fn get(&self, cursor: Position) -> Result<Option<Batch>, NotARecord> {
+        let i = self.batches.partition_point(|b| b.end() <= cursor);
+        let Some(b) = self.batches.get(i) else { return Ok(None) };
+        if b.first == cursor || b.follows == cursor {
+            return Ok(Some(Batch::trusted(b.first, b.bytes.clone())));
+        }
+        if cursor < b.first {
+            return Ok(None);
+        }
+        // The cursor is inside this batch: walk to it, so that no reader starts in the middle of a
+        // record.
+        let want = (cursor.offset - b.first.offset) as usize;
+        let mut at = 0;
+        while at < want {
+            at += frame(&b.bytes[at..], false).map_err(|_| NotARecord)?.len;
+        }
+        if at != want {
+            return Err(NotARecord);
+        }
+        Ok(Some(Batch::trusted(cursor, b.bytes.slice(want..))))
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,334 @@
+//! The writing end of a log. Nothing here waits for a disk: records are encoded into a buffer,
+//! `flush` hands the buffer to the io thread, and `ready` is where a publisher waits while too much
+//! is on its way.
+
+use crate::base::ids::Seq;
+use crate::base::time::Timescale;
+use crate::log::error::LogError;
+use crate::log::format::extent::Header;
+use crate::log::format::index::Indexer;
+use crate::log::format::record::{encode_mark, encode_packet};
+use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
+use crate::log::id::LogId;
+use crate::log::io::{Op, durable};
+use crate::log::shared::{Shared, lock};
+use crate::log::tail::Written;
+use crate::media::packet::Packet;
+use crate::media::timeline::mark::{End, GenerationStart, Mark};
+use crate::media::track::Track;
+use bytes::{Bytes, BytesMut};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use tokio::sync::oneshot;
+
+/// A batch is handed over at this size even when nobody flushes: readers get whole batches, and 1
+/// MiB is what they read from disk at a time too.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Size of a buffer: the batches of most of a second share one at 2.5 Mbit/s, and a hundred writers
+/// hold 25 MiB.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Room that a mark is given; a larger one only costs a copy.
+const MARK_ROOM: usize = 4 << 10;
+
+/// Bytes of a packet's record before its payload.
+const RECORD_HEAD: usize = FRAME_PREFIX + FRAME_HEAD + PACKET_HEAD;
+
+/// How a log was sealed.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    /// The log.
+    pub id: LogId,
+    /// Its end record, or what its marks amount to when it has none.
+    pub end: End,
+    /// Where its last record ends.
+    pub position: Position,
+    /// How many extents it has.
+    pub extents: u32,
+    /// Why it had to be sealed before everything that was appended was written.
+    pub failed: Option<LogError>,
+}
+
+/// Writes one log. Dropped without `seal`, it leaves the log to recovery.
+pub struct Writer {
+    shared: Arc<Shared>,
+    io: Sender<Arc<Shared>>,
+    start: GenerationStart,
+    indexer: Indexer,
+    buf: BytesMut,
+    /// Where the buffer's first byte goes.
+    first: Position,
+    /// End of the batch before the buffer.
+    follows: Position,
+    /// Newest session record, to be repeated.
+    session: Option<Mark>,
+    /// Newest configuration of each track, to be repeated.
+    tracks: Vec<Track>,
+    media: i64,
+    segment: bool,
+    /// Media time at which the extent began.
+    extent_began: Option<i64>,
+    sealed: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        io: Sender<Arc<Shared>>,
+        start: GenerationStart,
+    ) -> Result<Writer, LogError> {
+        let mark = Mark::Generation(start.clone());
+        let mut writer = Writer {
+            shared,
+            io,
+            start,
+            indexer: Indexer::new(),
+            buf: BytesMut::with_capacity(BUFFER_BYTES),
+            first: HEADER_POSITION,
+            follows: HEADER_POSITION,
+            session: None,
+            tracks: Vec::new(),
+            media: 0,
+            segment: false,
+            extent_began: None,
+            sealed: false,
+        };
+        writer.append_mark(&mark)?;
+        writer.flush();
+        Ok(writer)
+    }
+
+    /// The log.
+    pub fn id(&self) -> &LogId {
+        &self.shared.id
+    }
+
+    /// Where the next record will start.
+    pub fn position(&self) -> Position {
+        Position { offset: self.first.offset + self.buf.len() as u64, ..self.first }
+    }
+
+    /// Appends a packet; `seq` is `None` for one that no segment lists. Returns where its record
+    /// starts.
+    ///
+    /// # Errors
+    /// The payload is larger than `format::PAYLOAD_MAX`, or the log has stopped (see
+    /// [`Writer::error`]).
+    pub fn append_packet(
+        &mut self,
+        packet: &Packet,
+        seq: Option<Seq>,
+    ) -> Result<Position, LogError> {
+        self.check()?;
+        self.make_room(packet.payload.len() + RECORD_HEAD);
+        let at = self.position();
+        let len = encode_packet(&mut self.buf, packet, seq)?;
+        let payload = packet.payload.len();
+        self.indexer.packet(packet.track, seq, packet.key, payload, at.offset, len);
+        let known = self.tracks.iter().find(|t| t.id == packet.track);
+        let scale = known.map_or(Timescale::MILLIS, |t| t.timescale);
+        self.media = self.media.max(scale.to_micros(packet.dts));
+        self.appended();
+        Ok(at)
+    }
+
+    /// Appends a mark. Returns where its record starts.
+    ///
+    /// # Errors
+    /// The mark exceeds a limit of the format, or the log has stopped (see [`Writer::error`]).
+    pub fn append_mark(&mut self, mark: &Mark) -> Result<Position, LogError> {
+        self.check()?;
+        self.make_room(MARK_ROOM);
+        let at = self.position();
+        let from = self.buf.len();
+        encode_mark(&mut self.buf, mark)?;
+        if let Err(e) = self.indexer.mark(at.offset, &self.buf[from..], Some(mark)) {
+            self.buf.truncate(from);
+            return Err(e.into());
+        }
+        match mark {
+            Mark::Session(_) => self.session = Some(mark.clone()),
+            Mark::Track(track) => {
+                self.tracks.retain(|t| t.id != track.id);
+                self.tracks.push(track.clone());
+            }
+            Mark::SegmentStart(_) => self.segment = true,
+            _ => {}
+        }
+        self.appended();
+        Ok(at)
+    }
+
+    /// Rolls to a new extent when the current one is large or long enough. To be called just before
+    /// an independent segment start of the leading track; `media_micros` is that segment's media
+    /// time. True when it rolled.
+    pub fn roll_if_due(&mut self, media_micros: i64) -> bool {
+        let began = *self.extent_began.get_or_insert(media_micros);
+        let options = &self.shared.options;
+        let due = self.position().offset >= options.extent_bytes
+            || media_micros.saturating_sub(began) >= options.extent_micros;
+        if due {
+            self.roll(false);
+            self.extent_began = Some(media_micros);
+        }
+        due
+    }
+
+    /// Hands everything appended so far to the io thread. Never waits.
+    pub fn flush(&mut self) {
+        if self.buf.is_empty() {
+            return;
+        }
+        let bytes = self.buf.split().freeze();
+        let (segment, media) = (std::mem::take(&mut self.segment), self.media);
+        let batch = Written { follows: self.follows, first: self.first, bytes, media, segment };
+        self.first = batch.end();
+        self.follows = self.first;
+        self.push(batch.bytes.len(), Op::Write(batch));
+    }
+
+    /// Bytes handed over and not written yet.
+    pub fn backlog(&self) -> usize {
+        self.shared.backlog.load(Ordering::Acquire)
+    }
+
+    /// Waits while more than `Options::backlog_bytes` are on their way.
+    ///
+    /// # Errors
+    /// The log has stopped.
+    pub async fn ready(&self) -> Result<(), LogError> {
+        loop {
+            let room = self.shared.room.notified();
+            tokio::pin!(room);
+            // Registered before looking, so that no wake-up between the two is missed.
+            room.as_mut().enable();
+            self.check()?;
+            if self.backlog() <= self.shared.options.backlog_bytes {
+                return Ok(());
+            }
+            room.await;
+        }
+    }
+
+    /// Readers see the log up to here.
+    pub fn visible(&self) -> Position {
+        self.shared.state.borrow().visible
+    }
+
+    /// A machine crash loses nothing before this.
+    pub fn durable(&self) -> Position {
+        durable(&self.shared)
+    }
+
+    /// Why the log has stopped, if it has: nothing is written after the first failure until `seal`.
+    pub fn error(&self) -> Option<LogError> {
+        self.shared.error.get().cloned()
+    }
+
+    /// How the log would end now.
+    pub fn end(&self) -> End {
+        self.indexer.end(&self.start)
+    }
+
+    /// Writes what is left and the footer, makes it durable and frees the lock. After a failure of
+    /// the disk the log is sealed over what was written, in the room reserved for it; the answer
+    /// then says so in `failed`.
+    ///
+    /// # Errors
+    /// The log could not be sealed; recovery will try again.
+    pub async fn seal(mut self) -> Result<Sealed, LogError> {
+        self.flush();
+        self.sealed = true;
+        let position = self.position();
+        let sealed = Sealed {
+            id: self.shared.id.clone(),
+            end: self.end(),
+            position,
+            extents: position.extent + 1,
+            failed: None,
+        };
+        let footer = self.footer();
+        let (done, answer) = oneshot::channel();
+        self.push(footer.len(), Op::Seal { footer, sealed, done });
+        let gone = LogError::WriterGone { path: self.shared.dir.clone() };
+        answer.await.unwrap_or(Err(gone))
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        self.shared.error.get().map_or(Ok(()), |e| Err(e.clone()))
+    }
+
+    /// A record that does not fit the buffer goes into the next one: what is in this one is never
+    /// copied again.
+    fn make_room(&mut self, need: usize) {
+        if self.buf.capacity() - self.buf.len() < need {
+            self.flush();
+            self.buf = BytesMut::with_capacity(need.max(BUFFER_BYTES));
+        }
+    }
+
+    /// After every record: bounds the batch and the extent.
+    fn appended(&mut self) {
+        if self.buf.len() >= BATCH_BYTES {
+            self.flush();
+        }
+        let hard = self.shared.options.extent_bytes.saturating_mul(2);
+        if self.position().offset >= hard || self.indexer.full() {
+            self.roll(true);
+            self.extent_began = None;
+        }
+    }
+
+    fn footer(&self) -> Bytes {
+        let footer = self.indexer.footer(self.position().offset);
+        let mut out = BytesMut::with_capacity(footer.encoded_len());
+        footer.encode(&mut out);
+        out.freeze()
+    }
+
+    fn roll(&mut self, forced_roll: bool) {
+        self.flush();
+        let footer = self.footer();
+        self.indexer.roll();
+        self.first = self.first.next_extent();
+        let (extent, generation) = (self.first.extent, self.shared.id.generation);
+        let header = Header { extent, generation, forced_roll };
+        self.push(footer.len(), Op::Roll { footer, header });
+        let repeats =
+            self.session.iter().cloned().chain(self.tracks.iter().cloned().map(Mark::Track));
+        for mark in repeats.collect::<Vec<_>>() {
+            let (at, from) = (self.position().offset, self.buf.len());
+            encode_mark(&mut self.buf, &mark).expect("it was encoded before");
+            self.indexer
+                .mark(at, &self.buf[from..], Some(&mark))
+                .expect("a session and its tracks are far below an extent's limit");
+        }
+    }
+
+    fn push(&self, bytes: usize, op: Op) {
+        self.shared.backlog.fetch_add(bytes, Ordering::AcqRel);
+        let mut queue = lock(&self.shared.queue);
+        queue.ops.push_back(op);
+        if !std::mem::replace(&mut queue.scheduled, true) {
+            // Fails only when the io thread is gone, which outlives every writer.
+            let _ = self.io.send(Arc::clone(&self.shared));
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.sealed {
+            self.flush();
+            self.push(0, Op::Abandon);
+        }
+    }
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Writer({} at {})", self.shared.id, self.position())
+    }
+}

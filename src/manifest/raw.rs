@@ -1,0 +1,125 @@
+//! The manifest as it is written: its fields, all optional, all scalars still text. Strict about
+//! shape and names; what the values mean is `check`'s. Scalars stay text so that a message can
+//! repeat what the file says.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use std::fmt;
+
+/// A scalar's text; `None` (absent, `~` or empty) means the default.
+pub(super) type Text = Option<String>;
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the fields `channels` and `server`")]
+pub(super) struct RawManifest {
+    pub(super) channels: Option<Vec<RawChannel>>,
+    pub(super) server: Option<RawServer>,
+}
+
+/// An item of `channels`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "a channel's fields (for example `name: main`)")]
+pub(super) struct RawChannel {
+    pub(super) name: String,
+    pub(super) keys: Option<Vec<String>>,
+    pub(super) segment: Text,
+    pub(super) target_duration: Text,
+    pub(super) part: Text,
+    pub(super) reconnect_window: Text,
+    pub(super) pace: Text,
+    pub(super) frame_rate: Text,
+    pub(super) sync: Option<RawSync>,
+    pub(super) latency_budget: Text,
+}
+
+/// `server`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the server's fields")]
+pub(super) struct RawServer {
+    pub(super) data: Text,
+    pub(super) sync: Option<RawSync>,
+    pub(super) rtmp: Option<RawRtmp>,
+    pub(super) viewers: Option<RawViewers>,
+    pub(super) admin: Option<RawAdmin>,
+    pub(super) drain_timeout: Text,
+}
+
+/// `server.rtmp`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the fields of `rtmp`")]
+pub(super) struct RawRtmp {
+    pub(super) listen: Text,
+    pub(super) max_connections: Text,
+    pub(super) idle_timeout: Text,
+}
+
+/// `server.viewers`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the fields of `viewers`")]
+pub(super) struct RawViewers {
+    pub(super) listen: Text,
+    pub(super) cors_origins: Option<Vec<String>>,
+    pub(super) public_url: Text,
+}
+
+/// `server.admin`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the field `listen`")]
+pub(super) struct RawAdmin {
+    pub(super) listen: Text,
+}
+
+/// `sync`: a word or `{interval: D}`.
+#[derive(Debug)]
+pub(super) enum RawSync {
+    /// `each-segment`
+    EachSegment,
+    /// `never`
+    Never,
+    /// `{interval: D}`
+    Interval(String),
+}
+
+/// The mapping form of `sync`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the field `interval`")]
+pub(super) struct RawInterval {
+    interval: String,
+}
+
+impl<'de> Deserialize<'de> for RawSync {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RawSync, D::Error> {
+        from.deserialize_any(SyncVisitor)
+    }
+}
+
+struct SyncVisitor;
+
+impl<'de> Visitor<'de> for SyncVisitor {
+    type Value = RawSync;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`each-segment`, `never` or `interval: D` (for example interval: 500ms)")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<RawSync, E> {
+        match word {
+            "each-segment" => Ok(RawSync::EachSegment),
+            "never" => Ok(RawSync::Never),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawSync, A::Error> {
+        let from = serde::de::value::MapAccessDeserializer::new(map);
+        RawInterval::deserialize(from).map(|raw| RawSync::Interval(raw.interval))
+    }
+}

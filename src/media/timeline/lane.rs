@@ -1,0 +1,240 @@
+//! One track's side of the cut: its open part, its sample numbers and its sample grid. Knows durations and limits of
+//! parts; knows nothing of other tracks, wall clock or gaps (`cut` does).
+
+use crate::base::ids::{Msn, Seq, TrackId};
+use crate::base::time::{Timescale, Wall};
+use crate::media::packet::Packet;
+use crate::media::timeline::mark::PartEnd;
+use crate::media::track::Kind;
+use std::collections::VecDeque;
+
+/// How far audio timestamps may stray from the sample grid before the grid is laid anew, microseconds: below the
+/// 45 ms at which people notice sound leading picture (ITU-R BT.1359), above any rounding to milliseconds.
+const GRID_TOLERANCE: i64 = 40_000;
+
+/// What the cut needs to know of a track; all of it is declared, nothing is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// The track.
+    pub track: TrackId,
+    /// Audio or video.
+    pub kind: Kind,
+    /// Unit of the packets' times.
+    pub timescale: Timescale,
+    /// Unit of `PartEnd::decode_time`.
+    pub mux: Timescale,
+    /// Nominal duration of one sample in microseconds; never zero.
+    pub frame: i64,
+    /// Nominal duration of one sample in mux ticks when it is exact (audio).
+    pub frame_ticks: Option<u32>,
+}
+
+impl Plan {
+    /// Decode time of a packet in microseconds.
+    pub fn dts(&self, p: &Packet) -> i64 {
+        self.timescale.to_micros(p.dts)
+    }
+
+    /// Presentation time of a packet in microseconds.
+    pub fn pts(&self, p: &Packet) -> i64 {
+        self.timescale.to_micros(p.pts())
+    }
+}
+
+/// A listed sample of the open part.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    seq: Seq,
+    dts: i64,
+    pts: i64,
+    mux: u64,
+    key: bool,
+}
+
+/// Audio's sample grid: the next sample's decode time if none is missing.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    next: i64,
+}
+
+/// One track's open part and numbers.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) plan: Plan,
+    part_target: i64,
+    next_seq: u64,
+    /// The segment that new samples belong to; `None` while nothing is listed.
+    pub(super) segment: Option<Msn>,
+    /// Index of the open part.
+    pub(super) part: u32,
+    open: VecDeque<Sample>,
+    grid: Option<Grid>,
+    /// Decode time and delta of the newest listed sample, for steadiness.
+    last_dts: Option<i64>,
+    steady: bool,
+    /// Presentation time at which the listed media of this track ends.
+    pub(super) end_pts: Option<i64>,
+    /// Microseconds listed in the open segment by closed parts.
+    pub(super) listed: i64,
+    /// The newest segment that has a date, and the date.
+    dated: Option<(Msn, Wall)>,
+}
+
+impl Lane {
+    pub(super) fn new(plan: Plan, part_target: i64) -> Lane {
+        Lane {
+            plan,
+            part_target,
+            next_seq: 0,
+            segment: None,
+            part: 0,
+            open: VecDeque::new(),
+            grid: None,
+            last_dts: None,
+            steady: false,
+            end_pts: None,
+            listed: 0,
+            dated: None,
+        }
+    }
+
+    /// The date of a segment of this track: never at or before the one of the segment before it.
+    pub(super) fn date(&mut self, msn: Msn, wall: Wall) -> Wall {
+        let wall = match self.dated {
+            Some((same, _)) if same == msn => return wall,
+            Some((_, before)) => wall.max(before.plus(1_000)),
+            None => wall,
+        };
+        self.dated = Some((msn, wall));
+        wall
+    }
+
+    /// Forgets the old time base; numbers go on.
+    pub(super) fn new_epoch(&mut self) {
+        self.grid = None;
+        self.last_dts = None;
+        self.steady = false;
+        self.end_pts = None;
+    }
+
+    /// Decode time of the newest listed sample on this time base.
+    pub(super) fn last_dts(&self) -> Option<i64> {
+        self.last_dts
+    }
+
+    /// Starts a segment with the next sample, or with the first of the open part when it has samples.
+    pub(super) fn start_segment(&mut self, msn: Msn) -> Seq {
+        self.segment = Some(msn);
+        self.part = 0;
+        self.listed = 0;
+        self.open.front().map_or(Seq(self.next_seq), |s| s.seq)
+    }
+
+    /// PTS of the first sample of the open part.
+    pub(super) fn open_pts(&self) -> Option<i64> {
+        self.open.front().map(|s| s.pts)
+    }
+
+    /// Would this packet's sample overflow the open part or break audio's grid? Then the part must close before it.
+    pub(super) fn must_close_before(&self, p: &Packet) -> bool {
+        let Some(first) = self.open.front() else { return false };
+        let dts = self.plan.dts(p);
+        dts + self.plan.frame - first.dts > self.part_target || self.off_grid(p)
+    }
+
+    fn off_grid(&self, p: &Packet) -> bool {
+        let (Some(grid), Some(_)) = (self.grid, self.plan.frame_ticks) else { return false };
+        let raw = self.plan.timescale.convert(p.dts, self.plan.mux);
+        self.plan.mux.to_micros(raw - grid.next).abs() > GRID_TOLERANCE
+    }
+
+    /// Lists a packet's sample in the open part and gives it its number.
+    pub(super) fn list(&mut self, p: &Packet) -> Seq {
+        let (dts, pts) = (self.plan.dts(p), self.plan.pts(p));
+        let raw = self.plan.timescale.convert(p.dts, self.plan.mux);
+        let mux = match (self.plan.frame_ticks, self.grid) {
+            (Some(_), Some(grid)) if !self.off_grid(p) => grid.next,
+            _ => raw,
+        };
+        if let Some(ticks) = self.plan.frame_ticks {
+            self.grid = Some(Grid { next: mux + i64::from(ticks) });
+        }
+        // A rate is steady when the newest delta is the nominal one, give or take a millisecond's rounding and a
+        // quarter frame of jitter: then a part needn't wait for the next sample to know its own duration.
+        let slack = self.plan.frame / 4 + 1_000;
+        self.steady = self.last_dts.is_none_or(|l| (dts - l - self.plan.frame).abs() <= slack);
+        self.last_dts = Some(dts);
+        let end = pts + self.plan.frame;
+        self.end_pts = Some(self.end_pts.map_or(end, |e| e.max(end)));
+        let seq = Seq(self.next_seq);
+        self.next_seq += 1;
+        let mux = u64::try_from(mux).unwrap_or(0);
+        self.open.push_back(Sample { seq, dts, pts, mux, key: p.key });
+        seq
+    }
+
+    /// Is the open part full, so that it can close at once with its last sample's nominal duration?
+    pub(super) fn is_full(&self) -> bool {
+        let (Some(first), Some(last)) = (self.open.front(), self.open.back()) else { return false };
+        self.steady && last.dts + 2 * self.plan.frame - first.dts > self.part_target
+    }
+
+    /// Closes the open part, if it has samples. `next_dts` is the decode time of the sample that follows without a
+    /// break, when known.
+    pub(super) fn close(&mut self, next_dts: Option<i64>) -> Option<PartEnd> {
+        let count = self.open.len();
+        self.close_first(count, next_dts)
+    }
+
+    /// Closes a part with the samples of the open part whose PTS is before `pts`; the others stay open.
+    pub(super) fn close_before(&mut self, pts: i64) -> Option<PartEnd> {
+        let count = self.open.iter().take_while(|s| s.pts < pts).count();
+        let next = self.open.get(count).map(|s| s.dts);
+        self.close_first(count, next)
+    }
+
+    fn close_first(&mut self, count: usize, next_dts: Option<i64>) -> Option<PartEnd> {
+        let msn = self.segment?;
+        let first = *self.open.front()?;
+        let last = *self.open.get(count.checked_sub(1)?)?;
+        let independent = self.open.iter().take(count).any(|s| s.key);
+        let duration = self.duration(first.dts, last.dts, count, next_dts);
+        self.open.drain(..count);
+        let end = PartEnd {
+            track: self.plan.track,
+            msn,
+            part: self.part,
+            first_seq: first.seq,
+            last_seq: last.seq,
+            decode_time: first.mux,
+            duration,
+            independent,
+        };
+        self.part += 1;
+        self.listed += duration;
+        Some(end)
+    }
+
+    /// Decode-time duration of `count` samples from `first` to `last`. Whole frames where the timestamps agree with
+    /// them to 2 ms (timestamps in milliseconds round; their sum must not), else up to the next sample, at most the
+    /// rest of the part.
+    fn duration(&self, first: i64, last: i64, count: usize, next: Option<i64>) -> i64 {
+        let frame = self.plan.frame;
+        let nominal = i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(frame);
+        let end = next.filter(|n| *n > last).unwrap_or(last + frame);
+        let spanned = end - first;
+        let exact = self.plan.frame_ticks.is_some() || (spanned - nominal).abs() <= 2_000;
+        (if exact { nominal } else { spanned }).clamp(1, self.part_target)
+    }
+
+    /// Microseconds in the open segment so far, the open part included.
+    pub(super) fn elapsed(&self) -> i64 {
+        let open = self.open.front().zip(self.open.back());
+        self.listed + open.map_or(0, |(a, b)| b.dts - a.dts + self.plan.frame)
+    }
+
+    /// Are there samples that no mark governs yet?
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+}
