@@ -29,7 +29,8 @@ pub(crate) struct Playlist {
 pub(crate) struct Segment {
     pub(crate) msn: u64,
     pub(crate) dseq: u64,
-    pub(crate) discontinuity: bool,
+    /// Number of EXT-X-DISCONTINUITY tags before it.
+    pub(crate) discontinuity: u64,
     pub(crate) gap: bool,
     pub(crate) pdt: Option<i64>,
     pub(crate) map: Option<String>,
@@ -171,8 +172,8 @@ pub(crate) fn parse(text: &str) -> Result<Playlist, String> {
     let first = out.media_sequence + skipped;
     for (n, segment) in out.segments.iter_mut().enumerate() {
         segment.msn = first + n as u64;
-        // The first segment's own discontinuity is counted in DISCONTINUITY-SEQUENCE already.
-        dseq += u64::from(segment.discontinuity && n > 0);
+        // 4.4.3.3: the playlist's number plus all tags before the segment, its own included.
+        dseq += segment.discontinuity;
         segment.dseq = dseq;
     }
     out.dseq = first_dseq;
@@ -236,7 +237,7 @@ fn segment_tag(
         out.late_tags.push(tag.to_owned());
     }
     match tag {
-        "#EXT-X-DISCONTINUITY" => segment.discontinuity = true,
+        "#EXT-X-DISCONTINUITY" => segment.discontinuity += 1,
         "#EXT-X-GAP" => segment.gap = true,
         "#EXT-X-BITRATE" => {}
         "#EXT-X-PROGRAM-DATE-TIME" => segment.pdt = Some(moment(value)?),

@@ -6,10 +6,8 @@ use super::playlist::{Playlist, Segment};
 /// What a playlist's rules depend on besides its text.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
-    /// The DVR form: EVENT, nothing is ever removed.
+    /// The DVR form, which may be of type EVENT.
     pub(crate) dvr: bool,
-    /// How many other renditions the session has.
-    pub(crate) others: usize,
 }
 
 /// A rule's name and what broke it.
@@ -30,7 +28,7 @@ pub(crate) fn check(p: &Playlist, context: &Context) -> Vec<Breach> {
                 out.push(("P01", format!("segment {} lasts {d} us", segment.msn)));
             }
             let sum: i64 = segment.parts.iter().map(|p| p.duration).sum();
-            if !segment.parts.is_empty() && (sum - d).abs() > ROUNDING {
+            if !segment.parts.is_empty() && !segment.gap && (sum - d).abs() > ROUNDING {
                 let what = format!("segment {}: EXTINF {d} us, its parts {sum} us", segment.msn);
                 out.push(("P08", what));
             }
@@ -38,7 +36,7 @@ pub(crate) fn check(p: &Playlist, context: &Context) -> Vec<Breach> {
         dates(p, i, &mut out);
     }
     stale_parts(p, &mut out);
-    tail(p, context, &mut out);
+    tail(p, &mut out);
     out
 }
 
@@ -56,9 +54,8 @@ fn constants(p: &Playlist, context: &Context, out: &mut Vec<Breach>) {
     for tag in &p.late_tags {
         out.push(("P07", format!("{tag} after the first part of its segment")));
     }
-    let wanted = context.dvr.then_some("EVENT");
-    if p.kind.as_deref() != wanted {
-        out.push(("P25", format!("PLAYLIST-TYPE {:?}, should be {wanted:?}", p.kind)));
+    if p.kind.as_deref().is_some_and(|kind| !context.dvr || kind != "EVENT") {
+        out.push(("P25", format!("PLAYLIST-TYPE {:?}", p.kind)));
     }
     if p.segments.iter().any(|s| s.map.is_none() && s.uri.is_some() && !s.gap) {
         out.push(("P02", "a segment without EXT-X-MAP".into()));
@@ -103,7 +100,7 @@ fn parts(p: &Playlist, segment: &Segment, out: &mut Vec<Breach>) {
 
 fn dates(p: &Playlist, i: usize, out: &mut Vec<Breach>) {
     let segment = &p.segments[i];
-    if segment.pdt.is_none() && (i == 0 || segment.discontinuity) {
+    if segment.pdt.is_none() && (i == 0 || segment.discontinuity > 0) {
         out.push(("P16", format!("segment {} has no PROGRAM-DATE-TIME", segment.msn)));
     }
     let before = i.checked_sub(1).map(|b| &p.segments[b]);
@@ -127,7 +124,7 @@ fn stale_parts(p: &Playlist, out: &mut Vec<Breach>) {
     }
 }
 
-fn tail(p: &Playlist, context: &Context, out: &mut Vec<Breach>) {
+fn tail(p: &Playlist, out: &mut Vec<Breach>) {
     let of = |kind: &str| p.hints.iter().filter(|(k, _)| k == kind).count();
     if of("PART") > 1 || of("MAP") > 1 || of("PART") + of("MAP") != p.hints.len() {
         out.push(("P17", format!("preload hints {:?}", p.hints)));
@@ -140,10 +137,6 @@ fn tail(p: &Playlist, context: &Context, out: &mut Vec<Breach>) {
     }
     if p.ended {
         return;
-    }
-    if p.reports.len() != context.others {
-        let what = format!("{} reports for {} other renditions", p.reports.len(), context.others);
-        out.push(("P18", what));
     }
     for report in p.reports.iter().filter(|r| r.last.is_none() || r.uri.contains("://")) {
         out.push(("P18", format!("report of {} without LAST-MSN and LAST-PART", report.uri)));

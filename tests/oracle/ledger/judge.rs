@@ -122,7 +122,7 @@ impl Ledger {
                 let (says, is) = (part.independent, read.has_sync());
                 broken.push(("P06", format!("part {i}: INDEPENDENT {says}, a sync sample {is}")));
             }
-            if *i == 0 && facts.segment.discontinuity && !read.first_is_sync() {
+            if *i == 0 && facts.segment.discontinuity > 0 && !read.first_is_sync() {
                 let what = "begins after a discontinuity without a sync sample";
                 broken.push(("M05", what.into()));
             }
