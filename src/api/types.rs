@@ -1,5 +1,5 @@
-//! Plain data of the control plane. Times are microseconds since the epoch, durations microseconds, unless named
-//! otherwise.
+//! Plain data of the control plane. Times are microseconds since the epoch, durations microseconds,
+//! unless named otherwise.
 
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;

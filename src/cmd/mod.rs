@@ -1,5 +1,5 @@
-//! Commands. One file each: the words typed (`Args`), turned into a checked configuration, turned into rooms that run.
-//! Rooms are composed here and nowhere else.
+//! Commands. One file each: the words typed (`Args`), turned into a checked configuration, turned
+//! into rooms that run. Rooms are composed here and nowhere else.
 //!
 //! Invariant: stdout is data, stderr is for people; only this room knows clap.
 

@@ -1,5 +1,5 @@
-//! The stream key that `castctl up` makes for a channel without one: random, kept beside the logs, readable by its owner
-//! only, the same after every restart.
+//! The stream key that `castctl up` makes for a channel without one: random, kept beside the logs,
+//! readable by its owner only, the same after every restart.
 
 use crate::base::ids::Channel;
 use crate::cmd::common::Failure;

@@ -1,7 +1,7 @@
-//! castctl up: all roles in one process, with embedded defaults. Rooms run over the same log subscriptions and the same
-//! registry calls as they would in processes of their own.
+//! castctl up: all roles in one process, with embedded defaults. Rooms run over the same log
+//! subscriptions and the same registry calls as they would in processes of their own.
 
-use crate::api::client::{self, Client};
+use crate::api::client;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::{secret, settings};
 use crate::control::registry::{ChannelEntry, Registry};
@@ -25,8 +25,9 @@ use std::path::{Path, PathBuf};
 
 /// Run every role in one process: receive, record, serve
 ///
-/// Without a manifest there is one channel, `main`, with a stream key made at the first start. Prints where to publish
-/// and where to watch, then runs until SIGTERM or SIGINT; a second signal forces the end.
+/// Without a manifest there is one channel, `main`, with a stream key made at the first start.
+/// Prints where to publish and where to watch, then runs until SIGTERM or SIGINT; a second signal
+/// forces the end.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Manifest with channels and server settings
@@ -93,7 +94,7 @@ fn own_data_dir(dir: &Path) -> Result<File, Failure> {
 }
 
 /// Everything bound and opened, before anything is served.
-struct Bound {
+pub struct Bound {
     ready: Ready,
     metrics: Metrics,
     logs: Logs,
@@ -105,7 +106,8 @@ struct Bound {
     admin: Admin,
 }
 
-async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
+/// Binds every listener and opens the stores; the data directory must be the caller's alone.
+pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
     let server = &manifest.server;
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
@@ -115,7 +117,8 @@ async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
     let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
     let registry = registry.map_err(Failure::failed)?;
     let (client, calls) = client::embedded();
-    let sources = sources(&logs, &client, &clock);
+    let sources =
+        edge::feed::Sources { logs: logs.clone(), client: client.clone(), clock: clock.clone() };
     let context = Context {
         node: "local".into(),
         logs: logs.clone(),
@@ -131,33 +134,41 @@ async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
     Ok(Bound { ready, metrics, logs, registry, calls, clock, rtmp, viewers, admin })
 }
 
-fn sources(logs: &Logs, client: &Client, clock: &Clock) -> edge::feed::Sources {
-    edge::feed::Sources { logs: logs.clone(), client: client.clone(), clock: clock.clone() }
-}
+impl Bound {
+    /// Where encoders publish.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.rtmp.addr()
+    }
 
-async fn serve(manifest: Manifest) -> Result<Exit, Failure> {
-    let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
-    let bound = bind(&manifest).await?;
-    announce(&manifest, &bound);
-    let Bound { ready, metrics, logs, registry, calls, clock, rtmp, viewers, admin } = bound;
-    let (drain, after) = (Drain::new(), Drain::new());
-    let (rtmp_latch, viewers_latch) = (ready.latch("rtmp"), ready.latch("viewers"));
-    let registry =
-        task::spawn("registry", registry::serve(registry, calls, clock.clone(), after.clone()));
-    let admin = task::spawn("admin", admin.serve(after.clone()));
-    let figures = task::spawn("log figures", log_figures(logs, metrics, clock));
-    let mut rtmp = task::spawn("rtmp", rtmp.serve(rtmp_latch, drain.clone()));
-    let viewers = task::spawn("viewers", viewers.serve(viewers_latch, drain.clone()));
-    let ended = tokio::select! {
-        () = stop.next() => None,
-        ended = &mut rtmp => Some(ended),
-    };
-    tracing::info!("draining; a second signal forces the end");
-    ready.drain();
-    drain.start();
-    let rest = async {
-        // Reverse order of starting: what writes first, then what reads, then what both ask.
-        let failed = match ended {
+    /// Where viewers watch.
+    pub fn viewers(&self) -> SocketAddr {
+        self.viewers.addr()
+    }
+
+    /// Where metrics and health are.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.addr()
+    }
+
+    /// Serves until the drain starts, then ends everything in the reverse order of starting.
+    pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
+        let Bound { ready, metrics, logs, registry, calls, clock, rtmp, viewers, admin } = self;
+        let after = Drain::new();
+        let (rtmp_latch, viewers_latch) = (ready.latch("rtmp"), ready.latch("viewers"));
+        let registry = registry::serve(registry, calls, clock.clone(), after.clone());
+        let registry = task::spawn("registry", registry);
+        let admin = task::spawn("admin", admin.serve(after.clone()));
+        let figures = task::spawn("log figures", log_figures(logs, metrics, clock));
+        let mut rtmp = task::spawn("rtmp", rtmp.serve(rtmp_latch, drain.clone()));
+        let viewers = task::spawn("viewers", viewers.serve(viewers_latch, drain.clone()));
+        let early = tokio::select! {
+            () = drain.wait() => None,
+            ended = &mut rtmp => Some(ended),
+        };
+        ready.drain();
+        drain.start();
+        // What writes first, then what reads, then what both ask.
+        let ended = match early {
             Some(ended) => ended,
             None => rtmp.await,
         };
@@ -166,15 +177,27 @@ async fn serve(manifest: Manifest) -> Result<Exit, Failure> {
         let _ = registry.await;
         let _ = admin.await;
         figures.abort();
-        match failed {
-            Ok(Some(Ok(()))) => Ok(Exit::Done),
-            Ok(Some(Err(e))) => Err(Failure::failed(e)),
+        match ended {
+            Ok(Some(result)) => result.map_err(Failure::failed),
             Ok(None) | Err(_) => Err(Failure::failed("the RTMP server stopped; see the log")),
         }
+    }
+}
+
+async fn serve(manifest: Manifest) -> Result<Exit, Failure> {
+    let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+    let bound = bind(&manifest).await?;
+    announce(&manifest, &bound);
+    let drain = Drain::new();
+    let signals = async {
+        stop.next().await;
+        tracing::info!("draining; a second signal forces the end");
+        drain.start();
+        stop.next().await;
     };
     tokio::select! {
-        exit = rest => exit,
-        () = stop.next() => Ok(Exit::Forced),
+        ended = bound.serve(drain.clone()) => ended.map(|()| Exit::Done),
+        () = signals => Ok(Exit::Forced),
     }
 }
 
@@ -216,11 +239,11 @@ fn local(addr: SocketAddr) -> SocketAddr {
 
 /// Where to publish and where to watch: `key: value` lines on stdout, channel by channel.
 fn announce(manifest: &Manifest, bound: &Bound) {
-    let viewers = local(bound.viewers.addr());
+    let viewers = local(bound.viewers());
     let base = manifest.server.viewers.public_url.clone();
     let base = base.unwrap_or_else(|| format!("http://{viewers}"));
-    common::out(format!("rtmp: rtmp://{}/live", local(bound.rtmp.addr())));
-    common::out(format!("admin: http://{}", bound.admin.addr()));
+    common::out(format!("rtmp: rtmp://{}/live", local(bound.rtmp())));
+    common::out(format!("admin: http://{}", bound.admin()));
     for ChannelSpec { name, keys, .. } in &manifest.channels {
         if manifest.channels.len() > 1 {
             common::out(format!("channel: {name}"));

@@ -1,5 +1,6 @@
-//! A feed reads the logs of one session, generation after generation, and moves its renditions on: marks into the
-//! windows, samples into parts. Sealed extents are read by their footers alone, the rest by subscription.
+//! A feed reads the logs of one session, generation after generation, and moves its renditions on:
+//! marks into the windows, samples into parts. Sealed extents are read by their footers alone, the
+//! rest by subscription.
 
 use crate::api::client::Client;
 use crate::api::types::LiveSession;

@@ -1,4 +1,5 @@
-//! Requests: what a path and query mean, what they wait for, which answer they get. `hls` decides; this waits.
+//! Requests: what a path and query mean, what they wait for, which answer they get. `hls` decides;
+//! this waits.
 
 use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::Mono;
@@ -20,7 +21,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request may wait for a session's first media: about a probe, a key frame and a part of most encoders.
+/// How long a request may wait for a session's first media: about a probe, a key frame and a part
+/// of most encoders.
 const FIRST_MEDIA: Duration = Duration::from_secs(12);
 
 /// Answers requests. Cheap to clone.
@@ -221,18 +223,19 @@ impl Handler {
         if render != opened.record.render {
             return answer::not_found("the session has another render version");
         }
-        let find: Box<dyn Fn(&Shelf) -> Lookup<Stored> + Send + Sync> = match *file {
-            File::Gap { .. } => return answer::not_found("absent media"),
-            File::Init { ref hash } => {
-                let init = rendition.read().init(hash);
-                return match init {
-                    Some(bytes) => self.media(vec![bytes]),
-                    None => answer::not_found("no such init section"),
-                };
-            }
-            File::Segment { generation, msn } => Box::new(move |s| s.segment(generation, msn)),
-            File::Part { generation, seq } => Box::new(move |s| s.part(generation, seq)),
+        let find = |shelf: &Shelf| match *file {
+            File::Segment { generation, msn } => shelf.segment(generation, msn),
+            File::Part { generation, seq } => shelf.part(generation, seq),
+            // Absent media stays absent; init sections are there before anything names them.
+            File::Gap { .. } | File::Init { .. } => Lookup::Never,
         };
+        if let File::Init { hash } = file {
+            let init = rendition.read().init(hash);
+            return match init {
+                Some(bytes) => self.media(vec![bytes]),
+                None => answer::not_found("no such init section"),
+            };
+        }
         let limit = reload::hold_limit(opened.record.target_duration);
         let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
         let mut snapshots = rendition.snapshots();

@@ -1,12 +1,14 @@
-//! One encoder's socket: `rtmp`'s session gets its bytes and its clock, the desk its publish, the publisher its media.
-//! One loop; it waits for one of bytes, a time-out, a newer connection or the drain, and then drains what follows.
+//! One encoder's socket: `rtmp`'s session gets its bytes and its clock, the desk its publish, the
+//! publisher its media. One loop; it waits for one of bytes, a time-out, a newer connection or the
+//! drain, and then drains what follows.
 
 use crate::api::types::PublishRequest as Ask;
 use crate::base::time::Mono;
 use crate::ingest::desk::{Desk, Seat};
 use crate::ingest::publisher::{PublishError, Publisher};
 use crate::rt::drain::Drain;
-use crate::rtmp::server::{Event, Output, PublishRequest, ServerConfig, ServerSession};
+use crate::rtmp::event::{Event, Output, PublishRequest};
+use crate::rtmp::server::{ServerConfig, ServerSession};
 use crate::telemetry::metrics::ByReason;
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -55,7 +57,8 @@ impl Connection {
         self.desk.context().clock.now().mono
     }
 
-    /// Runs until either side ends it. The publisher goes back to the desk, or to the connection that replaces this.
+    /// Runs until either side ends it. The publisher goes back to the desk, or to the connection
+    /// that replaces this.
     pub async fn run(mut self) {
         loop {
             if self.drain_session().await.is_err() {
@@ -130,7 +133,8 @@ impl Connection {
                 false
             }
             () = drain.wait() => {
-                self.session.end_publish("NetStream.Unpublish.Success", "the server is shutting down; connect again");
+                let why = "the server is shutting down; connect again";
+                self.session.end_publish("NetStream.Unpublish.Success", why);
                 let _ = self.drain_session().await;
                 if let Some((publisher, seat)) = self.publish.take() {
                     self.desk.context().metrics.publishers.dec();
@@ -250,7 +254,8 @@ impl Connection {
         }
     }
 
-    /// Whose key it is, and the channel's publisher; or a word for metrics and a sentence for the encoder.
+    /// Whose key it is, and the channel's publisher; or a word for metrics and a sentence for the
+    /// encoder.
     async fn admit(&mut self, request: &PublishRequest) -> Result<String, (&'static str, String)> {
         if request.app != APP {
             let message =

@@ -1,4 +1,5 @@
-//! One generation being written: the cut and the log behind it, and the registry's leash on its numbers.
+//! One generation being written: the cut and the log behind it, and the registry's leash on its
+//! numbers.
 
 use crate::api::types::{ChannelSettings, Grant, Pace, Report};
 use crate::base::ids::{Msn, TrackId};
@@ -17,14 +18,15 @@ use crate::media::track::{FrameRate, Kind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long records may wait for company before they are written: short beside a frame, long enough that a write
-/// serves several packets. The end of a part is written at once.
+/// How long records may wait for company before they are written: short beside a frame, long enough
+/// that a write serves several packets. The end of a part is written at once.
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
 
 /// Declared bandwidth over the encoder's declared bit rate: room for peaks and for the container.
 const BANDWIDTH_MARGIN: f64 = 1.25;
 
-/// Bits per pixel assumed where an encoder declares no bit rate: generous for H.264 (720p30 gives 5.5 Mbit/s).
+/// Bits per pixel assumed where an encoder declares no bit rate: generous for H.264 (720p30 gives
+/// 5.5 Mbit/s).
 const BITS_PER_PIXEL: f64 = 0.2;
 
 /// Bits per second assumed for a channel of audio without a declared rate.
@@ -125,8 +127,8 @@ fn known_plan(k: &Known, rate: FrameRate) -> Plan {
 }
 
 impl Live {
-    /// Makes the generation's log and writes what it begins with. Nothing is visible before the first
-    /// [`Live::settle`].
+    /// Makes the generation's log and writes what it begins with. Nothing is visible before the
+    /// first [`Live::settle`].
     pub async fn open(
         ctx: &Context,
         settings: &Arc<ChannelSettings>,
@@ -292,8 +294,8 @@ impl Live {
         }
     }
 
-    /// Hands what is due to the disk, after the registry allowed the numbers in it. Waits for the registry and for a
-    /// disk that is behind; the connection is not read meanwhile.
+    /// Hands what is due to the disk, after the registry allowed the numbers in it. Waits for the
+    /// registry and for a disk that is behind; the connection is not read meanwhile.
     pub async fn settle(&mut self, now: Now) -> Result<(), PublishError> {
         if self.reports.fenced() {
             return Err(PublishError::Fenced(self.id.generation));
@@ -317,8 +319,8 @@ impl Live {
         Ok(())
     }
 
-    /// Ends the generation: what is open is closed and the last record says how. The caller tells the registry, then
-    /// calls [`Live::seal`].
+    /// Ends the generation: what is open is closed and the last record says how. The caller tells
+    /// the registry, then calls [`Live::seal`].
     pub fn end(&mut self, now: Now, session_over: bool) -> Result<End, PublishError> {
         let end = self.cutter.end(now, session_over);
         self.drain(now)?;

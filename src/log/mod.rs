@@ -28,7 +28,6 @@ pub mod batch;
 pub mod error;
 pub mod format;
 pub mod fs;
-pub mod fuzz;
 pub mod id;
 mod io;
 pub mod logs;

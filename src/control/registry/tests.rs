@@ -1,4 +1,5 @@
-//! The registry on a real database file: numbers only grow, ends are decided once, stale writers are fenced.
+//! The registry on a real database file: numbers only grow, ends are decided once, stale writers
+//! are fenced.
 
 use super::*;
 use crate::api::types::Pace;
