@@ -1,14 +1,11 @@
 //! The manifest's words as the rooms' configurations. Pure; shared by every server command.
 
-use crate::api::types::{ChannelSettings, Pace};
+use crate::api::types::{ChannelSettings, Durability, Pace};
 use crate::control::registry::ChannelEntry;
 use crate::edge;
 use crate::edge::answer::Cors;
 use crate::ingest;
-use crate::log::options::{Options, Sync};
-use crate::manifest::types::{
-    self as spec, ChannelSpec, CorsOrigins, Manifest, Server, SyncPolicy,
-};
+use crate::manifest::types::{self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy};
 use crate::media::track::FrameRate;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,19 +25,18 @@ pub fn channel(spec: &ChannelSpec) -> ChannelEntry {
         },
         frame_rate: rate.map_or((30, 1), FrameRate::parts),
         latency_budget: spec.latency_budget,
+        durability: durability(spec.sync),
     };
     let keys = spec.keys.iter().map(|k| k.expose().to_owned()).collect();
     ChannelEntry { settings: Arc::new(settings), keys }
 }
 
-/// How logs are kept.
-pub fn logs(manifest: &Manifest) -> Options {
-    let sync = |policy| match policy {
-        SyncPolicy::Interval(every) => Sync::Interval(every),
-        SyncPolicy::EachSegment => Sync::EachSegment,
-        SyncPolicy::Never => Sync::Never,
-    };
-    Options { sync: sync(manifest.server.sync), ..Options::default() }
+fn durability(policy: SyncPolicy) -> Durability {
+    match policy {
+        SyncPolicy::Interval(every) => Durability::Interval(every),
+        SyncPolicy::EachSegment => Durability::EachSegment,
+        SyncPolicy::Never => Durability::Never,
+    }
 }
 
 /// The RTMP listener.

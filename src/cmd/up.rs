@@ -10,6 +10,7 @@ use crate::edge;
 use crate::ingest;
 use crate::ingest::publisher::Context;
 use crate::log::logs::Logs;
+use crate::log::options::Options;
 use crate::manifest::types::{ChannelSpec, Manifest};
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
@@ -112,7 +113,7 @@ pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
-    let logs = Logs::open(&server.data, settings::logs(manifest)).map_err(Failure::failed)?;
+    let logs = Logs::open(&server.data, Options::default()).map_err(Failure::failed)?;
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
     let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
     let registry = registry.map_err(Failure::failed)?;

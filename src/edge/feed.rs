@@ -151,7 +151,6 @@ impl Feed {
             self.footer(generation, footer);
         }
         if index.sealed {
-            self.publish(true);
             return Ok(());
         }
         if let Some(last) = index.footers.last() {
@@ -174,7 +173,6 @@ impl Feed {
             // While a backlog is read nobody sees the past go by; what is shown is the newest.
             self.publish(log.caught_up());
         }
-        self.publish(true);
         Ok(())
     }
 

@@ -243,11 +243,12 @@ impl Desk {
         let logs = self.ctx.logs.clone();
         let recovered = logs.recover().await?;
         for r in recovered {
-            if let Some(cut) = &r.cut {
-                tracing::warn!(log = %r.id, bytes = cut.bytes, packets = cut.packets,
-                    media_ms = cut.micros / 1000, "torn tail cut off");
-            }
-            tracing::info!(log = %r.id, extents = r.extents, "sealed a log that lost its writer");
+            let cut = r.cut.as_ref();
+            tracing::warn!(log = %r.id, extents = r.extents,
+                cut_bytes = cut.map_or(0, |c| c.bytes),
+                cut_packets = cut.map_or(0, |c| c.packets),
+                cut_ms = cut.map_or(0, |c| c.micros / 1000),
+                "sealed a log that lost its writer; what was torn at its end is cut off");
             if let Some(end) = r.end {
                 ends.insert((r.id.channel, r.id.session, r.id.generation), end);
             }

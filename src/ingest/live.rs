@@ -1,7 +1,7 @@
 //! One generation being written: the cut and the log behind it, and the registry's leash on its
 //! numbers.
 
-use crate::api::types::{ChannelSettings, Grant, Pace, Report};
+use crate::api::types::{ChannelSettings, Durability, Grant, Pace, Report};
 use crate::base::ids::{Msn, TrackId};
 use crate::base::time::{Mono, Now, Timescale, Wall, micros};
 use crate::ingest::convert;
@@ -9,6 +9,7 @@ use crate::ingest::probe::{Announced, Known};
 use crate::ingest::publisher::{Context, PublishError};
 use crate::ingest::reports::Reports;
 use crate::log::id::LogId;
+use crate::log::options::Sync;
 use crate::log::writer::Writer;
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
@@ -71,6 +72,14 @@ pub fn session_record(
         latency_budget: micros(settings.latency_budget),
         render: RENDER,
         renditions,
+    }
+}
+
+fn sync(durability: Durability) -> Sync {
+    match durability {
+        Durability::Interval(every) => Sync::Interval(every),
+        Durability::EachSegment => Sync::EachSegment,
+        Durability::Never => Sync::Never,
     }
 }
 
@@ -143,7 +152,7 @@ impl Live {
         let ended = previous.as_ref().map(|p| p.1.wall);
         let (base, dseq) = (grant.base, grant.dseq);
         let start = GenerationStart { session, generation, base, dseq, previous };
-        let mut writer = ctx.logs.create(&id, start).await?;
+        let mut writer = ctx.logs.create_synced(&id, start, sync(settings.durability)).await?;
         writer.append_mark(&Mark::Session(record.clone()))?;
         for k in &known {
             writer.append_mark(&Mark::Track(k.track.clone()))?;

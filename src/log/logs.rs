@@ -8,7 +8,7 @@ use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem};
 use crate::log::id::{LOCK, LogId};
 use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, durable, new_extent};
-use crate::log::options::Options;
+use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, extents, logs};
 use crate::log::recover::{Recovered, close, is_open};
 use crate::log::shared::{Dirty, Phase, Queue, Shared, lock};
@@ -129,8 +129,7 @@ impl Logs {
             totals: Arc::clone(&totals),
             clock: clock.clone(),
         };
-        let policy = options.sync;
-        let syncer = SyncThread { inbox: sync_inbox, policy, totals: Arc::clone(&totals), clock };
+        let syncer = SyncThread { inbox: sync_inbox, totals: Arc::clone(&totals), clock };
         for (name, run) in [
             ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
             ("log-sync", Box::new(move || syncer.run())),
@@ -153,8 +152,18 @@ impl Logs {
     /// # Errors
     /// The lock is held, the log exists already, the disk is nearly full, or the system refuses.
     pub async fn create(&self, id: &LogId, start: GenerationStart) -> Result<Writer, LogError> {
+        self.create_synced(id, start, self.inner.options.sync).await
+    }
+
+    /// As [`Logs::create`], for a log that becomes durable by a policy of its own.
+    pub async fn create_synced(
+        &self,
+        id: &LogId,
+        start: GenerationStart,
+        sync: Sync,
+    ) -> Result<Writer, LogError> {
         let (inner, id) = (Arc::clone(&self.inner), id.clone());
-        let shared = blocking(&self.inner.data, move || inner.create(id)).await?;
+        let shared = blocking(&self.inner.data, move || inner.create(id, sync)).await?;
         Writer::new(shared, self.inner.io.clone(), start)
     }
 
@@ -242,7 +251,7 @@ impl Logs {
 }
 
 impl Inner {
-    fn create(&self, id: LogId) -> Result<Arc<Shared>, LogError> {
+    fn create(&self, id: LogId, sync: Sync) -> Result<Arc<Shared>, LogError> {
         let dir = id.dir(&self.data);
         let fs = self.fs.as_ref();
         let free = fs
@@ -267,7 +276,7 @@ impl Inner {
             dir,
             data: self.data.clone(),
             fs: Arc::clone(&self.fs),
-            options: Arc::clone(&self.options),
+            options: Arc::new(Options { sync, ..(*self.options).clone() }),
             queue: Mutex::new(Queue::default()),
             backlog: AtomicUsize::new(0),
             room: Notify::new(),
