@@ -7,6 +7,7 @@ pub mod common;
 pub mod completions;
 pub mod man;
 pub mod manifest;
+pub mod replay;
 pub mod secret;
 pub mod settings;
 pub mod up;
@@ -27,6 +28,7 @@ pub struct Cli {
 enum Command {
     Up(up::Args),
     Manifest(manifest::Args),
+    Replay(replay::Args),
     Man(man::Args),
     Completions(completions::Args),
 }
@@ -44,6 +46,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Up(args) => up::run(args),
         Command::Manifest(args) => manifest::run(args),
+        Command::Replay(args) => replay::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }

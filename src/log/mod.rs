@@ -25,6 +25,7 @@
 //! Invariant: nothing here deletes a file.
 
 pub mod batch;
+pub mod dir;
 pub mod error;
 pub mod format;
 pub mod fs;

@@ -1,0 +1,154 @@
+//! castctl replay: publishes a recording in real time or faster.
+
+use crate::base::error::Kind;
+use crate::base::units::HumanBytes;
+use crate::cmd::common::{self, Exit, Failure};
+use crate::replay::error::{PublishError, SourceError};
+use crate::replay::play::{PlayError, Progress, Speed, play};
+use crate::replay::publish::Publisher;
+use crate::replay::source::{Rounds, Source};
+use crate::rt::clock::Clock;
+use crate::rt::drain::Drain;
+use crate::rt::signal::Stop;
+use crate::rtmp::url::RtmpUrl;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+/// Publish a recording to an RTMP server
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An FLV file, a log's directory (…/g1) or one extent of a log
+    source: PathBuf,
+    /// Where to: rtmp://HOST[:PORT]/APP/KEY
+    url: String,
+    /// How fast: 1 is real time, 2 twice as fast, max as fast as the server takes it
+    #[arg(long, default_value = "1", value_name = "N|max")]
+    speed: Speed,
+    /// Repeat for ever, with timestamps that go on
+    #[arg(long = "loop")]
+    endless: bool,
+    /// Repeat so many times, with timestamps that go on
+    #[arg(long, value_name = "N", conflicts_with = "endless", default_value_t = 1,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    count: u64,
+}
+
+/// Publishes.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let url: RtmpUrl = args.url.parse().map_err(Failure::usage)?;
+    common::block_on(until_stopped(args, url))?
+}
+
+/// The first signal ends the publish in good order, the second at once.
+async fn until_stopped(args: Args, url: RtmpUrl) -> Result<Exit, Failure> {
+    let mut stop = Stop::install().map_err(Failure::failed)?;
+    let drain = Drain::new();
+    let work = publish(&args, &url, &drain);
+    tokio::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = stop.next() => drain.start(),
+    }
+    tokio::select! {
+        done = work => done,
+        () = stop.next() => Ok(Exit::Forced),
+    }
+}
+
+async fn publish(args: &Args, url: &RtmpUrl, drain: &Drain) -> Result<Exit, Failure> {
+    let rounds = if args.endless { Rounds::Endless } else { Rounds::Times(args.count) };
+    let mut source = Source::open(&args.source, rounds).await.map_err(unreadable)?;
+    let clock = Clock::system();
+    let mut publisher = tokio::select! {
+        connected = Publisher::connect(url, clock.clone()) => connected.map_err(refused)?,
+        () = drain.wait() => return Ok(Exit::Done),
+    };
+    let bar = bar(&source, rounds).await;
+    let mut progress = Progress::default();
+    let time = (&clock, drain);
+    let played = play(&mut source, &mut publisher, args.speed, time, &mut progress, |p| {
+        bar.set_position(u64::try_from(p.media / 1000).unwrap_or_default());
+        bar.set_message(rates(p));
+    });
+    let played = played.await;
+    bar.finish_and_clear();
+    let finished = match &played {
+        Err(PlayError::Publish(_)) => Ok(0),
+        _ => publisher.finish().await,
+    };
+    let at = || clock_time(progress.media);
+    match (played, finished) {
+        (Ok(()), Ok(_)) => {
+            common::say(summary(&progress));
+            Ok(Exit::Done)
+        }
+        (Err(PlayError::Source(SourceError::Empty { path })), _) => {
+            Err(unreadable(SourceError::Empty { path }))
+        }
+        (Err(PlayError::Source(e)), _) => {
+            Err(Failure::failed(format!("{e} (published up to media time {})", at())))
+        }
+        (Err(PlayError::Publish(e)), _) | (Ok(()), Err(e)) => {
+            Err(Failure::failed(format!("{e} (at media time {})", at())))
+        }
+    }
+}
+
+/// A recording that is not there or is none is a mistake in the words typed.
+fn unreadable(e: SourceError) -> Failure {
+    match e.kind() {
+        Kind::NotFound | Kind::Invalid | Kind::DataLoss => Failure::usage(e)
+            .hint("give an FLV file, a log's directory (…/g1) or an extent's file in it"),
+        _ => Failure::failed(e),
+    }
+}
+
+fn refused(e: PublishError) -> Failure {
+    let closed = matches!(e, PublishError::Closed);
+    let failure = Failure::failed(e);
+    match closed {
+        true => failure.hint("some servers close when application or stream key are not theirs"),
+        false => failure,
+    }
+}
+
+/// A progress bar in milliseconds of media; hidden when stderr is no terminal.
+async fn bar(source: &Source, rounds: Rounds) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let round = source.duration().await.and_then(|d| u64::try_from(d / 1000).ok());
+    let all = match rounds {
+        Rounds::Times(n) => round.map(|r| r.saturating_mul(n)),
+        Rounds::Endless => None,
+    };
+    let (bar, template) = match all {
+        Some(all) => (ProgressBar::new(all), "{wide_bar} {msg}"),
+        None => (ProgressBar::no_length(), "{spinner} {msg}"),
+    };
+    let style = ProgressStyle::with_template(template);
+    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_finish(indicatif::ProgressFinish::AndClear)
+}
+
+/// Media time, pace and bit rate so far.
+fn rates(p: &Progress) -> String {
+    let media = p.media as f64 / 1e6;
+    let pace = media / p.elapsed.as_secs_f64().max(1e-3);
+    let kbits = p.bytes as f64 * 8.0 / media.max(1e-3) / 1000.0;
+    format!("{} {pace:.2}x {kbits:.0} kbit/s", clock_time(p.media))
+}
+
+fn summary(p: &Progress) -> String {
+    let (messages, bytes) = (p.messages, HumanBytes(p.bytes));
+    let took = p.elapsed.as_secs_f64();
+    format!("published {} ({messages} messages, {bytes}) in {took:.1} s", rates(p))
+}
+
+/// Microseconds as `01:02:03.456`.
+fn clock_time(micros: i64) -> String {
+    let ms = micros / 1000;
+    let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    format!("{h:02}:{m:02}:{s:02}.{:03}", ms % 1000)
+}

@@ -1,0 +1,95 @@
+//! One log by the path of its directory, to be read without the data directory around it: no
+//! threads, no lock, nothing written. A writer may be at work in it; it is read as far as it is
+//! written now.
+
+use crate::base::ids::{Channel, Generation, Session};
+use crate::log::error::LogError;
+use crate::log::format::extent::{HEADER_LEN, Header};
+use crate::log::format::{HEADER_POSITION, Position};
+use crate::log::fs::{Disk, FileSystem, Open};
+use crate::log::id::{LogId, extent_index, extent_name, numbered};
+use crate::log::reader::extents;
+use crate::log::subscription::{Source, Subscription};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A log's directory, or one extent of it.
+#[derive(Clone)]
+pub struct LogDir {
+    source: Source,
+    extents: Vec<u32>,
+}
+
+impl LogDir {
+    /// Opens a log's directory (`…/g{generation}`), or one extent's file in it. The channel's and
+    /// the session's names come from the path where it has them. Blocks for two small reads.
+    ///
+    /// # Errors
+    /// There is no such path, it holds no extent, or the first one's header cannot be read.
+    pub fn open(path: &Path) -> Result<LogDir, LogError> {
+        let fs: Arc<dyn FileSystem> = Arc::new(Disk);
+        let (dir, extents) = if path.is_dir() {
+            (path.to_owned(), extents(fs.as_ref(), path)?)
+        } else {
+            let name = path.file_name().and_then(|n| n.to_str()).and_then(extent_index);
+            (path.parent().unwrap_or(Path::new("")).to_owned(), Vec::from_iter(name))
+        };
+        let first = match extents.first() {
+            Some(first) => dir.join(extent_name(*first)),
+            None if path.is_file() => path.to_owned(),
+            None => return Err(LogError::NotFound { path: path.to_owned() }),
+        };
+        let header = header(fs.as_ref(), &first)?;
+        if extents.is_empty() {
+            let why = format!("it is extent {} under another name", header.extent);
+            return Err(LogError::Damaged { path: first, offset: 0, why });
+        }
+        let id = id(&dir, header.generation);
+        Ok(LogDir { source: Source { fs, id, dir, live: None }, extents })
+    }
+
+    /// Which log it is, as far as the path and the extents tell.
+    pub fn id(&self) -> &LogId {
+        &self.source.id
+    }
+
+    /// The extents there are, or the one that was named; never empty.
+    pub fn extents(&self) -> &[u32] {
+        &self.extents
+    }
+
+    /// The file of an extent.
+    pub fn extent_path(&self, extent: u32) -> PathBuf {
+        self.source.dir.join(extent_name(extent))
+    }
+
+    /// Reads from an extent's first record on, to the end of what is written.
+    pub fn read_from(&self, extent: u32) -> Subscription {
+        Subscription::new(self.source.clone(), Position { extent, ..HEADER_POSITION })
+    }
+}
+
+fn header(fs: &dyn FileSystem, path: &Path) -> Result<Header, LogError> {
+    let mut bytes = [0; HEADER_LEN];
+    let read = fs.open(path, Open::Read).and_then(|file| file.read_at(&mut bytes, 0));
+    let n = read.map_err(|e| LogError::io("read", path, e))?;
+    let bad = |source| LogError::Header { path: path.to_owned(), source };
+    Header::decode(&bytes[..n]).map_err(bad)
+}
+
+/// Reads `…/{channel}/s{session}/g{generation}`; what is missing is `log`, session 0 and the
+/// generation of the extents.
+fn id(dir: &Path, generation: Generation) -> LogId {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let name = |up: usize| dir.ancestors().nth(up)?.file_name()?.to_str();
+    let session = name(1).and_then(|n| numbered(n, 's')).map(Session);
+    let channel = session.and_then(|_| name(2)?.parse::<Channel>().ok());
+    let channel = channel.unwrap_or_else(|| "log".parse().expect("a valid channel name"));
+    LogId { channel, session: session.unwrap_or_default(), generation }
+}
+
+impl std::fmt::Debug for LogDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogDir({})", self.source.dir.display())
+    }
+}

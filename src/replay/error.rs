@@ -1,0 +1,111 @@
+//! Why a recording cannot be read or published.
+
+use crate::base::error::Kind;
+use crate::log::error::LogError;
+use crate::media::flv::FlvError;
+use crate::rtmp::error::SessionError;
+use std::path::PathBuf;
+
+/// Why a recording cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The file or directory.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Neither kind of recording.
+    #[error("{} is neither an FLV file nor an extent of a castctl log", path.display())]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An FLV file that stops being one.
+    #[error("{}: {source}", path.display())]
+    Flv {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: FlvError,
+    },
+    /// A log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// No coded audio or video at all.
+    #[error("{} holds no audio and no video", path.display())]
+    Empty {
+        /// The recording.
+        path: PathBuf,
+    },
+}
+
+impl SourceError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            SourceError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Kind::NotFound
+            }
+            SourceError::Io { .. } => Kind::Internal,
+            SourceError::Unknown { .. } | SourceError::Empty { .. } => Kind::Invalid,
+            SourceError::Flv { .. } => Kind::DataLoss,
+            SourceError::Log(e) => e.kind(),
+        }
+    }
+}
+
+/// Why a publish did not begin, or ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// No connection.
+    #[error("cannot connect to {host} port {port}: {source}")]
+    Connect {
+        /// Host of the URL.
+        host: String,
+        /// Port of the URL.
+        port: u16,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The server said no, in its words.
+    #[error("the server refused the publish with {code}{}", words(description))]
+    Refused {
+        /// RTMP status code.
+        code: String,
+        /// The server's words; may be empty.
+        description: String,
+    },
+    /// The session ended or broke.
+    #[error("the connection was lost: {0}")]
+    Session(#[from] SessionError),
+    /// The server closed the connection and gave no reason.
+    #[error("the server closed the connection without a reason")]
+    Closed,
+    /// The socket failed.
+    #[error("the connection was lost: {0}")]
+    Io(#[from] std::io::Error),
+    /// The server takes no more bytes.
+    #[error("the server has taken no data for {seconds} s")]
+    Stalled {
+        /// How long.
+        seconds: u64,
+    },
+}
+
+impl PublishError {
+    /// What a caller can do about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            PublishError::Refused { .. } => Kind::Denied,
+            PublishError::Session(SessionError::TooLong(_)) => Kind::Invalid,
+            _ => Kind::Unavailable,
+        }
+    }
+}
+
+fn words(description: &str) -> String {
+    if description.is_empty() { String::new() } else { format!(": {description}") }
+}

@@ -1,0 +1,1 @@
+//! Replays of files and logs, against the server session of the RTMP room.
