@@ -214,7 +214,7 @@ async fn log_figures(logs: Logs, metrics: Metrics, clock: Clock) {
     let last_sync = room.gauge_f64("last_sync_seconds", "Duration of the last sync");
     loop {
         let s = logs.stats();
-        let sum = |f: fn(&crate::log::logs::LogStats) -> u64| -> i64 {
+        let sum = |f: fn(&crate::log::stats::LogStats) -> u64| -> i64 {
             s.logs.iter().map(f).sum::<u64>().try_into().unwrap_or(i64::MAX)
         };
         open.set(s.logs.len() as i64);

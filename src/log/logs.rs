@@ -7,11 +7,12 @@ use crate::log::format::footer::Footer;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem};
 use crate::log::id::{LOCK, LogId};
-use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, durable, new_extent};
+use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, new_extent};
 use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, extents, logs};
 use crate::log::recover::{Recovered, close, is_open};
 use crate::log::shared::{Dirty, Phase, Queue, Shared, lock};
+use crate::log::stats::{LogStats, Stats, stats};
 use crate::log::subscription::{From, Source, Subscription};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
@@ -69,42 +70,6 @@ pub struct LogSummary {
     pub extents: u32,
     /// Bytes of its files.
     pub bytes: u64,
-}
-
-/// Figures of one log that is being written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogStats {
-    /// The log.
-    pub id: LogId,
-    /// Readers see it up to here.
-    pub visible: Position,
-    /// A machine crash loses nothing before this.
-    pub durable: Position,
-    /// Bytes of records written.
-    pub written: u64,
-    /// Bytes handed over and not written yet.
-    pub backlog: u64,
-    /// Bytes held in memory for readers.
-    pub tail_bytes: u64,
-    /// It has stopped after an error.
-    pub failed: bool,
-}
-
-/// Figures of all logs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// The logs being written.
-    pub logs: Vec<LogStats>,
-    /// Write calls so far.
-    pub writes: u64,
-    /// Microseconds spent in them.
-    pub write_micros: u64,
-    /// Syncs of a log so far.
-    pub syncs: u64,
-    /// Microseconds spent in them.
-    pub sync_micros: u64,
-    /// Microseconds of the last one.
-    pub last_sync_micros: u64,
 }
 
 impl Logs {
@@ -350,18 +315,6 @@ impl Inner {
         let live = lock(&self.live);
         let all = live.values().filter_map(Weak::upgrade);
         all.filter(|s| s.state.borrow().phase == Phase::Open).collect()
-    }
-}
-
-fn stats(log: &Shared) -> LogStats {
-    LogStats {
-        id: log.id.clone(),
-        visible: log.state.borrow().visible,
-        durable: durable(log),
-        written: log.written.load(Ordering::Relaxed),
-        backlog: log.backlog.load(Ordering::Relaxed) as u64,
-        tail_bytes: lock(&log.tail).bytes() as u64,
-        failed: log.has_failed(),
     }
 }
 

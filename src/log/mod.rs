@@ -36,6 +36,7 @@ pub mod options;
 mod reader;
 pub mod recover;
 mod shared;
+pub mod stats;
 pub mod subscription;
 mod tail;
 pub mod writer;

@@ -69,13 +69,12 @@ impl Timeline {
         self.due = self.due.max(at);
     }
 
-    /// The recording starts again: one frame after its end.
+    /// The recording starts again: no track's first frame comes before one frame after its last.
+    /// Tracks that start or end apart leave the smallest hole that keeps them together.
     pub(super) fn next_round(&mut self) {
-        let lanes = || self.video.into_iter().chain(self.audio);
-        let (start, end) = (lanes().map(|l| l.min).min(), lanes().map(Lane::end).max());
-        if let (Some(start), Some(end)) = (start, end) {
-            self.offset = self.offset.wrapping_add(end.saturating_sub(start));
-        }
+        let lanes = self.video.into_iter().chain(self.audio);
+        let length = lanes.map(|l| l.end().saturating_sub(l.min)).max();
+        self.offset = self.offset.wrapping_add(length.unwrap_or(0));
         (self.video, self.audio) = (None, None);
     }
 
@@ -127,6 +126,16 @@ mod tests {
         assert_eq!(second[5], (200, 200));
         t.next_round();
         assert_eq!(run(&mut t, &round)[0], (240, 240));
+    }
+
+    #[test]
+    fn tracks_that_start_apart_leave_the_smallest_hole() {
+        let mut t = Timeline::default();
+        let round = [(Audio, 0), (Video, 80), (Audio, 23), (Video, 120), (Audio, 46)];
+        run(&mut t, &round);
+        t.next_round();
+        // Audio lasts 69 ms, video 80: video goes on at 160, audio 11 ms after its end.
+        assert_eq!(run(&mut t, &round), [(80, 80), (160, 160), (103, 160), (200, 200), (126, 200)]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The command line as a user meets it: help, manual pages, completions, exit codes, messages. Goldens are rewritten by
-//! `UPDATE_GOLDEN=1 cargo test --test cli`.
+//! The command line as a user meets it: help, manual pages, completions, exit codes, messages.
+//! Goldens are rewritten by `UPDATE_GOLDEN=1 cargo test --test cli`.
 
 use clap::CommandFactory;
 use std::path::{Path, PathBuf};
