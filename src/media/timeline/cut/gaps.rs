@@ -82,9 +82,10 @@ impl Cutter {
     /// more.
     pub(super) fn fill_until(&mut self, now: Now, wall: Wall) {
         self.finish_gap(now);
-        let Some(end) = self.end_wall else { return };
+        let end = self.end_wall.unwrap_or(wall.plus(-self.config.lead_in));
         let absent = wall.since(end);
-        if self.config.pace == Pace::Media || absent < self.config.segment {
+        let first = self.end_wall.is_none();
+        if absent < self.config.segment || (self.config.pace == Pace::Media && !first) {
             return;
         }
         let count = (absent + self.config.segment - 1) / self.config.segment;
