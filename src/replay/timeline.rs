@@ -69,13 +69,12 @@ impl Timeline {
         self.due = self.due.max(at);
     }
 
-    /// The recording starts again: one frame after its end.
+    /// The recording starts again: no track before one frame after its last, and the longest one
+    /// then.
     pub(super) fn next_round(&mut self) {
-        let lanes = || self.video.into_iter().chain(self.audio);
-        let (start, end) = (lanes().map(|l| l.min).min(), lanes().map(Lane::end).max());
-        if let (Some(start), Some(end)) = (start, end) {
-            self.offset = self.offset.wrapping_add(end.saturating_sub(start));
-        }
+        let lanes = self.video.into_iter().chain(self.audio);
+        let length = lanes.map(|l| l.end().saturating_sub(l.min)).max().unwrap_or(0);
+        self.offset = self.offset.wrapping_add(length);
         (self.video, self.audio) = (None, None);
     }
 
@@ -117,14 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn rounds_join_one_frame_after_the_later_track() {
+    fn rounds_join_one_frame_after_the_longest_track() {
         let mut t = Timeline::default();
-        let round = [(Video, 0), (Audio, 0), (Audio, 23), (Video, 40), (Audio, 46), (Video, 80)];
+        let round = [(Audio, 0), (Audio, 23), (Video, 40), (Audio, 46), (Video, 80), (Video, 120)];
         run(&mut t, &round);
         t.next_round();
-        let second = run(&mut t, &round);
-        assert_eq!(second[0], (120, 120));
-        assert_eq!(second[5], (200, 200));
+        let second = [(120, 120), (143, 143), (160, 160), (166, 166), (200, 200), (240, 240)];
+        assert_eq!(run(&mut t, &round), second);
         t.next_round();
         assert_eq!(run(&mut t, &round)[0], (240, 240));
     }
