@@ -42,4 +42,6 @@ mod tail;
 pub mod writer;
 
 #[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
 mod log_test;
