@@ -3,6 +3,7 @@
 //!
 //! Invariant: stdout is data, stderr is for people; only this room knows clap.
 
+pub mod bench;
 pub mod common;
 pub mod completions;
 pub mod man;
@@ -27,6 +28,7 @@ pub struct Cli {
 enum Command {
     Up(up::Args),
     Manifest(manifest::Args),
+    Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
 }
@@ -44,6 +46,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Up(args) => up::run(args),
         Command::Manifest(args) => manifest::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
