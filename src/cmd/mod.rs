@@ -3,6 +3,7 @@
 //!
 //! Invariant: stdout is data, stderr is for people; only this room knows clap.
 
+pub mod bench;
 pub mod common;
 pub mod completions;
 pub mod man;
@@ -29,6 +30,7 @@ enum Command {
     Up(up::Args),
     Manifest(manifest::Args),
     Replay(replay::Args),
+    Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
 }
@@ -47,6 +49,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
