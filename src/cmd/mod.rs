@@ -17,9 +17,18 @@ use clap::{CommandFactory, Parser, Subcommand};
 use common::{Exit, Failure};
 use std::ffi::OsString;
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 done, but the answer is no (damage found); 2 usage \
+    or configuration; 3 failed; 4 forced by a second signal.";
+
 /// A live-streaming platform in one binary: RTMP in, an append-only log, low-latency HLS out.
 #[derive(Debug, Parser)]
-#[command(name = "castctl", version, arg_required_else_help = true, propagate_version = true)]
+#[command(
+    name = "castctl",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = EXIT_CODES
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -15,6 +15,7 @@ use crate::hls::name::{File, Path, Place};
 use crate::hls::reload::{self, Decision, Query};
 use crate::log::id::LogId;
 use crate::rt::drain::Drain;
+use crate::telemetry::metrics::ByReason;
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use bytes::Bytes;
@@ -50,6 +51,20 @@ impl Handler {
 
     /// Answers one request.
     pub async fn answer<B>(&self, request: Request<B>) -> Answer {
+        let answer = self.choose(request).await;
+        let reason = match answer.status().as_u16() {
+            200 => "ok",
+            302 => "redirect",
+            400 => "bad_request",
+            404 => "not_found",
+            503 => "unavailable",
+            _ => "other",
+        };
+        self.metrics.answers.get_or_create(&ByReason { reason }).inc();
+        answer
+    }
+
+    async fn choose<B>(&self, request: Request<B>) -> Answer {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return answer::bad_method();
         }

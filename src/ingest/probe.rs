@@ -85,9 +85,11 @@ impl Probe {
         self.held.push(p);
     }
 
-    /// When the probe's time is up.
+    /// When the probe's time is up: at once when there is something to begin with, after as long
+    /// again when there is nothing.
     pub fn deadline(&self) -> Option<Mono> {
-        self.since.map(|s| s.plus(PROBE))
+        let wait = if self.known.is_empty() { 2 * PROBE } else { PROBE };
+        self.since.map(|s| s.plus(wait))
     }
 
     /// Is everything known that will be waited for?
@@ -101,7 +103,7 @@ impl Probe {
 
     /// The time is up and no track has a configuration: nothing can be made of this publish.
     pub fn is_hopeless(&self, now: Now) -> bool {
-        let late = self.deadline().is_some_and(|d| now.mono >= d.plus(PROBE));
+        let late = self.deadline().is_some_and(|d| now.mono >= d);
         self.known.is_empty() && (late || self.bytes > PROBE_BYTES_MAX)
     }
 
