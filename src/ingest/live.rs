@@ -51,6 +51,7 @@ pub struct Live {
     held: Option<Msn>,
     waiting_since: Option<Mono>,
     urgent: bool,
+    warned_gop: bool,
 }
 
 /// The constants of a new session, from what is configured, announced and known.
@@ -188,6 +189,7 @@ impl Live {
             held: None,
             waiting_since: None,
             urgent: true,
+            warned_gop: false,
         })
     }
 
@@ -283,7 +285,16 @@ impl Live {
                     self.writer.roll_if_due(s.wall.0);
                 }
                 if s.discontinuity {
+                    if s.msn > self.newest {
+                        tracing::info!(log = %self.id, msn = %s.msn, "discontinuity");
+                    }
                     self.held = Some(s.msn);
+                }
+                if !s.independent && !self.warned_gop {
+                    self.warned_gop = true;
+                    tracing::warn!(log = %self.id, msn = %s.msn, "the encoder's GOP is longer \
+                        than the target duration: segments are cut without a key frame and \
+                        players start late; set its key-frame interval to the segment length");
                 }
                 self.number(s.msn, s.dseq, s.wall);
             }
