@@ -22,6 +22,10 @@ const READ: usize = 64 << 10;
 /// An encoder that does not take our few bytes for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a peer that has been told why may take to close its side: a few round trips, and the
+/// media that was under way.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// The RTMP application that publishes go to: `rtmp://host/live/<stream key>`.
 const APP: &str = "live";
 
@@ -60,13 +64,31 @@ impl Connection {
     /// Runs until either side ends it. The publisher goes back to the desk, or to the connection
     /// that replaces this.
     pub async fn run(mut self) {
+        self.serve().await;
+        self.linger().await;
+    }
+
+    /// Lets the last words arrive: a socket that is closed while bytes wait to be read is reset, and
+    /// the peer's system then throws away what it has not read, the reason included.
+    async fn linger(mut self) {
+        let rest = async {
+            self.stream.shutdown().await?;
+            let mut unread = [0; 4 << 10];
+            while self.stream.read(&mut unread).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        let _ = tokio::time::timeout(LINGER, rest).await;
+    }
+
+    async fn serve(&mut self) {
         loop {
             if self.drain_session().await.is_err() {
                 break;
             }
             if let Err(e) = self.settle().await {
                 self.fail(&e);
-                continue;
+                let _ = self.drain_session().await;
+                break;
             }
             if self.closed {
                 break;

@@ -62,6 +62,15 @@ impl Process {
         said.unwrap_or_else(|_| panic!("never said {text:?}:\n{}", self.err.borrow().clone()))
     }
 
+    /// Waits until stdout has `text` so many times.
+    pub(crate) async fn prints(&mut self, text: &str, times: usize) {
+        let mut out = self.out.clone();
+        let enough = out.wait_for(|t| t.matches(text).count() >= times);
+        if within(text, enough).await.is_err() {
+            panic!("it ended early:\n{}\n{}", self.out.borrow().clone(), self.said());
+        }
+    }
+
     /// What stderr has so far.
     pub(crate) fn said(&self) -> String {
         self.err.borrow().clone()
@@ -136,7 +145,9 @@ impl Up {
         for (flag, port) in ["--rtmp", "--viewers", "--admin"].iter().zip(ports) {
             command.arg(flag).arg(port.to_string());
         }
-        manifest.iter().for_each(|m| drop(command.arg("--manifest").arg(m)));
+        if let Some(manifest) = manifest {
+            command.arg("--manifest").arg(manifest);
+        }
         let process = Process::start(&mut command);
         let mut lines = process.out.clone();
         let said = within("castctl up to say where it is", async {

@@ -7,7 +7,6 @@ use castctl::rt::drain::Drain;
 use castctl::rt::task;
 use reqwest::Url;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -25,7 +24,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) struct Server {
     pub(crate) rtmp: SocketAddr,
     pub(crate) viewers: SocketAddr,
-    pub(crate) dir: TempDir,
+    dir: TempDir,
     drain: Drain,
     task: JoinHandle<Option<Result<(), castctl::cmd::common::Failure>>>,
 }
@@ -97,11 +96,6 @@ impl Server {
     /// An oracle on a channel.
     pub(crate) fn oracle(&self, channel: &str) -> Oracle {
         Oracle::watch(vec![self.url("/")], channel)
-    }
-
-    /// The data directory.
-    pub(crate) fn data(&self) -> &Path {
-        self.dir.path()
     }
 
     /// Drains and ends; the directory is left to look at.
