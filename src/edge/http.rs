@@ -141,14 +141,20 @@ impl Handler {
         }
     }
 
-    /// Waits until the session's first rendition lists something.
+    /// Waits until every rendition lists a complete segment: players take a playlist of parts alone
+    /// for an empty one, hls.js as a fatal error. When that takes too long, parts must do.
     async fn has_media(&self, channel: &Channel, session: Number, deadline: Mono) -> bool {
         let Ok((_, opened)) = self.opened(channel, session).await else { return false };
-        let Some(first) = opened.renditions.first() else { return false };
-        let mut snapshots = first.snapshots();
-        while snapshots.borrow_and_update().live.is_none() {
-            if !self.hold(&mut snapshots, deadline).await {
-                return false;
+        for rendition in &opened.renditions {
+            let mut snapshots = rendition.snapshots();
+            loop {
+                let listed = snapshots.borrow_and_update().live.is_some();
+                if rendition.read().window.has_segment() {
+                    break;
+                }
+                if !self.hold(&mut snapshots, deadline).await {
+                    return listed;
+                }
             }
         }
         true

@@ -231,11 +231,13 @@ impl Publisher {
         }
     }
 
-    /// How long the connection should not be read, so that media stays near the clock.
-    pub fn ahead(&self) -> Option<Duration> {
-        let Stage::Live(live) = &self.stage else { return None };
-        let ahead = live.ahead(self.ctx.clock.now());
-        ahead.checked_sub(AHEAD_MAX).filter(|d| !d.is_zero())
+    /// How far media is ahead of the wall clock; past [`AHEAD_MAX`] the connection should not be
+    /// read.
+    pub fn ahead(&self) -> Duration {
+        match &self.stage {
+            Stage::Live(live) => live.ahead(self.ctx.clock.now()),
+            Stage::Probing(_) => Duration::ZERO,
+        }
     }
 
     /// Does the cut wait for a key frame that a publisher could be asked for?

@@ -105,10 +105,11 @@ impl Shared {
         for (server, want) in again {
             self.fetch_once(&server, &want).await;
         }
-        for (path, server) in missing.iter().flat_map(|p| self.servers.iter().map(move |s| (p, s)))
-        {
-            let want = Want { path: path.clone(), kind: WantKind::Media };
-            self.fetch_once(server.as_str(), &want).await;
+        for path in missing {
+            let want = Want { path, kind: WantKind::Media };
+            for server in &self.servers {
+                self.fetch_once(server.as_str(), &want).await;
+            }
         }
     }
 

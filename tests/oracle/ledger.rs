@@ -367,6 +367,11 @@ impl Ledger {
         self.renditions.iter().filter_map(|(k, r)| Some((k.clone(), last(r)?))).collect()
     }
 
+    /// Every media URL that was downloaded, with its bytes.
+    pub(crate) fn media(&self) -> &BTreeMap<String, bytes::Bytes> {
+        &self.media
+    }
+
     /// Number of media URLs that were downloaded.
     pub(crate) fn downloads(&self) -> usize {
         self.media.len()

@@ -94,6 +94,11 @@ impl Oracle {
         Seen { versions, downloads, newest: ledger.newest() }
     }
 
+    /// Every media URL that was delivered so far, with its bytes.
+    pub(crate) fn media(&self) -> BTreeMap<String, bytes::Bytes> {
+        self.shared.ledger().media().clone()
+    }
+
     /// Waits until `enough` has been seen.
     ///
     /// # Panics

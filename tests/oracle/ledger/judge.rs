@@ -8,6 +8,10 @@ use super::super::{Exception, Finding};
 use super::{Facts, Ledger, Rendition};
 use std::collections::BTreeMap;
 
+/// RTMP's clock counts milliseconds: a part that is closed before its next sample is known may end
+/// up to one beside that sample.
+const CLOCK: i64 = 1_000;
+
 impl Ledger {
     /// The last look: media against playlists, renditions against each other. All findings of the
     /// watch.
@@ -127,7 +131,8 @@ impl Ledger {
                 broken.push(("M05", what.into()));
             }
             if let (Some(end), Some(start)) = (end, read.start())
-                && (start < end || (start > end && !holes))
+                && init.micros(start.abs_diff(end)) >= CLOCK
+                && (start < end || !holes)
             {
                 let what = format!("part {i} starts at {start}, the one before ended at {end}");
                 broken.push(("M05", what));
