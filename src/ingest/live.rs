@@ -164,7 +164,6 @@ impl Live {
             segment: record.segment,
             target_duration: i64::from(record.target_duration) * 1_000_000,
             part_target: record.part_target,
-            lead_in: record.hold_back(),
             pace: match settings.pace {
                 Pace::Wall => cut::Pace::Wall,
                 Pace::Media => cut::Pace::Media,

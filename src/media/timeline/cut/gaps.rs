@@ -82,10 +82,9 @@ impl Cutter {
     /// more.
     pub(super) fn fill_until(&mut self, now: Now, wall: Wall) {
         self.finish_gap(now);
-        let end = self.end_wall.unwrap_or(wall.plus(-self.config.lead_in));
+        let Some(end) = self.end_wall else { return };
         let absent = wall.since(end);
-        let first = self.end_wall.is_none();
-        if absent < self.config.segment || (self.config.pace == Pace::Media && !first) {
+        if self.config.pace == Pace::Media || absent < self.config.segment {
             return;
         }
         let count = (absent + self.config.segment - 1) / self.config.segment;

@@ -65,10 +65,6 @@ pub struct Config {
     pub target_duration: i64,
     /// PART-TARGET: no part is longer.
     pub part_target: i64,
-    /// Absence listed before a session's first media. Players take a playlist that has parts but
-    /// no segment yet for an empty one (hls.js), or want three target durations before they
-    /// start; what was absent before the first picture is truly a gap.
-    pub lead_in: i64,
     /// Who sets the pace.
     pub pace: Pace,
 }

@@ -37,7 +37,6 @@ fn config(frame: i64) -> Config {
         segment: 2 * MICROS,
         target_duration: 4 * MICROS,
         part_target: part_target(500_000, frame),
-        lead_in: 0,
         pace: Pace::Wall,
     }
 }
@@ -259,18 +258,6 @@ fn a_gop_over_the_limit_is_cut_where_no_later_picture_is_shown_earlier() {
         }
         first += n as usize;
     }
-}
-
-#[test]
-fn a_session_begins_with_the_absence_before_it() {
-    let cfg = Config { lead_in: 12 * MICROS, ..config(40_000) };
-    let mut c = Cutter::new(cfg, &[video(40_000), audio()], base(), at(0));
-    let mut k = Checker::new(&cfg);
-    publish(&mut c, &mut k, 0, 0, 4_000, 50);
-    let lead: Vec<_> = k.gaps.iter().filter(|g| g.0 == TrackId::VIDEO).map(|g| g.1.0).collect();
-    assert_eq!(lead, [100, 101, 102, 103, 104, 105]);
-    assert_eq!(k.starts[0].1, Msn(106));
-    assert!(!k.starts[0].2, "no discontinuity: nothing came before");
 }
 
 #[test]
