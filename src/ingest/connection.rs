@@ -19,6 +19,10 @@ use tokio::net::TcpStream;
 /// What one read takes at most: several frames of a busy stream, little enough per idle connection.
 const READ: usize = 64 << 10;
 
+/// Room below which a read gets a new buffer: payloads keep the old one until they are recorded, so
+/// a new one for every read would be one for every packet.
+const READ_MIN: usize = 8 << 10;
+
 /// An encoder that does not take our few bytes for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -122,7 +126,9 @@ impl Connection {
             }
         };
         let buf = session.input_buf();
-        buf.reserve(READ);
+        if buf.capacity() - buf.len() < READ_MIN {
+            buf.reserve(READ);
+        }
         tokio::select! {
             biased;
             handover = taken => {
