@@ -40,9 +40,12 @@ impl Opened {
         self.renditions.iter().find(|r| r.name == name)
     }
 
-    /// Renders every rendition's new version, each with the others' positions at this moment.
+    /// Renders a new version of every rendition that changed, each with the others' positions at
+    /// this moment. The others keep theirs, and who waits for them sleeps on: a version's reports
+    /// are as new as the version.
     pub fn publish(&self) {
-        for r in &self.renditions {
+        let all = self.renditions.iter().any(|r| r.is_new());
+        for r in self.renditions.iter().filter(|r| all || r.is_due()) {
             let others: Vec<_> =
                 self.renditions.iter().filter(|o| o.track != r.track).map(|o| o.read()).collect();
             let reports: Vec<Report<'_>> =

@@ -5,7 +5,7 @@
 use crate::log::batch::Batch;
 use crate::log::format::Position;
 use crate::log::format::record::frame;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
 /// A batch on its way to the file and then to the readers.
@@ -42,7 +42,14 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Adds the newest batch and forgets what exceeds the limits; the newest batch always stays.
-    pub(super) fn push(&mut self, batch: Written, max_bytes: usize, max_micros: i64) {
+    /// Returns a buffer that nothing refers to any more, if one came free.
+    pub(super) fn push(
+        &mut self,
+        batch: Written,
+        max_bytes: usize,
+        max_micros: i64,
+    ) -> Option<BytesMut> {
+        let mut free = None;
         let newest = batch.media;
         self.bytes += batch.bytes.len();
         self.batches.push_back(batch);
@@ -51,8 +58,10 @@ impl Tail {
             && (self.bytes > max_bytes || newest.saturating_sub(oldest.media) > max_micros)
         {
             self.bytes -= oldest.bytes.len();
-            self.batches.pop_front();
+            let forgotten = self.batches.pop_front();
+            free = forgotten.and_then(|b| b.bytes.try_into_mut().ok()).or(free);
         }
+        free
     }
 
     /// The records from `cursor` to the end of the batch that holds it; `None` when they are not in
