@@ -2,10 +2,13 @@
 //!
 //! | limit | tested in |
 //! |---|---|
-//! | `rtmp::limits` CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX, message sizes | `src/rtmp/chunk_test.rs` |
+//! | `rtmp::limits` CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX, message sizes |
+//! `src/rtmp/chunk_test.rs` |
 //! | `rtmp::limits` AMF_DEPTH_MAX, AMF_VALUES_MAX, AMF_STRING_MAX | `src/rtmp/amf0_test.rs` |
-//! | `rtmp::limits` APP_MAX, URL_MAX, STREAM_KEY_MAX, MESSAGE_STREAMS_MAX, PUBLISHES_MAX | `src/rtmp/server_test.rs` |
-//! | `rtmp::limits` UNANSWERED_BYTES_MAX, UNACCEPTED_MEDIA_MAX, PUBLISH_TIMEOUT | `src/rtmp/server_test.rs` |
+//! | `rtmp::limits` APP_MAX, URL_MAX, STREAM_KEY_MAX, MESSAGE_STREAMS_MAX, PUBLISHES_MAX |
+//! `src/rtmp/server_test.rs` |
+//! | `rtmp::limits` UNANSWERED_BYTES_MAX, UNACCEPTED_MEDIA_MAX, PUBLISH_TIMEOUT |
+//! `src/rtmp/server_test.rs` |
 //! | `rtmp::limits` HANDSHAKE_TIMEOUT, HANDSHAKE_BYTES | `refusals.rs`, `src/rtmp/server_test.rs` |
 //! | `manifest` idleTimeout | `refusals.rs` |
 //! | `manifest` maxConnections | here |
