@@ -5,6 +5,7 @@ use crate::control::registry::Registry;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Answers calls until the drain starts and every call made before it is answered.
 pub async fn serve(mut registry: Registry, mut calls: Calls, clock: Clock, drain: Drain) {
@@ -16,9 +17,12 @@ pub async fn serve(mut registry: Registry, mut calls: Calls, clock: Clock, drain
             () = drain.wait() => break,
         };
         let Some(call) = call else { break };
-        if answer(&mut registry, call, &clock).await {
+        let (changed, tell) = answer(&mut registry, call, &clock).await;
+        if changed {
+            // Before the caller goes on: whoever hears of its publish finds it in the table.
             publish_table(&mut registry, &calls).await;
         }
+        tell();
     }
     registry.close().await;
 }
@@ -30,38 +34,45 @@ async fn publish_table(registry: &mut Registry, calls: &Calls) {
     }
 }
 
-/// Answers one call; `true` when the table may have changed. A caller that no longer waits is not
-/// an error.
-async fn answer(registry: &mut Registry, call: Call, clock: &Clock) -> bool {
+/// Sends an answer that is ready.
+type Tell = Box<dyn FnOnce() + Send>;
+
+/// A caller that no longer waits is not an error.
+fn later<T: Send + 'static>(reply: oneshot::Sender<T>, answer: T) -> Tell {
+    Box::new(move || drop(reply.send(answer)))
+}
+
+/// Works out the answer to one call; `true` when the table may have changed.
+async fn answer(registry: &mut Registry, call: Call, clock: &Clock) -> (bool, Tell) {
     let wall = clock.now().wall;
     match call {
         Call::Admit(request, reply) => {
-            let _ = reply.send(registry.admit(&request));
-            false
+            let answer = registry.admit(&request);
+            (false, later(reply, answer))
         }
         Call::Grant(channel, node, reply) => {
-            let _ = reply.send(registry.grant(&channel, &node, wall).await);
-            true
+            let answer = registry.grant(&channel, &node, wall).await;
+            (true, later(reply, answer))
         }
         Call::Open(channel, generation, record, reply) => {
-            let _ = reply.send(registry.open_session(&channel, generation, &record).await);
-            true
+            let answer = registry.open_session(&channel, generation, &record).await;
+            (true, later(reply, answer))
         }
         Call::Report(channel, generation, report, reply) => {
-            let _ = reply.send(registry.report(&channel, generation, report, wall).await);
-            false
+            let answer = registry.report(&channel, generation, report, wall).await;
+            (false, later(reply, answer))
         }
         Call::End(channel, generation, end, reply) => {
-            let _ = reply.send(registry.end(&channel, generation, &end).await);
-            true
+            let answer = registry.end(&channel, generation, &end).await;
+            (true, later(reply, answer))
         }
         Call::Unfinished(node, reply) => {
-            let _ = reply.send(registry.unfinished(&node).await);
-            false
+            let answer = registry.unfinished(&node).await;
+            (false, later(reply, answer))
         }
         Call::Find(channel, session, reply) => {
-            let _ = reply.send(registry.find(&channel, session).await);
-            false
+            let answer = registry.find(&channel, session).await;
+            (false, later(reply, answer))
         }
     }
 }

@@ -74,9 +74,10 @@ impl Connection {
         self.linger().await;
     }
 
-    /// Lets the last words arrive: a socket that is closed while bytes wait to be read is reset, and
-    /// the peer's system then throws away what it has not read, the reason included. A peer that has
-    /// ended its stream closes the socket itself; some call it an error when it is closed for them.
+    /// Lets the last words arrive: a socket that is closed while bytes wait to be read is reset,
+    /// and the peer's system then throws away what it has not read, the reason included. A peer
+    /// that has ended its stream closes the socket itself; some call it an error when it is closed
+    /// for them.
     async fn linger(mut self) {
         let rest = async {
             if !self.finished {

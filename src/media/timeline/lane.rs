@@ -151,6 +151,14 @@ impl Lane {
         self.plan.mux.to_micros(raw - grid.next).abs() > GRID_TOLERANCE
     }
 
+    /// Would this packet's sound lie over sound that is listed already? An encoder whose clock
+    /// steps back, or that begins its clip again too early, sends it; two samples can't have one
+    /// time.
+    pub(super) fn overlaps(&self, p: &Packet) -> bool {
+        let raw = self.plan.timescale.convert(p.dts, self.plan.mux);
+        self.off_grid(p) && self.grid.is_some_and(|grid| raw < grid.next)
+    }
+
     /// Lists a packet's sample in the open part and gives it its number.
     pub(super) fn list(&mut self, p: &Packet) -> Seq {
         let (dts, pts) = (self.plan.dts(p), self.plan.pts(p));

@@ -83,6 +83,9 @@ impl Cutter {
     /// Appends a listed packet to a lane and closes its part where it is due.
     pub(super) fn append(&mut self, now: Now, i: usize, p: Packet) {
         let lane = &mut self.members[i].lane;
+        if lane.overlaps(&p) {
+            return self.unlisted(p);
+        }
         let dts = lane.plan.dts(&p);
         if lane.must_close_before(&p) {
             let end = lane.close(Some(dts));
