@@ -28,8 +28,8 @@ async fn publish_table(registry: &mut Registry, calls: &Calls) {
     }
 }
 
-/// Answers one call. The table is out before the answer: whoever was told of a grant finds it there.
-/// A caller that no longer waits is not an error.
+/// Answers one call. The table is out before the answer: whoever was told of a grant finds it
+/// there. A caller that no longer waits is not an error.
 async fn answer(registry: &mut Registry, call: Call, clock: &Clock, calls: &Calls) {
     let wall = clock.now().wall;
     match call {

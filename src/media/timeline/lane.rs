@@ -156,8 +156,9 @@ impl Lane {
         self.past_grid(p).is_some_and(|d| d > GRID_TOLERANCE)
     }
 
-    /// Would this sample begin while the ones before it still sound? Encoders that stamp their first
-    /// frames alike, or count by a clock of their own, send more frames than there is time for.
+    /// Would this sample begin while the ones before it still sound? Encoders that stamp their
+    /// first frames alike, or count by a clock of their own, send more frames than there is time
+    /// for.
     pub(super) fn overlaps(&self, p: &Packet) -> bool {
         self.past_grid(p).is_some_and(|d| d < -GRID_TOLERANCE)
     }
