@@ -93,3 +93,34 @@ impl Tail {
         self.bytes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(offset: u64, media: i64, bytes: Bytes) -> Written {
+        let first = Position { extent: 0, offset };
+        Written { follows: first, first, bytes, media, segment: false }
+    }
+
+    #[test]
+    fn a_forgotten_buffer_comes_back_when_nobody_reads_it() {
+        let mut buf = BytesMut::with_capacity(64);
+        let mut take = |byte: u8| {
+            buf.extend_from_slice(&[byte; 16]);
+            buf.split().freeze()
+        };
+        let (one, two) = (take(1), take(2));
+        drop(buf);
+        let other = Bytes::from(vec![3; 16]);
+        let mut tail = Tail::default();
+        assert_eq!(tail.push(batch(0, 0, one), 100, 5), None);
+        assert_eq!(tail.push(batch(16, 1, two.clone()), 100, 5), None);
+        // Both batches of the buffer are forgotten, but a reader still holds the second.
+        assert_eq!(tail.push(batch(32, 10, other.clone()), 100, 5), None);
+        assert_eq!(tail.bytes(), 16);
+        drop(other);
+        let free = tail.push(batch(48, 20, two), 100, 5).expect("nobody reads the third");
+        assert!(free.capacity() >= 16);
+    }
+}
