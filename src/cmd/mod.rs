@@ -5,6 +5,7 @@
 
 pub mod common;
 pub mod completions;
+pub mod inspect;
 pub mod man;
 pub mod manifest;
 pub mod replay;
@@ -26,6 +27,7 @@ pub struct Cli {
 enum Command {
     Up(up::Args),
     Manifest(manifest::Args),
+    Inspect(inspect::Args),
     Replay(replay::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -44,6 +46,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Up(args) => up::run(args),
         Command::Manifest(args) => manifest::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
