@@ -1,5 +1,6 @@
-//! castctl: a live-streaming platform in one binary. This file is a map and nothing else; `ARCHITECTURE.md` has the
-//! rooms, their invariants and which room may import which (the law is `tests/tidy.rs`).
+//! castctl: a live-streaming platform in one binary. This file is a map and nothing else;
+//! `ARCHITECTURE.md` has the rooms, their invariants and which room may import which (the law is
+//! `tests/tidy.rs`).
 
 // Ground.
 pub mod base;

@@ -54,7 +54,8 @@ fn root() -> PathBuf {
 fn judge(root: &Path) -> Vec<Finding> {
     let mut found = Vec::new();
     let src = tree::load(root, "src", &["src/lib.rs", "src/bin/*.rs"], &mut found);
-    let tests = tree::load(root, "tests", &["tests/*.rs", "tests/*/main.rs"], &mut found);
+    let roots = ["tests/*.rs", "tests/*/main.rs", "tests/fuzz/fuzz_targets/*.rs"];
+    let tests = tree::load(root, "tests", &roots, &mut found);
     for file in &src {
         rooms::check(file, &mut found);
         calls::check(file, &mut found);
@@ -66,6 +67,7 @@ fn judge(root: &Path) -> Vec<Finding> {
     }
     package::check(root, &mut found);
     found.sort();
+    found.dedup();
     found
 }
 

@@ -6,6 +6,7 @@ const RETRY_MS = 2000; // how often a channel without a session is asked for aga
 const SAMPLE_MS = 250; // how often figures are read and stalls looked for
 const STALL_MS = 750; // standing still for longer than this is a stall
 const STUCK_MS = 4000; // after this long, jump to where the live edge is
+const START_BUFFER_S = 0.8; // what must stay buffered when the start-up's delay is skipped
 const TRACE_S = 60; // length of the latency trace
 const ERRORS_KEPT = 50;
 
@@ -13,7 +14,7 @@ const CONFIG = {
   lowLatencyMode: true,
   backBufferLength: 60,
   // Start-up costs about a part; played a little faster (pitch kept) it is won back within seconds.
-  maxLiveSyncPlaybackRate: 1.1,
+  maxLiveSyncPlaybackRate: 1.15,
   // The server's hold-back already has its margin: one stall moves the target by half a part, not by a second.
   liveSyncOnStallIncrease: 0.25,
 };
@@ -150,6 +151,12 @@ function stats() {
   };
 }
 
+/** Loading took its time: that much is skipped where it is buffered, so that the picture begins at the target. */
+function skipStartUp() {
+  const late = (hls?.latency ?? 0) - (hls?.targetLatency ?? 0);
+  if (late > 0.1 && bufferAhead() > late + START_BUFFER_S) video.currentTime += late;
+}
+
 /** Counts stalls, and leaves a place where nothing more will come. */
 function watchProgress(now) {
   if (video.currentTime !== lastTime) {
@@ -224,6 +231,7 @@ function drawTrace(latency) {
 
 window.castctl = { hls: null, stats };
 video.addEventListener("playing", () => {
+  if (!playing) skipStartUp();
   playing = true;
   firstFrameMs ??= sinceOpened();
   movedAt = performance.now();

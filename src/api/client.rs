@@ -1,5 +1,6 @@
-//! The registry as its users see it. The embedded registry answers through a channel in this process; every call is a
-//! message with its own answer, so that a network can stand between later without another word changing.
+//! The registry as its users see it. The embedded registry answers through a channel in this
+//! process; every call is a message with its own answer, so that a network can stand between later
+//! without another word changing.
 
 use crate::api::types::{
     Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
@@ -9,7 +10,8 @@ use crate::base::ids::{Channel, Generation, Session};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
-/// Calls that may wait for the registry before callers wait to ask: each is small, and a caller has one or two open.
+/// Calls that may wait for the registry before callers wait to ask: each is small, and a caller has
+/// one or two open.
 const CALLS_MAX: usize = 1024;
 
 type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -94,7 +96,8 @@ impl Client {
         self.ask(|r| Call::Report(channel.clone(), generation, report, r)).await
     }
 
-    /// Reports the end of a generation; with `End::session_over`, ends the session in the same transaction.
+    /// Reports the end of a generation; with `End::session_over`, ends the session in the same
+    /// transaction.
     pub async fn end(
         &self,
         channel: &Channel,

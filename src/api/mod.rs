@@ -1,7 +1,8 @@
 //! What processes say to each other: plain data (`types`) and the client that says it (`client`).
 //!
-//! Invariant: types that cross a process boundary are written for it here; no other room's types leak in. The client is
-//! the same whether the registry is embedded in this process or behind a network.
+//! Invariant: types that cross a process boundary are written for it here; no other room's types
+//! leak in. The client is the same whether the registry is embedded in this process or behind a
+//! network.
 
 pub mod client;
 pub mod types;

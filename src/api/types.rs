@@ -1,5 +1,5 @@
-//! Plain data of the control plane. Times are microseconds since the epoch, durations microseconds, unless named
-//! otherwise.
+//! Plain data of the control plane. Times are microseconds since the epoch, durations microseconds,
+//! unless named otherwise.
 
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
@@ -18,6 +18,17 @@ pub enum Pace {
     Wall,
     /// A recording published at any speed.
     Media,
+}
+
+/// When a log becomes durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Every so often.
+    Interval(Duration),
+    /// After each segment.
+    EachSegment,
+    /// When the kernel likes.
+    Never,
 }
 
 /// A channel's settings as they apply to the next session.
@@ -39,6 +50,8 @@ pub struct ChannelSettings {
     pub frame_rate: (u32, u32),
     /// What transcoded renditions may lag behind; in PART-HOLD-BACK.
     pub latency_budget: Duration,
+    /// When the channel's log becomes durable.
+    pub durability: Durability,
 }
 
 /// A publisher asks to write.

@@ -1,5 +1,6 @@
-//! The kinds of failure that callers can act on. Rooms have their own typed errors; each maps to one of these, and a
-//! kind maps once to an HTTP status (in `edge`) and once to an exit code (in `cmd`).
+//! The kinds of failure that callers can act on. Rooms have their own typed errors; each maps to
+//! one of these, and a kind maps once to an HTTP status (in `edge`) and once to an exit code (in
+//! `cmd`).
 
 /// What a caller can do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

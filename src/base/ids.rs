@@ -1,4 +1,5 @@
-//! Identities: who is meant. Each is a newtype, so that a generation is never passed where a session is meant.
+//! Identities: who is meant. Each is a newtype, so that a generation is never passed where a
+//! session is meant.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +10,8 @@ pub const CHANNEL_NAME_MAX: usize = 64;
 /// Why a channel name is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "channel name {name:?} must be 1 to {CHANNEL_NAME_MAX} of a-z, 0-9, '-' and '_', and start with a letter or digit"
+    "channel name {name:?} must be 1 to {CHANNEL_NAME_MAX} of a-z, 0-9, '-' and '_', \
+     and start with a letter or digit"
 )]
 pub struct ChannelNameError {
     name: String,
@@ -44,7 +46,8 @@ impl fmt::Display for Channel {
     }
 }
 
-/// One life of a channel's media playlists: publishes joined by the reconnect window. Grows per channel, from 1.
+/// One life of a channel's media playlists: publishes joined by the reconnect window. Grows per
+/// channel, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Session(pub u64);
 

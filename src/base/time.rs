@@ -1,6 +1,7 @@
 //! Three times, never mixed: media ticks with a timescale, wall clock, and monotonic instants.
 //!
-//! Invariant: this file never reads a clock; `rt::clock` makes the values, everything else gets them as arguments.
+//! Invariant: this file never reads a clock; `rt::clock` makes the values, everything else gets
+//! them as arguments.
 
 use std::fmt;
 use std::time::Duration;
@@ -64,7 +65,8 @@ impl Wall {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds (`2026-11-20T17:23:06.125Z`), the form EXT-X-PROGRAM-DATE-TIME uses.
+/// RFC 3339 in UTC with milliseconds (`2026-11-20T17:23:06.125Z`), the form EXT-X-PROGRAM-DATE-TIME
+/// uses.
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.div_euclid(1000);
@@ -78,7 +80,8 @@ impl fmt::Display for Wall {
 
 /// Days since 1970-01-01 to a proleptic Gregorian date (year, month 1-12, day 1-31).
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    // Counted in 400-year eras that start on 1 March, so that a leap day is the last day of its year.
+    // Counted in 400-year eras that start on 1 March, so that a leap day is the last day of its
+    // year.
     let z = days + 719_468;
     let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
     let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
@@ -88,7 +91,8 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (yoe + era * 400 + i64::from(month <= 2), month, doy - (153 * mp + 2) / 5 + 1)
 }
 
-/// A monotonic instant: microseconds since the process's clock began. Comparable only within one process.
+/// A monotonic instant: microseconds since the process's clock began. Comparable only within one
+/// process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mono(pub u64);
 

@@ -1,4 +1,5 @@
-//! Quantities as people write them: `2s`, `500ms`, `6Mbps`, `64MiB`. One parser for the manifest and the flags.
+//! Quantities as people write them: `2s`, `500ms`, `6Mbps`, `64MiB`. One parser for the manifest
+//! and the flags.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,17 +9,20 @@ use std::time::Duration;
 pub enum UnitError {
     /// A duration without a known unit.
     #[error(
-        "{0:?} is not a duration: write a number and a unit, ms, s, m or h (for example 500ms, 2s)"
+        "{0:?} is not a duration: write a number and a unit, ms, s, m or h (for example \
+         500ms, 2s)"
     )]
     Duration(String),
     /// A size without a known unit.
     #[error(
-        "{0:?} is not a size: write a number and a unit, B, KiB, MiB, GiB or TiB (for example 64MiB)"
+        "{0:?} is not a size: write a number and a unit, B, KiB, MiB, GiB or TiB (for \
+         example 64MiB)"
     )]
     Bytes(String),
     /// A bit rate without a known unit.
     #[error(
-        "{0:?} is not a bit rate: write a number and a unit, bps, kbps or Mbps (for example 2500kbps)"
+        "{0:?} is not a bit rate: write a number and a unit, bps, kbps or Mbps (for \
+         example 2500kbps)"
     )]
     Bitrate(String),
 }

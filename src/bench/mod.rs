@@ -1,1 +1,19 @@
-//! (being built)
+//! Measures servers from outside: what ingest costs them and how late their media is. castctl runs
+//! as a child process like any other server, so a figure never contains the cost of making the
+//! load; a peer runs after it in the same round, so that both meet the same machine.
+//!
+//! Invariant: nothing here reaches into a server; it publishes over RTMP, watches over HTTP and
+//! reads `/proc`.
+
+pub mod clip;
+pub mod error;
+pub mod ingest;
+pub mod latency;
+pub mod playlist;
+pub mod proc;
+pub mod progress;
+pub mod publishers;
+pub mod report;
+pub mod server;
+pub mod stats;
+pub mod viewer;

@@ -1,4 +1,5 @@
-//! What every command shares: exit codes, failures and how they are printed, the manifest file, the runtime.
+//! What every command shares: exit codes, failures and how they are printed, the manifest file, the
+//! runtime.
 
 use crate::base::error::Kind;
 use crate::manifest::parse::{FILE_MAX, ManifestErrors, parse_bytes};

@@ -1,23 +1,35 @@
-//! Commands. One file each: the words typed (`Args`), turned into a checked configuration, turned into rooms that run.
-//! Rooms are composed here and nowhere else.
+//! Commands. One file each: the words typed (`Args`), turned into a checked configuration, turned
+//! into rooms that run. Rooms are composed here and nowhere else.
 //!
 //! Invariant: stdout is data, stderr is for people; only this room knows clap.
 
+pub mod bench;
 pub mod common;
 pub mod completions;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
 pub mod replay;
+pub mod secret;
+pub mod settings;
 pub mod up;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use common::{Exit, Failure};
 use std::ffi::OsString;
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 done, but the answer is no (damage found); 2 usage \
+    or configuration; 3 failed; 4 forced by a second signal.";
+
 /// A live-streaming platform in one binary: RTMP in, an append-only log, low-latency HLS out.
 #[derive(Debug, Parser)]
-#[command(name = "castctl", version, arg_required_else_help = true, propagate_version = true)]
+#[command(
+    name = "castctl",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = EXIT_CODES
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,6 +41,7 @@ enum Command {
     Manifest(manifest::Args),
     Inspect(inspect::Args),
     Replay(replay::Args),
+    Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
 }
@@ -48,6 +61,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Manifest(args) => manifest::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }

@@ -1,12 +1,259 @@
-//! castctl up: all roles in one process, with embedded defaults.
+//! castctl up: all roles in one process, with embedded defaults. Rooms run over the same log
+//! subscriptions and the same registry calls as they would in processes of their own.
 
-use crate::cmd::common::{Exit, Failure};
+use crate::api::client;
+use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::{secret, settings};
+use crate::control::registry::{ChannelEntry, Registry};
+use crate::control::server as registry;
+use crate::edge;
+use crate::ingest;
+use crate::ingest::publisher::Context;
+use crate::log::logs::Logs;
+use crate::log::options::Options;
+use crate::manifest::types::{ChannelSpec, Manifest};
+use crate::rt::clock::Clock;
+use crate::rt::drain::Drain;
+use crate::rt::signal::Stop;
+use crate::rt::task;
+use crate::telemetry::admin::Admin;
+use crate::telemetry::logging::{self, LogFormat};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::ready::Ready;
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 /// Run every role in one process: receive, record, serve
+///
+/// Without a manifest there is one channel, `main`, with a stream key made at the first start.
+/// Prints where to publish and where to watch, then runs until SIGTERM or SIGINT; a second signal
+/// forces the end.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Manifest with channels and server settings
+    #[arg(long, value_name = "FILE", env = "CASTCTL_MANIFEST")]
+    manifest: Option<PathBuf>,
+    /// Directory for logs, registry and keys [default: the manifest's, else ./castctl-data]
+    #[arg(long, value_name = "DIR", env = "CASTCTL_DATA")]
+    data: Option<PathBuf>,
+    /// Where encoders publish [default: the manifest's, else 0.0.0.0:1935]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_RTMP")]
+    rtmp: Option<SocketAddr>,
+    /// Where viewers watch [default: the manifest's, else 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_VIEWERS")]
+    viewers: Option<SocketAddr>,
+    /// Where metrics and health are served [default: the manifest's, else 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_ADMIN")]
+    admin: Option<SocketAddr>,
+    /// Form of the log on stderr: auto, text or json
+    #[arg(long, value_name = "FORM", env = "CASTCTL_LOG_FORMAT", default_value = "auto")]
+    log_format: LogFormat,
+}
 
-/// Runs.
-pub fn run(_args: Args) -> Result<Exit, Failure> {
-    Ok(Exit::Done)
+/// Flags over environment (clap's doing) over manifest over defaults.
+fn merge(args: &Args, mut manifest: Manifest) -> Manifest {
+    let server = &mut manifest.server;
+    if let Some(data) = &args.data {
+        server.data.clone_from(data);
+    }
+    server.rtmp.listen = args.rtmp.unwrap_or(server.rtmp.listen);
+    server.viewers.listen = args.viewers.unwrap_or(server.viewers.listen);
+    server.admin.listen = args.admin.unwrap_or(server.admin.listen);
+    manifest
+}
+
+/// Runs until told to stop.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let mut manifest = merge(&args, common::manifest(args.manifest.as_deref())?);
+    logging::init(args.log_format, None).map_err(Failure::usage)?;
+    let _data = own_data_dir(&manifest.server.data)?;
+    if args.manifest.is_none() {
+        let data = manifest.server.data.clone();
+        for channel in &mut manifest.channels {
+            channel.keys.push(secret::stream_key(&data, &channel.name)?);
+        }
+    }
+    common::block_on(serve(manifest))?
+}
+
+/// One process at a time has a data directory; the lock goes with the process.
+fn own_data_dir(dir: &Path) -> Result<File, Failure> {
+    let cannot = |e: std::io::Error| {
+        Failure::failed(format!("cannot use the data directory {}: {e}", dir.display()))
+    };
+    std::fs::create_dir_all(dir).map_err(cannot)?;
+    let file = File::create(dir.join("lock")).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let message = format!("another castctl runs on the data directory {}", dir.display());
+            Err(Failure::failed(message).hint("stop it, or name another directory with --data"))
+        }
+        Err(std::fs::TryLockError::Error(e)) => Err(cannot(e)),
+    }
+}
+
+/// Everything bound and opened, before anything is served.
+pub struct Bound {
+    ready: Ready,
+    metrics: Metrics,
+    logs: Logs,
+    registry: Registry,
+    calls: client::Calls,
+    clock: Clock,
+    rtmp: ingest::server::Server,
+    viewers: edge::server::Server,
+    admin: Admin,
+}
+
+/// Binds every listener and opens the stores; the data directory must be the caller's alone.
+pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
+    let server = &manifest.server;
+    let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
+    let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
+    let admin = admin.map_err(Failure::failed)?;
+    let logs = Logs::open(&server.data, Options::default()).map_err(Failure::failed)?;
+    let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
+    let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
+    let registry = registry.map_err(Failure::failed)?;
+    let (client, calls) = client::embedded();
+    let sources =
+        edge::feed::Sources { logs: logs.clone(), client: client.clone(), clock: clock.clone() };
+    let context = Context {
+        node: "local".into(),
+        logs: logs.clone(),
+        client,
+        clock: clock.clone(),
+        metrics: ingest::metrics::Ingest::register(&metrics),
+    };
+    let rtmp = ingest::server::Server::bind(settings::rtmp(server), context).await;
+    let rtmp = rtmp.map_err(Failure::failed)?;
+    let counters = edge::metrics::Edge::register(&metrics);
+    let viewers = edge::server::Server::bind(settings::viewers(server), sources, counters).await;
+    let viewers = viewers.map_err(Failure::failed)?;
+    Ok(Bound { ready, metrics, logs, registry, calls, clock, rtmp, viewers, admin })
+}
+
+impl Bound {
+    /// Where encoders publish.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.rtmp.addr()
+    }
+
+    /// Where viewers watch.
+    pub fn viewers(&self) -> SocketAddr {
+        self.viewers.addr()
+    }
+
+    /// Where metrics and health are.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.addr()
+    }
+
+    /// Serves until the drain starts, then ends everything in the reverse order of starting.
+    pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
+        let Bound { ready, metrics, logs, registry, calls, clock, rtmp, viewers, admin } = self;
+        let after = Drain::new();
+        let (rtmp_latch, viewers_latch) = (ready.latch("rtmp"), ready.latch("viewers"));
+        let registry = registry::serve(registry, calls, clock.clone(), after.clone());
+        let registry = task::spawn("registry", registry);
+        let admin = task::spawn("admin", admin.serve(after.clone()));
+        let figures = task::spawn("log figures", log_figures(logs, metrics, clock));
+        let mut rtmp = task::spawn("rtmp", rtmp.serve(rtmp_latch, drain.clone()));
+        let viewers = task::spawn("viewers", viewers.serve(viewers_latch, drain.clone()));
+        let early = tokio::select! {
+            () = drain.wait() => None,
+            ended = &mut rtmp => Some(ended),
+        };
+        ready.drain();
+        drain.start();
+        // What writes first, then what reads, then what both ask.
+        let ended = match early {
+            Some(ended) => ended,
+            None => rtmp.await,
+        };
+        let _ = viewers.await;
+        after.start();
+        let _ = registry.await;
+        let _ = admin.await;
+        figures.abort();
+        match ended {
+            Ok(Some(result)) => result.map_err(Failure::failed),
+            Ok(None) | Err(_) => Err(Failure::failed("the RTMP server stopped; see the log")),
+        }
+    }
+}
+
+async fn serve(manifest: Manifest) -> Result<Exit, Failure> {
+    let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+    let bound = bind(&manifest).await?;
+    announce(&manifest, &bound);
+    let drain = Drain::new();
+    let signals = async {
+        stop.next().await;
+        tracing::info!("draining; a second signal forces the end");
+        drain.start();
+        stop.next().await;
+    };
+    tokio::select! {
+        ended = bound.serve(drain.clone()) => ended.map(|()| Exit::Done),
+        () = signals => Ok(Exit::Forced),
+    }
+}
+
+/// Shows what the logs did since, every few seconds.
+async fn log_figures(logs: Logs, metrics: Metrics, clock: Clock) {
+    const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+    let room = metrics.room("log");
+    let open = room.gauge("open", "Logs being written");
+    let backlog = room.gauge("backlog_bytes", "Bytes handed over and not written yet");
+    let tail = room.gauge("tail_bytes", "Bytes held in memory for readers");
+    let not_durable = room.gauge("not_durable", "Logs with visible records that are not durable");
+    let failed = room.gauge("failed", "Logs that stopped after an error");
+    let last_sync = room.gauge_f64("last_sync_seconds", "Duration of the last sync");
+    loop {
+        let s = logs.stats();
+        let sum = |f: fn(&crate::log::stats::LogStats) -> u64| -> i64 {
+            s.logs.iter().map(f).sum::<u64>().try_into().unwrap_or(i64::MAX)
+        };
+        open.set(s.logs.len() as i64);
+        backlog.set(sum(|l| l.backlog));
+        tail.set(sum(|l| l.tail_bytes));
+        not_durable.set(sum(|l| u64::from(l.durable < l.visible)));
+        failed.set(sum(|l| u64::from(l.failed)));
+        last_sync.set(s.last_sync_micros as f64 / 1e6);
+        let next = clock.now().mono.plus(EVERY);
+        clock.sleep_until(next).await;
+    }
+}
+
+/// An address as somebody on this machine would type it.
+fn local(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+/// Where to publish and where to watch: `key: value` lines on stdout, channel by channel.
+fn announce(manifest: &Manifest, bound: &Bound) {
+    let viewers = local(bound.viewers());
+    let base = manifest.server.viewers.public_url.clone();
+    let base = base.unwrap_or_else(|| format!("http://{viewers}"));
+    common::out(format!("rtmp: rtmp://{}/live", local(bound.rtmp())));
+    common::out(format!("admin: http://{}", bound.admin()));
+    for ChannelSpec { name, keys, .. } in &manifest.channels {
+        if manifest.channels.len() > 1 {
+            common::out(format!("channel: {name}"));
+        }
+        match keys.first() {
+            Some(key) => common::out(format!("key: {}", key.expose())),
+            None => common::say(format!("channel {name} has no stream key: nobody can publish")),
+        }
+        common::out(format!("watch: {base}/watch/{name}"));
+        common::out(format!("playlist: {base}/live/{name}/index.m3u8"));
+    }
 }

@@ -30,7 +30,8 @@ async fn publish_table(registry: &mut Registry, calls: &Calls) {
     }
 }
 
-/// Answers one call; `true` when the table may have changed. A caller that no longer waits is not an error.
+/// Answers one call; `true` when the table may have changed. A caller that no longer waits is not
+/// an error.
 async fn answer(registry: &mut Registry, call: Call, clock: &Clock) -> bool {
     let wall = clock.now().wall;
     match call {

@@ -1,4 +1,5 @@
-//! Answers: status, headers and bodies. Which cache may keep what for how long is decided here and nowhere else.
+//! Answers: status, headers and bodies. Which cache may keep what for how long is decided here and
+//! nowhere else.
 
 use axum::body::Body;
 use axum::http::header::{
@@ -14,7 +15,8 @@ use std::task::{Context, Poll};
 
 /// Media is immutable under its name.
 const MEDIA: &str = "public, max-age=86400, immutable";
-/// Playlists answered to a blocking reload are that version for ever, but only the next reload names it.
+/// Playlists answered to a blocking reload are that version for ever, but only the next reload
+/// names it.
 const BLOCKED: &str = "public, max-age=24";
 /// Playlists as they are now.
 const PLAYLIST: &str = "public, max-age=1";

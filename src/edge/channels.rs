@@ -64,7 +64,8 @@ impl Channels {
             session.touch(now);
             return Some(session);
         }
-        // Only sessions that exist get a feed: a stranger's numbers cost a look-up and nothing that stays.
+        // Only sessions that exist get a feed: a stranger's numbers cost a look-up and nothing that
+        // stays.
         self.sources.client.find(channel, number).await.ok()??;
         let (session, new) = self.watched(|w| {
             if let Some(session) = w.get(&key) {

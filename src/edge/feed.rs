@@ -1,5 +1,6 @@
-//! A feed reads the logs of one session, generation after generation, and moves its renditions on: marks into the
-//! windows, samples into parts. Sealed extents are read by their footers alone, the rest by subscription.
+//! A feed reads the logs of one session, generation after generation, and moves its renditions on:
+//! marks into the windows, samples into parts. Sealed extents are read by their footers alone, the
+//! rest by subscription.
 
 use crate::api::client::Client;
 use crate::api::types::LiveSession;
@@ -150,7 +151,6 @@ impl Feed {
             self.footer(generation, footer);
         }
         if index.sealed {
-            self.publish(true);
             return Ok(());
         }
         if let Some(last) = index.footers.last() {
@@ -173,7 +173,6 @@ impl Feed {
             // While a backlog is read nobody sees the past go by; what is shown is the newest.
             self.publish(log.caught_up());
         }
-        self.publish(true);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Requests: what a path and query mean, what they wait for, which answer they get. `hls` decides; this waits.
+//! Requests: what a path and query mean, what they wait for, which answer they get. `hls` decides;
+//! this waits.
 
 use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::Mono;
@@ -14,13 +15,15 @@ use crate::hls::name::{File, Path, Place};
 use crate::hls::reload::{self, Decision, Query};
 use crate::log::id::LogId;
 use crate::rt::drain::Drain;
+use crate::telemetry::metrics::ByReason;
 use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request may wait for a session's first media: about a probe, a key frame and a part of most encoders.
+/// How long a request may wait for a session's first media: about a probe, a key frame and a part
+/// of most encoders.
 const FIRST_MEDIA: Duration = Duration::from_secs(12);
 
 /// Answers requests. Cheap to clone.
@@ -48,6 +51,20 @@ impl Handler {
 
     /// Answers one request.
     pub async fn answer<B>(&self, request: Request<B>) -> Answer {
+        let answer = self.choose(request).await;
+        let reason = match answer.status().as_u16() {
+            200 => "ok",
+            302 => "redirect",
+            400 => "bad_request",
+            404 => "not_found",
+            503 => "unavailable",
+            _ => "other",
+        };
+        self.metrics.answers.get_or_create(&ByReason { reason }).inc();
+        answer
+    }
+
+    async fn choose<B>(&self, request: Request<B>) -> Answer {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return answer::bad_method();
         }
@@ -124,14 +141,20 @@ impl Handler {
         }
     }
 
-    /// Waits until the session's first rendition lists something.
+    /// Waits until every rendition lists a complete segment: players take a playlist of parts alone
+    /// for an empty one, hls.js as a fatal error. When that takes too long, parts must do.
     async fn has_media(&self, channel: &Channel, session: Number, deadline: Mono) -> bool {
         let Ok((_, opened)) = self.opened(channel, session).await else { return false };
-        let Some(first) = opened.renditions.first() else { return false };
-        let mut snapshots = first.snapshots();
-        while snapshots.borrow_and_update().live.is_none() {
-            if !self.hold(&mut snapshots, deadline).await {
-                return false;
+        for rendition in &opened.renditions {
+            let mut snapshots = rendition.snapshots();
+            loop {
+                let listed = snapshots.borrow_and_update().live.is_some();
+                if rendition.read().window.has_segment() {
+                    break;
+                }
+                if !self.hold(&mut snapshots, deadline).await {
+                    return listed;
+                }
             }
         }
         true
@@ -221,18 +244,19 @@ impl Handler {
         if render != opened.record.render {
             return answer::not_found("the session has another render version");
         }
-        let find: Box<dyn Fn(&Shelf) -> Lookup<Stored> + Send + Sync> = match *file {
-            File::Gap { .. } => return answer::not_found("absent media"),
-            File::Init { ref hash } => {
-                let init = rendition.read().init(hash);
-                return match init {
-                    Some(bytes) => self.media(vec![bytes]),
-                    None => answer::not_found("no such init section"),
-                };
-            }
-            File::Segment { generation, msn } => Box::new(move |s| s.segment(generation, msn)),
-            File::Part { generation, seq } => Box::new(move |s| s.part(generation, seq)),
+        let find = |shelf: &Shelf| match *file {
+            File::Segment { generation, msn } => shelf.segment(generation, msn),
+            File::Part { generation, seq } => shelf.part(generation, seq),
+            // Absent media stays absent; init sections are there before anything names them.
+            File::Gap { .. } | File::Init { .. } => Lookup::Never,
         };
+        if let File::Init { hash } = file {
+            let init = rendition.read().init(hash);
+            return match init {
+                Some(bytes) => self.media(vec![bytes]),
+                None => answer::not_found("no such init section"),
+            };
+        }
         let limit = reload::hold_limit(opened.record.target_duration);
         let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
         let mut snapshots = rendition.snapshots();

@@ -63,7 +63,8 @@ pub fn mux(init: &Init, part: &Part, samples: &[Sample]) -> Bytes {
 
 type Make = Box<dyn FnOnce() -> Bytes + Send>;
 
-/// A part whose samples are in memory: muxed when it is first asked for, after which the samples are let go.
+/// A part whose samples are in memory: muxed when it is first asked for, after which the samples
+/// are let go.
 pub struct Cell(LazyLock<Bytes, Make>);
 
 impl Cell {

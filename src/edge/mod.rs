@@ -1,11 +1,12 @@
-//! The edge: playlists and media over HTTP, made from logs. All edges are equal; this one's answers are a function of the
-//! records it has read, and of nothing else.
+//! The edge: playlists and media over HTTP, made from logs. All edges are equal; this one's answers
+//! are a function of the records it has read, and of nothing else.
 //!
-//! `channels` finds the session a path means and keeps one `feed` per watched session, which reads its logs and moves the
-//! shared state of `session` and `rendition` on; `media` makes bytes of samples; `http` answers; `server` listens.
+//! `channels` finds the session a path means and keeps one `feed` per watched session, which reads
+//! its logs and moves the shared state of `session` and `rendition` on; `media` makes bytes of
+//! samples; `http` answers; `server` listens.
 //!
-//! Invariant: media is made once and shared; a viewer costs a clone of `Bytes`. Viewers who wait for the same part wait
-//! on one watch and get the same bytes.
+//! Invariant: media is made once and shared; a viewer costs a clone of `Bytes`. Viewers who wait
+//! for the same part wait on one watch and get the same bytes.
 //! Invariant: nobody watches, nothing is read: a feed ends when no request came for a while.
 
 pub mod answer;

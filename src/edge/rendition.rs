@@ -1,4 +1,5 @@
-//! One rendition of a watched session: its window, the parts in memory, and the newest texts that viewers wait for.
+//! One rendition of a watched session: its window, the parts in memory, and the newest texts that
+//! viewers wait for.
 
 use crate::base::ids::{Generation, Msn, Seq, TrackId};
 use crate::edge::media::{Cell, Init};
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
-/// Target durations of parts kept in memory: listed for three, downloadable for three more (draft-pantos-hls-rfc8216bis
+/// Target durations of parts kept in memory: listed for three, downloadable for three more
+/// (draft-pantos-hls-rfc8216bis
 /// 6.2.2), and one segment in progress. Older media is read from the log.
 const MEMORY_TARGET_DURATIONS: i64 = 7;
 
@@ -142,7 +144,8 @@ impl Rendition {
         self.wants_dvr.load(Ordering::Relaxed) && self.snapshot.borrow().dvr.is_none()
     }
 
-    /// Renders a new version and wakes everyone who waits. `reports` are the other renditions' at this moment.
+    /// Renders a new version and wakes everyone who waits. `reports` are the other renditions' at
+    /// this moment.
     pub fn publish(&self, reports: &[Report<'_>]) {
         let shelf = self.read();
         let render =

@@ -1,4 +1,5 @@
-//! The viewers' listener: HTTP/1.1, limits on what a stranger may hold open, and a drain that lets answers finish.
+//! The viewers' listener: HTTP/1.1, limits on what a stranger may hold open, and a drain that lets
+//! answers finish.
 
 use crate::edge::answer::Cors;
 use crate::edge::channels::Channels;
@@ -19,13 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long a client may take to send a request's head: a slow phone does, a stranger who holds sockets open doesn't.
+/// How long a client may take to send a request's head: a slow phone does, a stranger who holds
+/// sockets open doesn't.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Largest request head: a player's is below 2 KiB, signed cookies add some.
 const HEAD_MAX: usize = 32 << 10;
 
-/// Sockets of viewers at once: beyond the descriptors of most machines; a proxy in front sets the real bound.
+/// Sockets of viewers at once: beyond the descriptors of most machines; a proxy in front sets the
+/// real bound.
 const CONNECTIONS_MAX: usize = 50_000;
 
 /// What differs between deployments.

@@ -61,6 +61,11 @@ impl Window {
         !self.segments.is_empty() || self.listed_open_parts() > 0
     }
 
+    /// A complete segment is listed, gaps included.
+    pub fn has_segment(&self) -> bool {
+        !self.segments.is_empty()
+    }
+
     /// ENDLIST: nothing will change any more.
     pub fn is_ended(&self) -> bool {
         self.ended

@@ -190,12 +190,15 @@ fn tail(out: &mut String, window: &Window, view: View, reports: &[Report<'_>]) {
     }
     for Report { rendition, position } in reports {
         let (file, msn) = (view.file(), position.msn);
-        write!(out, "#EXT-X-RENDITION-REPORT:URI=\"../{rendition}/{file}\",LAST-MSN={msn}")
-            .expect(MEMORY);
-        match position.part {
-            Some(part) => writeln!(out, ",LAST-PART={part}").expect(MEMORY),
-            None => out.push('\n'),
-        }
+        // LAST-PART is required (4.4.5.4). A gap that was written as a whole has every part that is
+        // asked for (`hls::reload::decide`): its first stands for it.
+        let part = position.part.unwrap_or(0);
+        writeln!(
+            out,
+            "#EXT-X-RENDITION-REPORT:URI=\"../{rendition}/{file}\",\
+             LAST-MSN={msn},LAST-PART={part}"
+        )
+        .expect(MEMORY);
     }
     if window.ended {
         out.push_str("#EXT-X-ENDLIST\n");

@@ -1,14 +1,16 @@
-//! One encoder's socket: `rtmp`'s session gets its bytes and its clock, the desk its publish, the publisher its media.
-//! One loop; it waits for one of bytes, a time-out, a newer connection or the drain, and then drains what follows.
+//! One encoder's socket: `rtmp`'s session gets its bytes and its clock, the desk its publish, the
+//! publisher its media. One loop; it waits for one of bytes, a time-out, a newer connection or the
+//! drain, and then drains what follows.
 
 use crate::api::types::PublishRequest as Ask;
 use crate::base::time::Mono;
 use crate::ingest::desk::{Desk, Seat};
-use crate::ingest::publisher::{PublishError, Publisher};
+use crate::ingest::publisher::{AHEAD_MAX, PublishError, Publisher};
 use crate::rt::drain::Drain;
-use crate::rtmp::server::{Event, Output, PublishRequest, ServerConfig, ServerSession};
+use crate::rtmp::event::{Event, Output, PublishRequest};
+use crate::rtmp::server::{ServerConfig, ServerSession};
 use crate::telemetry::metrics::ByReason;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,8 +19,16 @@ use tokio::net::TcpStream;
 /// What one read takes at most: several frames of a busy stream, little enough per idle connection.
 const READ: usize = 64 << 10;
 
+/// What one read takes of a publisher whose media is ahead of the clock: it will be made to wait
+/// soon, and the playlists should not wait for seconds of media with it.
+const READ_AHEAD: usize = 4 << 10;
+
 /// An encoder that does not take our few bytes for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a peer that has been told why may take to close its side: a few round trips, and the
+/// media that was under way.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// The RTMP application that publishes go to: `rtmp://host/live/<stream key>`.
 const APP: &str = "live";
@@ -32,6 +42,8 @@ pub struct Connection {
     publish: Option<(Box<Publisher>, Seat)>,
     drain: Drain,
     closed: bool,
+    /// The peer ended its stream in good order.
+    finished: bool,
     told_key_frame: bool,
 }
 
@@ -47,23 +59,45 @@ impl Connection {
         let now = desk.context().clock.now().mono;
         let session = ServerSession::new(ServerConfig { idle }, now);
         let publish = None;
-        let (closed, told_key_frame) = (false, false);
-        Connection { desk, peer, stream, session, publish, drain, closed, told_key_frame }
+        let (closed, finished, told_key_frame) = (false, false, false);
+        Connection { desk, peer, stream, session, publish, drain, closed, finished, told_key_frame }
     }
 
     fn mono(&self) -> Mono {
         self.desk.context().clock.now().mono
     }
 
-    /// Runs until either side ends it. The publisher goes back to the desk, or to the connection that replaces this.
+    /// Runs until either side ends it. The publisher goes back to the desk, or to the connection
+    /// that replaces this.
     pub async fn run(mut self) {
+        self.serve().await;
+        self.linger().await;
+    }
+
+    /// Lets the last words arrive: a socket that is closed while bytes wait to be read is reset, and
+    /// the peer's system then throws away what it has not read, the reason included. A peer that has
+    /// ended its stream closes the socket itself; some call it an error when it is closed for them.
+    async fn linger(mut self) {
+        let rest = async {
+            if !self.finished {
+                self.stream.shutdown().await?;
+            }
+            let mut unread = [0; 4 << 10];
+            while self.stream.read(&mut unread).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        };
+        let _ = tokio::time::timeout(LINGER, rest).await;
+    }
+
+    async fn serve(&mut self) {
         loop {
             if self.drain_session().await.is_err() {
                 break;
             }
             if let Err(e) = self.settle().await {
                 self.fail(&e);
-                continue;
+                let _ = self.drain_session().await;
+                break;
             }
             if self.closed {
                 break;
@@ -100,8 +134,10 @@ impl Connection {
     /// Waits for one thing and takes it in; `false` when the connection is over.
     async fn wait(&mut self) -> bool {
         let clock = self.desk.context().clock.clone();
-        let ahead = self.publish.as_ref().and_then(|(p, _)| p.ahead());
-        let read_from = ahead.map(|d| self.mono().plus(d));
+        let ahead = self.publish.as_ref().map_or(Duration::ZERO, |(p, _)| p.ahead());
+        let wait = ahead.checked_sub(AHEAD_MAX).filter(|d| !d.is_zero());
+        let read_from = wait.map(|d| self.mono().plus(d));
+        let most = if ahead > AHEAD_MAX / 2 { READ_AHEAD } else { READ };
         let publisher_due = self.publish.as_ref().and_then(|(p, _)| p.poll_timeout());
         let session_due = self.session.poll_timeout().map(|t| t.0);
         let due = [publisher_due, session_due, read_from].into_iter().flatten().min();
@@ -119,7 +155,8 @@ impl Connection {
             }
         };
         let buf = session.input_buf();
-        buf.reserve(READ);
+        buf.reserve(most);
+        let mut room = buf.limit(most);
         tokio::select! {
             biased;
             handover = taken => {
@@ -130,7 +167,8 @@ impl Connection {
                 false
             }
             () = drain.wait() => {
-                self.session.end_publish("NetStream.Unpublish.Success", "the server is shutting down; connect again");
+                let why = "the server is shutting down; connect again";
+                self.session.end_publish("NetStream.Unpublish.Success", why);
                 let _ = self.drain_session().await;
                 if let Some((publisher, seat)) = self.publish.take() {
                     self.desk.context().metrics.publishers.dec();
@@ -138,7 +176,7 @@ impl Connection {
                 }
                 false
             }
-            read = stream.read_buf(buf), if read_from.is_none() => match read {
+            read = stream.read_buf(&mut room), if read_from.is_none() => match read {
                 Ok(0) | Err(_) => false,
                 Ok(_) => {
                     let now = self.mono();
@@ -202,7 +240,7 @@ impl Connection {
                 Ok(())
             }
             Event::Unpublish => {
-                self.closed = true;
+                (self.closed, self.finished) = (true, true);
                 Ok(())
             }
             Event::Closed { reason } => {
@@ -250,7 +288,8 @@ impl Connection {
         }
     }
 
-    /// Whose key it is, and the channel's publisher; or a word for metrics and a sentence for the encoder.
+    /// Whose key it is, and the channel's publisher; or a word for metrics and a sentence for the
+    /// encoder.
     async fn admit(&mut self, request: &PublishRequest) -> Result<String, (&'static str, String)> {
         if request.app != APP {
             let message =

@@ -1,5 +1,6 @@
-//! Who holds which channel. A publisher is handed from its owner to the next connection whole; while no connection has
-//! it, the `away` task does: it writes gaps and ends the session when the reconnect window is over.
+//! Who holds which channel. A publisher is handed from its owner to the next connection whole;
+//! while no connection has it, the `away` task does: it writes gaps and ends the session when the
+//! reconnect window is over.
 //!
 //! Invariant: the table's lock is never held across an await.
 
@@ -16,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long a new connection waits for the publisher that the old one holds; above the longest wait of an owner for
-/// the registry (one lease).
+/// How long a new connection waits for the publisher that the old one holds; above the longest wait
+/// of an owner for the registry (one lease).
 const HANDOVER_MAX: Duration = Duration::from_secs(8);
 
 type Handover = oneshot::Sender<Box<Publisher>>;
@@ -97,7 +98,8 @@ impl Desk {
         f(&mut self.slots.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes the channel's seat for a connection with `key`; answers the owner to take the publisher from.
+    /// Takes the channel's seat for a connection with `key`; answers the owner to take the
+    /// publisher from.
     fn sit(
         &self,
         channel: &Channel,
@@ -129,7 +131,8 @@ impl Desk {
         });
     }
 
-    /// The channel's publisher for a connection that presented `key`: the one that is there, or a new generation.
+    /// The channel's publisher for a connection that presented `key`: the one that is there, or a
+    /// new generation.
     pub async fn claim(
         &self,
         settings: &Arc<ChannelSettings>,
@@ -232,18 +235,20 @@ impl Desk {
         self.release(seat);
     }
 
-    /// After a restart: ends of logs that lost their writer are told, and sessions whose window is open are taken up
-    /// again, each by a new generation that writes gaps until its encoder is back.
+    /// After a restart: ends of logs that lost their writer are told, and sessions whose window is
+    /// open are taken up again, each by a new generation that writes gaps until its encoder is
+    /// back.
     pub async fn take_up(&self) -> Result<(), PublishError> {
         let mut ends = HashMap::new();
         let logs = self.ctx.logs.clone();
         let recovered = logs.recover().await?;
         for r in recovered {
-            if let Some(cut) = &r.cut {
-                tracing::warn!(log = %r.id, bytes = cut.bytes, packets = cut.packets,
-                    media_ms = cut.micros / 1000, "torn tail cut off");
-            }
-            tracing::info!(log = %r.id, extents = r.extents, "sealed a log that lost its writer");
+            let cut = r.cut.as_ref();
+            tracing::warn!(log = %r.id, extents = r.extents,
+                cut_bytes = cut.map_or(0, |c| c.bytes),
+                cut_packets = cut.map_or(0, |c| c.packets),
+                cut_ms = cut.map_or(0, |c| c.micros / 1000),
+                "sealed a log that lost its writer; what was torn at its end is cut off");
             if let Some(end) = r.end {
                 ends.insert((r.id.channel, r.id.session, r.id.generation), end);
             }
@@ -284,7 +289,8 @@ impl Desk {
 
     fn sit_away(&self, publisher: Box<Publisher>, now: Mono, gone: Duration, session: Session) {
         let channel = publisher.settings().name.clone();
-        // What is left of the window counts from now: this process's clock may be younger than the absence.
+        // What is left of the window counts from now: this process's clock may be younger than the
+        // absence.
         let left = publisher.settings().reconnect_window.saturating_sub(gone);
         let over = now.plus(left);
         match self.sit(&channel, None) {

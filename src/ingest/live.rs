@@ -1,6 +1,7 @@
-//! One generation being written: the cut and the log behind it, and the registry's leash on its numbers.
+//! One generation being written: the cut and the log behind it, and the registry's leash on its
+//! numbers.
 
-use crate::api::types::{ChannelSettings, Grant, Pace, Report};
+use crate::api::types::{ChannelSettings, Durability, Grant, Pace, Report};
 use crate::base::ids::{Msn, TrackId};
 use crate::base::time::{Mono, Now, Timescale, Wall, micros};
 use crate::ingest::convert;
@@ -8,6 +9,7 @@ use crate::ingest::probe::{Announced, Known};
 use crate::ingest::publisher::{Context, PublishError};
 use crate::ingest::reports::Reports;
 use crate::log::id::LogId;
+use crate::log::options::Sync;
 use crate::log::writer::Writer;
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
@@ -17,14 +19,15 @@ use crate::media::track::{FrameRate, Kind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long records may wait for company before they are written: short beside a frame, long enough that a write
-/// serves several packets. The end of a part is written at once.
+/// How long records may wait for company before they are written: short beside a frame, long enough
+/// that a write serves several packets. The end of a part is written at once.
 const FLUSH_AFTER: Duration = Duration::from_millis(20);
 
 /// Declared bandwidth over the encoder's declared bit rate: room for peaks and for the container.
 const BANDWIDTH_MARGIN: f64 = 1.25;
 
-/// Bits per pixel assumed where an encoder declares no bit rate: generous for H.264 (720p30 gives 5.5 Mbit/s).
+/// Bits per pixel assumed where an encoder declares no bit rate: generous for H.264 (720p30 gives
+/// 5.5 Mbit/s).
 const BITS_PER_PIXEL: f64 = 0.2;
 
 /// Bits per second assumed for a channel of audio without a declared rate.
@@ -48,6 +51,7 @@ pub struct Live {
     held: Option<Msn>,
     waiting_since: Option<Mono>,
     urgent: bool,
+    warned_gop: bool,
 }
 
 /// The constants of a new session, from what is configured, announced and known.
@@ -69,6 +73,14 @@ pub fn session_record(
         latency_budget: micros(settings.latency_budget),
         render: RENDER,
         renditions,
+    }
+}
+
+fn sync(durability: Durability) -> Sync {
+    match durability {
+        Durability::Interval(every) => Sync::Interval(every),
+        Durability::EachSegment => Sync::EachSegment,
+        Durability::Never => Sync::Never,
     }
 }
 
@@ -125,8 +137,8 @@ fn known_plan(k: &Known, rate: FrameRate) -> Plan {
 }
 
 impl Live {
-    /// Makes the generation's log and writes what it begins with. Nothing is visible before the first
-    /// [`Live::settle`].
+    /// Makes the generation's log and writes what it begins with. Nothing is visible before the
+    /// first [`Live::settle`].
     pub async fn open(
         ctx: &Context,
         settings: &Arc<ChannelSettings>,
@@ -141,7 +153,7 @@ impl Live {
         let ended = previous.as_ref().map(|p| p.1.wall);
         let (base, dseq) = (grant.base, grant.dseq);
         let start = GenerationStart { session, generation, base, dseq, previous };
-        let mut writer = ctx.logs.create(&id, start).await?;
+        let mut writer = ctx.logs.create_synced(&id, start, sync(settings.durability)).await?;
         writer.append_mark(&Mark::Session(record.clone()))?;
         for k in &known {
             writer.append_mark(&Mark::Track(k.track.clone()))?;
@@ -176,6 +188,7 @@ impl Live {
             held: None,
             waiting_since: None,
             urgent: true,
+            warned_gop: false,
         })
     }
 
@@ -271,7 +284,16 @@ impl Live {
                     self.writer.roll_if_due(s.wall.0);
                 }
                 if s.discontinuity {
+                    if s.msn > self.newest {
+                        tracing::info!(log = %self.id, msn = %s.msn, "discontinuity");
+                    }
                     self.held = Some(s.msn);
+                }
+                if !s.independent && !self.warned_gop {
+                    self.warned_gop = true;
+                    tracing::warn!(log = %self.id, msn = %s.msn, "the encoder's GOP is longer \
+                        than the target duration: segments are cut without a key frame and \
+                        players start late; set its key-frame interval to the segment length");
                 }
                 self.number(s.msn, s.dseq, s.wall);
             }
@@ -292,8 +314,8 @@ impl Live {
         }
     }
 
-    /// Hands what is due to the disk, after the registry allowed the numbers in it. Waits for the registry and for a
-    /// disk that is behind; the connection is not read meanwhile.
+    /// Hands what is due to the disk, after the registry allowed the numbers in it. Waits for the
+    /// registry and for a disk that is behind; the connection is not read meanwhile.
     pub async fn settle(&mut self, now: Now) -> Result<(), PublishError> {
         if self.reports.fenced() {
             return Err(PublishError::Fenced(self.id.generation));
@@ -317,8 +339,8 @@ impl Live {
         Ok(())
     }
 
-    /// Ends the generation: what is open is closed and the last record says how. The caller tells the registry, then
-    /// calls [`Live::seal`].
+    /// Ends the generation: what is open is closed and the last record says how. The caller tells
+    /// the registry, then calls [`Live::seal`].
     pub fn end(&mut self, now: Now, session_over: bool) -> Result<End, PublishError> {
         let end = self.cutter.end(now, session_over);
         self.drain(now)?;

@@ -1,11 +1,13 @@
 //! The origin's receiving side: encoders in, logs out.
 //!
-//! `server` accepts sockets, `connection` is one encoder's socket around `rtmp`'s session, `desk` knows who holds which
-//! channel, `publisher` turns messages into one generation's log (`probe` finds its tracks, `live` writes it).
+//! `server` accepts sockets, `connection` is one encoder's socket around `rtmp`'s session, `desk`
+//! knows who holds which channel, `publisher` turns messages into one generation's log (`probe`
+//! finds its tracks, `live` writes it).
 //!
-//! Invariant: a channel's publisher has one owner at a time, a connection or the `away` task, and is handed over whole;
-//! nothing here is shared between connections but the desk's table.
-//! Invariant: a publish is never faster than its log: a connection that outruns the disk or the clock is not read.
+//! Invariant: a channel's publisher has one owner at a time, a connection or the `away` task, and
+//! is handed over whole; nothing here is shared between connections but the desk's table.
+//! Invariant: a publish is never faster than its log: a connection that outruns the disk or the
+//! clock is not read.
 
 pub mod connection;
 pub mod convert;

@@ -1,5 +1,5 @@
-//! Finding out what a publish carries: packets are held until every announced track has its configuration, or the
-//! probe's time is up.
+//! Finding out what a publish carries: packets are held until every announced track has its
+//! configuration, or the probe's time is up.
 
 use crate::base::ids::TrackId;
 use crate::base::time::{Mono, Now, Timescale};
@@ -9,10 +9,12 @@ use crate::media::track::{Codec, FrameRate, Kind, Track};
 use bytes::Bytes;
 use std::time::Duration;
 
-/// How long an announced or possible track may take to bring its configuration (TIMELINE section 1: `probe`).
+/// How long an announced or possible track may take to bring its configuration (TIMELINE section 1:
+/// `probe`).
 pub const PROBE: Duration = Duration::from_secs(1);
 
-/// Most bytes held during the probe: a second of 100 Mbit/s. Past it the probe ends with the tracks it has.
+/// Most bytes held during the probe: a second of 100 Mbit/s. Past it the probe ends with the tracks
+/// it has.
 pub const PROBE_BYTES_MAX: usize = 16 << 20;
 
 /// A configured track and what its configuration says.
@@ -83,9 +85,11 @@ impl Probe {
         self.held.push(p);
     }
 
-    /// When the probe's time is up.
+    /// When the probe's time is up: at once when there is something to begin with, after as long
+    /// again when there is nothing.
     pub fn deadline(&self) -> Option<Mono> {
-        self.since.map(|s| s.plus(PROBE))
+        let wait = if self.known.is_empty() { 2 * PROBE } else { PROBE };
+        self.since.map(|s| s.plus(wait))
     }
 
     /// Is everything known that will be waited for?
@@ -99,7 +103,7 @@ impl Probe {
 
     /// The time is up and no track has a configuration: nothing can be made of this publish.
     pub fn is_hopeless(&self, now: Now) -> bool {
-        let late = self.deadline().is_some_and(|d| now.mono >= d.plus(PROBE));
+        let late = self.deadline().is_some_and(|d| now.mono >= d);
         self.known.is_empty() && (late || self.bytes > PROBE_BYTES_MAX)
     }
 

@@ -1,5 +1,5 @@
-//! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives connections within the
-//! reconnect window.
+//! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
+//! connections within the reconnect window.
 
 use crate::api::client::Client;
 use crate::api::types::{ChannelSettings, Grant, NodeName, Refusal};
@@ -23,7 +23,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Media may run this far ahead of the wall clock before its connection is no longer read (TIMELINE section 5).
+/// Media may run this far ahead of the wall clock before its connection is no longer read (TIMELINE
+/// section 5).
 pub const AHEAD_MAX: Duration = Duration::from_secs(10);
 
 /// What every publisher on this origin shares.
@@ -110,8 +111,8 @@ impl Publisher {
         }
     }
 
-    /// A publisher that takes up an open session without an encoder: its log is opened at once, so that gaps are
-    /// written until one comes. Does nothing in a session that never had media.
+    /// A publisher that takes up an open session without an encoder: its log is opened at once, so
+    /// that gaps are written until one comes. Does nothing in a session that never had media.
     pub async fn resume(&mut self) -> Result<(), PublishError> {
         let Some(record) = &self.grant.record else { return Ok(()) };
         let record = convert::record_from_api(record);
@@ -230,11 +231,13 @@ impl Publisher {
         }
     }
 
-    /// How long the connection should not be read, so that media stays near the clock.
-    pub fn ahead(&self) -> Option<Duration> {
-        let Stage::Live(live) = &self.stage else { return None };
-        let ahead = live.ahead(self.ctx.clock.now());
-        ahead.checked_sub(AHEAD_MAX).filter(|d| !d.is_zero())
+    /// How far media is ahead of the wall clock; past [`AHEAD_MAX`] the connection should not be
+    /// read.
+    pub fn ahead(&self) -> Duration {
+        match &self.stage {
+            Stage::Live(live) => live.ahead(self.ctx.clock.now()),
+            Stage::Probing(_) => Duration::ZERO,
+        }
     }
 
     /// Does the cut wait for a key frame that a publisher could be asked for?
@@ -284,8 +287,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Ends the generation, and with `session_over` the session: the registry answers first, then the last record is
-    /// written and the log sealed.
+    /// Ends the generation, and with `session_over` the session: the registry answers first, then
+    /// the last record is written and the log sealed.
     pub async fn end(self, session_over: bool) -> Result<(), PublishError> {
         let now = self.ctx.clock.now();
         let (channel, generation) = (&self.settings.name, self.grant.generation);

@@ -1,5 +1,5 @@
-//! The writer's reports to the registry: sent without waiting, newest first when they pile up, and what was acknowledged
-//! is what bounds the numbers a writer may use (TIMELINE section 6).
+//! The writer's reports to the registry: sent without waiting, newest first when they pile up, and
+//! what was acknowledged is what bounds the numbers a writer may use (TIMELINE section 6).
 
 use crate::api::client::Client;
 use crate::api::types::{Refusal, Report};
@@ -84,8 +84,8 @@ impl Reports {
         self.acked.borrow().fenced
     }
 
-    /// May the writer use `msn` now? `MSN <= acked + elapsed / min_segment + 1`, so that the registry can compute a base
-    /// that no writer has passed.
+    /// May the writer use `msn` now? `MSN <= acked + elapsed / min_segment + 1`, so that the
+    /// registry can compute a base that no writer has passed.
     pub fn allows(&self, now: Now, msn: Msn, min_segment: Duration) -> bool {
         let acked = *self.acked.borrow();
         let elapsed = now.mono.since(acked.at).as_micros() / min_segment.as_micros().max(1);

@@ -44,8 +44,8 @@ impl Server {
         self.listener.addr()
     }
 
-    /// Takes up open sessions, then serves until the drain: publishes are ended with a word to their encoders, and
-    /// every log is sealed.
+    /// Takes up open sessions, then serves until the drain: publishes are ended with a word to
+    /// their encoders, and every log is sealed.
     pub async fn serve(self, ready: Latch, drain: Drain) -> Result<(), PublishError> {
         let work = Work::new();
         let desk = Desk::new(self.ctx.clone(), drain.clone(), work.clone());
@@ -75,7 +75,7 @@ impl Server {
         }
         ready.close("draining");
         if !work.finish(self.config.drain_timeout).await {
-            tracing::warn!(timeout = ?self.config.drain_timeout, "logs were not all sealed in time");
+            tracing::warn!("logs were not all sealed within the drain time-out");
         }
         Ok(())
     }

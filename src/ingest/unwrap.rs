@@ -1,4 +1,5 @@
-//! RTMP timestamps count milliseconds in 32 bits and wrap after 49.7 days. One connection's clock, unwrapped.
+//! RTMP timestamps count milliseconds in 32 bits and wrap after 49.7 days. One connection's clock,
+//! unwrapped.
 
 /// A connection's clock; audio and video share it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -11,7 +12,8 @@ impl Unwrap {
     pub fn timestamp(&mut self, ts: u32) -> i64 {
         let time = match self.last {
             None => i64::from(ts),
-            // The low 32 bits of `last` and `ts` differ by less than 2^31 in one direction: that is the step.
+            // The low 32 bits of `last` and `ts` differ by less than 2^31 in one direction: that is
+            // the step.
             Some(last) => last + i64::from(ts.wrapping_sub(last as u32) as i32),
         };
         self.last = Some(time);

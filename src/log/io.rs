@@ -1,6 +1,7 @@
 //! The two threads that wait for disks, so that nothing else does: `log-io` writes what the writers
 //! hand over and makes it visible, `log-sync` makes it durable.
 
+use crate::base::time::Mono;
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::extent::{HEADER_LEN, Header};
@@ -268,30 +269,36 @@ fn roll(log: &Shared, footer: &[u8], header: Header) -> Result<(), LogError> {
 /// The sync thread's life: ends when the io thread and every `Logs` are gone.
 pub(super) struct SyncThread {
     pub(super) inbox: Receiver<SyncOp>,
-    pub(super) policy: Sync,
     pub(super) totals: Arc<Totals>,
     pub(super) clock: Clock,
 }
 
+/// A log and when it is due; never, where its policy is not an interval.
+struct Watched {
+    log: Weak<Shared>,
+    due: Option<Mono>,
+}
+
 impl SyncThread {
     pub(super) fn run(self) {
-        let mut logs: Vec<Weak<Shared>> = Vec::new();
+        let mut logs: Vec<Watched> = Vec::new();
         loop {
-            let op = match self.policy {
-                Sync::Interval(every) => self.inbox.recv_timeout(every),
-                _ => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let next = logs.iter().filter_map(|w| w.due).min();
+            let op = match next {
+                Some(due) => self.inbox.recv_timeout(due.since(self.clock.now().mono)),
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match op {
                 Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => self.round(&mut logs),
-                Ok(SyncOp::Register(log)) => logs.push(log),
+                Err(RecvTimeoutError::Timeout) => self.round(&mut logs, false),
+                Ok(SyncOp::Register(log)) => logs.push(self.watch(log)),
                 Ok(SyncOp::Segment(log)) => self.sync(&log),
                 Ok(SyncOp::Now(done)) => {
-                    self.round(&mut logs);
+                    self.round(&mut logs, true);
                     let _ = done.send(());
                 }
                 Ok(SyncOp::Seal { log, sealed, done }) => {
-                    if self.policy != Sync::Never {
+                    if log.options.sync != Sync::Never {
                         self.sync(&log);
                     }
                     lock(&log.lock).take();
@@ -302,13 +309,25 @@ impl SyncThread {
         }
     }
 
-    fn round(&self, logs: &mut Vec<Weak<Shared>>) {
-        logs.retain(|weak| match weak.upgrade() {
-            Some(log) => {
+    fn watch(&self, log: Weak<Shared>) -> Watched {
+        let now = self.clock.now().mono;
+        let due = log.upgrade().and_then(|log| match log.options.sync {
+            Sync::Interval(every) => Some(now.plus(every)),
+            Sync::EachSegment | Sync::Never => None,
+        });
+        Watched { log, due }
+    }
+
+    /// Syncs every log that is due, or `all` of them; forgets those that are gone.
+    fn round(&self, logs: &mut Vec<Watched>, all: bool) {
+        let now = self.clock.now().mono;
+        logs.retain_mut(|watched| {
+            let Some(log) = watched.log.upgrade() else { return false };
+            if all || watched.due.is_some_and(|due| due <= now) {
                 self.sync(&log);
-                true
+                *watched = self.watch(Arc::downgrade(&log));
             }
-            None => false,
+            true
         });
     }
 

@@ -533,35 +533,3 @@ async fn damage_inside_a_sealed_extent_names_the_file_and_the_byte() {
     assert!((*offset as usize) <= at && at < *offset as usize + 1100, "{err}");
     assert!(err.to_string().contains("00000000.extent is damaged at byte"), "{err}");
 }
-
-/// Not a test of anything: prints what appending costs. Run it with `--release --ignored
-/// --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stdout, reason = "the figure is the point")]
-async fn figure_of_appending() {
-    let dir = TempDir::new().expect("a directory");
-    let logs = Logs::open(dir.path(), Options::default()).expect("opens");
-    let mut writer = logs.create(&id(1), start(1)).await.expect("created");
-    let clock = crate::rt::clock::Clock::system();
-    let (packet, n) = (frame(1, 10_000), 20_000u64);
-    let began = clock.now().mono;
-    let mut appending = std::time::Duration::ZERO;
-    for i in 0..n {
-        let t = clock.now().mono;
-        writer.append_packet(&packet, Some(Seq(i))).expect("in the limits");
-        appending += clock.now().mono.since(t);
-        if i % 10 == 9 {
-            writer.flush();
-            writer.ready().await.expect("room");
-        }
-    }
-    writer.seal().await.expect("sealed");
-    let all = clock.now().mono.since(began);
-    println!(
-        "append {:?} a packet, with writing and seal {:?}",
-        appending / n as u32,
-        all / n as u32
-    );
-    println!("{:?}", logs.stats());
-}

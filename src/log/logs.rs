@@ -7,11 +7,12 @@ use crate::log::format::footer::Footer;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem};
 use crate::log::id::{LOCK, LogId};
-use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, durable, new_extent};
-use crate::log::options::Options;
+use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, new_extent};
+use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, extents, logs};
 use crate::log::recover::{Recovered, close, is_open};
 use crate::log::shared::{Dirty, Phase, Queue, Shared, lock};
+use crate::log::stats::{LogStats, Stats, stats};
 use crate::log::subscription::{From, Source, Subscription};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
@@ -71,42 +72,6 @@ pub struct LogSummary {
     pub bytes: u64,
 }
 
-/// Figures of one log that is being written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogStats {
-    /// The log.
-    pub id: LogId,
-    /// Readers see it up to here.
-    pub visible: Position,
-    /// A machine crash loses nothing before this.
-    pub durable: Position,
-    /// Bytes of records written.
-    pub written: u64,
-    /// Bytes handed over and not written yet.
-    pub backlog: u64,
-    /// Bytes held in memory for readers.
-    pub tail_bytes: u64,
-    /// It has stopped after an error.
-    pub failed: bool,
-}
-
-/// Figures of all logs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// The logs being written.
-    pub logs: Vec<LogStats>,
-    /// Write calls so far.
-    pub writes: u64,
-    /// Microseconds spent in them.
-    pub write_micros: u64,
-    /// Syncs of a log so far.
-    pub syncs: u64,
-    /// Microseconds spent in them.
-    pub sync_micros: u64,
-    /// Microseconds of the last one.
-    pub last_sync_micros: u64,
-}
-
 impl Logs {
     /// Opens a data directory, making it when it is missing, and starts the two threads.
     ///
@@ -129,8 +94,7 @@ impl Logs {
             totals: Arc::clone(&totals),
             clock: clock.clone(),
         };
-        let policy = options.sync;
-        let syncer = SyncThread { inbox: sync_inbox, policy, totals: Arc::clone(&totals), clock };
+        let syncer = SyncThread { inbox: sync_inbox, totals: Arc::clone(&totals), clock };
         for (name, run) in [
             ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
             ("log-sync", Box::new(move || syncer.run())),
@@ -153,8 +117,18 @@ impl Logs {
     /// # Errors
     /// The lock is held, the log exists already, the disk is nearly full, or the system refuses.
     pub async fn create(&self, id: &LogId, start: GenerationStart) -> Result<Writer, LogError> {
+        self.create_synced(id, start, self.inner.options.sync).await
+    }
+
+    /// As [`Logs::create`], for a log that becomes durable by a policy of its own.
+    pub async fn create_synced(
+        &self,
+        id: &LogId,
+        start: GenerationStart,
+        sync: Sync,
+    ) -> Result<Writer, LogError> {
         let (inner, id) = (Arc::clone(&self.inner), id.clone());
-        let shared = blocking(&self.inner.data, move || inner.create(id)).await?;
+        let shared = blocking(&self.inner.data, move || inner.create(id, sync)).await?;
         Writer::new(shared, self.inner.io.clone(), start)
     }
 
@@ -242,7 +216,7 @@ impl Logs {
 }
 
 impl Inner {
-    fn create(&self, id: LogId) -> Result<Arc<Shared>, LogError> {
+    fn create(&self, id: LogId, sync: Sync) -> Result<Arc<Shared>, LogError> {
         let dir = id.dir(&self.data);
         let fs = self.fs.as_ref();
         let free = fs
@@ -267,7 +241,7 @@ impl Inner {
             dir,
             data: self.data.clone(),
             fs: Arc::clone(&self.fs),
-            options: Arc::clone(&self.options),
+            options: Arc::new(Options { sync, ..(*self.options).clone() }),
             queue: Mutex::new(Queue::default()),
             backlog: AtomicUsize::new(0),
             room: Notify::new(),
@@ -341,18 +315,6 @@ impl Inner {
         let live = lock(&self.live);
         let all = live.values().filter_map(Weak::upgrade);
         all.filter(|s| s.state.borrow().phase == Phase::Open).collect()
-    }
-}
-
-fn stats(log: &Shared) -> LogStats {
-    LogStats {
-        id: log.id.clone(),
-        visible: log.state.borrow().visible,
-        durable: durable(log),
-        written: log.written.load(Ordering::Relaxed),
-        backlog: log.backlog.load(Ordering::Relaxed) as u64,
-        tail_bytes: lock(&log.tail).bytes() as u64,
-        failed: log.has_failed(),
     }
 }
 

@@ -67,7 +67,8 @@ impl Subscription {
         self.cursor
     }
 
-    /// Has everything been read that is visible now? Always true of a log whose writer is another process.
+    /// Has everything been read that is visible now? Always true of a log whose writer is another
+    /// process.
     pub fn caught_up(&self) -> bool {
         self.source.state().is_none_or(|s| self.cursor >= s.visible)
     }

@@ -1,11 +1,13 @@
-//! The one currency between encoders and viewers: a coded access unit or audio frame with its times.
+//! The one currency between encoders and viewers: a coded access unit or audio frame with its
+//! times.
 
 use crate::base::ids::TrackId;
 use bytes::Bytes;
 
 /// One coded access unit (video) or audio frame, as the encoder sent it.
 ///
-/// H.264 payloads are length-prefixed NAL units as in ISO/IEC 14496-15 (AVCC), AAC payloads are raw access units.
+/// H.264 payloads are length-prefixed NAL units as in ISO/IEC 14496-15 (AVCC), AAC payloads are raw
+/// access units.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// The track this belongs to.

@@ -1,4 +1,5 @@
-//! What a track is: its codec and the configuration record that a decoder needs before the first packet.
+//! What a track is: its codec and the configuration record that a decoder needs before the first
+//! packet.
 
 use crate::base::ids::TrackId;
 use crate::base::time::{MICROS, Timescale};
@@ -17,7 +18,8 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Codec {
-    /// H.264 / AVC (ISO/IEC 14496-10); configuration is an AVCDecoderConfigurationRecord (14496-15, 5.3.3.1).
+    /// H.264 / AVC (ISO/IEC 14496-10); configuration is an AVCDecoderConfigurationRecord (14496-15,
+    /// 5.3.3.1).
     H264 = 1,
     /// MPEG-4 AAC (ISO/IEC 14496-3); configuration is an AudioSpecificConfig (1.6.2.1).
     Aac = 2,
@@ -33,7 +35,8 @@ impl Codec {
     }
 }
 
-/// A number of frames per second as the encoder declared it (30000/1001 and the like). Neither part is zero.
+/// A number of frames per second as the encoder declared it (30000/1001 and the like). Neither part
+/// is zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FrameRate {
     num: u32,
@@ -41,7 +44,8 @@ pub struct FrameRate {
 }
 
 impl FrameRate {
-    /// `num / den` frames per second; `None` when either is zero or the rate is outside 1/10 to 1000.
+    /// `num / den` frames per second; `None` when either is zero or the rate is outside 1/10 to
+    /// 1000.
     pub fn new(num: u32, den: u32) -> Option<FrameRate> {
         let (n, d) = (u64::from(num), u64::from(den));
         (num != 0 && den != 0 && n * 10 >= d && n <= d * 1000).then_some(FrameRate { num, den })
@@ -79,7 +83,8 @@ impl FrameRate {
     }
 }
 
-/// A track's configuration from one point of the log on. A new one follows when the encoder's parameters change.
+/// A track's configuration from one point of the log on. A new one follows when the encoder's
+/// parameters change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {
     /// The track's number in its log.

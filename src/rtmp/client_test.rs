@@ -2,7 +2,8 @@
 //! implementations' sessions.
 
 use super::*;
-use crate::rtmp::server::{Event, Output, ServerConfig, ServerSession};
+use crate::rtmp::event::{Event, Output};
+use crate::rtmp::server::{ServerConfig, ServerSession};
 use rml_rtmp::sessions as rml;
 
 fn url(query: &str) -> RtmpUrl {

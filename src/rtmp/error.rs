@@ -2,7 +2,7 @@
 //! person who reads a log.
 
 use crate::rtmp::amf0::AmfError;
-use crate::rtmp::chunk::ChunkError;
+use crate::rtmp::chunk_error::ChunkError;
 use crate::rtmp::chunk_writer::PayloadTooLong;
 use crate::rtmp::handshake::HandshakeError;
 use crate::rtmp::limits::{HANDSHAKE_TIMEOUT, PUBLISH_TIMEOUT, UNANSWERED_BYTES_MAX};

@@ -5,8 +5,9 @@
 use crate::base::time::Mono;
 use crate::rtmp::amf0;
 use crate::rtmp::chunk::ChunkReader;
+use crate::rtmp::event::{Event, Output};
 use crate::rtmp::limits::{HANDSHAKE_BYTES, PARTIAL_BYTES_MAX, VIDEO_MESSAGE_MAX};
-use crate::rtmp::server::{Event, Output, ServerConfig, ServerSession};
+use crate::rtmp::server::{ServerConfig, ServerSession};
 
 /// The chunk reader: it never holds more than its limits, ends every input in finite work, and
 /// reads the same messages whatever the pieces are that the bytes come in.

@@ -15,9 +15,11 @@
 
 pub mod amf0;
 pub mod chunk;
+pub mod chunk_error;
 pub mod chunk_writer;
 pub mod client;
 pub mod error;
+pub mod event;
 pub mod fuzz;
 pub mod handshake;
 pub mod limits;

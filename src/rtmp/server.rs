@@ -6,20 +6,21 @@
 //! refused.
 
 use crate::base::time::Mono;
-use crate::rtmp::amf0::{Amf0, AmfError, read_all};
+use crate::rtmp::amf0::{Amf0, read_all};
 use crate::rtmp::error::{Reason, SessionError};
+use crate::rtmp::event::{Event, Output, PublishRequest};
 use crate::rtmp::limits::{
     ACK_WINDOW, CHUNK_SIZE_OUT, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, MESSAGE_STREAMS_MAX,
     PUBLISH_TIMEOUT, PUBLISHES_MAX, STREAM_KEY_MAX, UNANSWERED_BYTES_MAX, URL_MAX,
 };
-use crate::rtmp::link::{self, Link, amf0_part};
+use crate::rtmp::link::{Link, amf0_part};
 use crate::rtmp::message::{
     AUDIO, COMMAND_AMF0, COMMAND_AMF3, DATA_AMF0, DATA_AMF3, EVENT_STREAM_BEGIN, EVENT_STREAM_EOF,
     Message, SET_PEER_BANDWIDTH, VIDEO, WINDOW_ACK_SIZE,
 };
 use crate::rtmp::metadata::Metadata;
 use crate::rtmp::server_connect::{Connect, accepted, status};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use std::time::Duration;
 
 /// What a viewer's `play` is answered with.
@@ -37,59 +38,6 @@ impl Default for ServerConfig {
         ServerConfig { idle: IDLE_TIMEOUT }
     }
 }
-
-/// Who wants to publish what. Answer with [`ServerSession::accept_publish`] or
-/// [`ServerSession::refuse_publish`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublishRequest {
-    /// Application, without slashes at its ends and without a query; never empty.
-    pub app: String,
-    /// Stream key, without its query; never empty.
-    pub stream_key: String,
-    /// What followed `?` in the stream key.
-    pub query: Option<String>,
-    /// The URL the encoder was given, as far as it tells; may be empty.
-    pub tc_url: String,
-    /// The encoder's own name and version; may be empty.
-    pub flash_ver: String,
-    /// Enhanced RTMP: the codecs the encoder can send beyond the classic ones.
-    pub fourcc_list: Vec<String>,
-}
-
-/// What happened on a connection.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The peer asks to publish. Nothing else comes before the answer.
-    Publish(PublishRequest),
-    /// The body of an FLV video tag.
-    Video {
-        /// Milliseconds modulo 2^32.
-        timestamp: u32,
-        /// The body.
-        body: Bytes,
-    },
-    /// The body of an FLV audio tag.
-    Audio {
-        /// Milliseconds modulo 2^32.
-        timestamp: u32,
-        /// The body.
-        body: Bytes,
-    },
-    /// The encoder describes its stream.
-    Metadata(Box<Metadata>),
-    /// A data message that cannot be read, and is left out: metadata is only a hint.
-    BadMetadata(AmfError),
-    /// The publisher says that it ends; more may not follow.
-    Unpublish,
-    /// The session is over: write what is queued, close the socket. Always the last event.
-    Closed {
-        /// Why.
-        reason: SessionError,
-    },
-}
-
-/// What a server session wants done.
-pub type Output = link::Output<Event>;
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

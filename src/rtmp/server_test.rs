@@ -2,11 +2,13 @@
 //! told.
 
 use super::*;
+use crate::rtmp::amf0::AmfError;
 use crate::rtmp::amf0::write_all;
 use crate::rtmp::chunk::ChunkReader;
 use crate::rtmp::chunk_writer::ChunkWriter;
 use crate::rtmp::limits::{APP_MAX, FOURCC_MAX, HANDSHAKE_BYTES, VIDEO_MESSAGE_MAX};
 use crate::rtmp::message::{ABORT, ACKNOWLEDGEMENT, AGGREGATE, USER_CONTROL};
+use bytes::Bytes;
 
 const SECOND: u64 = 1_000_000;
 

@@ -22,7 +22,9 @@ fn collect(root: &Path, dir: &str, out: &mut BTreeMap<String, String>) {
     let Ok(entries) = std::fs::read_dir(root.join(dir)) else { return };
     for entry in entries.flatten() {
         let path = format!("{dir}/{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
+        if path.ends_with("/target") {
+            // The fuzz package's build products.
+        } else if entry.path().is_dir() {
             collect(root, &path, out);
         } else if path.ends_with(".rs") {
             let text =

@@ -1,10 +1,11 @@
 //! The registry: sessions, generations and ends of every channel, in one SQLite file.
 //!
-//! Sessions join publishes; generations fence writers; ends are decided once. What a writer may do is decided in
+//! Sessions join publishes; generations fence writers; ends are decided once. What a writer may do
+//! is decided in
 //! `numbers` (pure), read and stored here, one transaction a call.
 //!
-//! Invariant: MSNs and discontinuity sequence numbers of a channel never repeat, whatever order calls come in; a
-//! decided end never changes.
+//! Invariant: MSNs and discontinuity sequence numbers of a channel never repeat, whatever order
+//! calls come in; a decided end never changes.
 
 mod numbers;
 mod schema;
@@ -52,7 +53,8 @@ fn unavailable(e: sqlx::Error) -> Refusal {
     Refusal::Unavailable(format!("database: {e}"))
 }
 
-/// What is stored as JSON was written by this program; if it is not readable, the database is damaged.
+/// What is stored as JSON was written by this program; if it is not readable, the database is
+/// damaged.
 fn json<T: serde::de::DeserializeOwned>(text: Option<String>) -> Result<Option<T>, Refusal> {
     text.map(|t| serde_json::from_str(&t))
         .transpose()
@@ -276,7 +278,8 @@ async fn newest_session(
     channel: &Channel,
 ) -> Result<Option<SessionRow>, Refusal> {
     let row = sqlx::query(
-        "SELECT session, over, record FROM session WHERE channel = ?1 ORDER BY session DESC LIMIT 1",
+        "SELECT session, over, record FROM session WHERE channel = ?1 \
+         ORDER BY session DESC LIMIT 1",
     )
     .bind(channel.as_str())
     .fetch_optional(db)

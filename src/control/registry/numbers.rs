@@ -4,7 +4,8 @@ use crate::api::types::{End, LastSegment, NodeName, Report, TrackEnd};
 use crate::base::ids::{Generation, Msn, Session};
 use crate::base::time::Wall;
 
-/// A channel's first MSN. Not 0: some players take a playlist that starts at 0 for one that has only begun and wait.
+/// A channel's first MSN. Not 0: some players take a playlist that starts at 0 for one that has
+/// only begun and wait.
 const FIRST_MSN: Msn = Msn(1000);
 
 /// A channel's newest generation as stored.
@@ -34,7 +35,8 @@ pub(super) struct Next {
     pub(super) decided: Option<End>,
 }
 
-/// The numbers after `last`; `session` is the newest session and whether it is over; `min_segment` in microseconds.
+/// The numbers after `last`; `session` is the newest session and whether it is over; `min_segment`
+/// in microseconds.
 pub(super) fn next(
     last: Option<&LastGeneration>,
     session: Option<(Session, bool)>,
@@ -56,7 +58,8 @@ pub(super) fn next(
         Some(end) => (end.clone(), Msn(end.msn + 1), None),
         None => {
             let end = presumed_end(last);
-            // A writer keeps MSN <= acked + elapsed / min_segment + 1: whatever it wrote since is below this base.
+            // A writer keeps MSN <= acked + elapsed / min_segment + 1: whatever it wrote since is
+            // below this base.
             let since = now.since(last.report.map_or(last.granted, |r| r.1)).max(0);
             let passed = u64::try_from(since / min_segment.max(1)).unwrap_or(0);
             (end.clone(), Msn(end.msn + passed + 2), Some(end))
@@ -73,7 +76,8 @@ pub(super) fn next(
     }
 }
 
-/// The end of a writer that nobody can ask: its last report; the segment that had started then can't be served.
+/// The end of a writer that nobody can ask: its last report; the segment that had started then
+/// can't be served.
 fn presumed_end(last: &LastGeneration) -> End {
     let (msn, dseq, wall) = match last.report {
         Some((r, _)) => (r.msn.0, r.dseq, r.wall),

@@ -1,4 +1,5 @@
-//! The registry's tables. Migrations run by themselves, forward only; `user_version` counts those that have run.
+//! The registry's tables. Migrations run by themselves, forward only; `user_version` counts those
+//! that have run.
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};

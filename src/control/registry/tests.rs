@@ -1,7 +1,8 @@
-//! The registry on a real database file: numbers only grow, ends are decided once, stale writers are fenced.
+//! The registry on a real database file: numbers only grow, ends are decided once, stale writers
+//! are fenced.
 
 use super::*;
-use crate::api::types::Pace;
+use crate::api::types::{Durability, Pace};
 use std::time::Duration;
 
 fn entry(name: &str) -> ChannelEntry {
@@ -14,6 +15,7 @@ fn entry(name: &str) -> ChannelEntry {
         pace: Pace::Wall,
         frame_rate: (30, 1),
         latency_budget: Duration::from_millis(500),
+        durability: Durability::EachSegment,
     };
     ChannelEntry { settings: Arc::new(settings), keys: vec![format!("{name}-key")] }
 }

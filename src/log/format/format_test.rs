@@ -5,6 +5,7 @@ use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::{Timescale, Wall};
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError, TRAILER_LEN, footer_start};
 use crate::log::format::footer::Footer;
+use crate::log::format::fuzz::{fuzz_footer, fuzz_scan};
 use crate::log::format::index::Indexer;
 use crate::log::format::record::{
     FrameError, Record, begin, encode_mark, encode_packet, finish, kind,
@@ -13,7 +14,6 @@ use crate::log::format::scan::{Scan, Stop};
 use crate::log::format::{
     CONFIG_MAX, FormatError, LENGTH_MAX, PAYLOAD_MAX, Position, STRING_MAX, Span,
 };
-use crate::log::fuzz::{fuzz_footer, fuzz_scan};
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
@@ -190,7 +190,8 @@ proptest! {
         for scan in [Scan::new(&bytes), Scan::trusted(&bytes)] {
             let found: Vec<_> = scan.collect();
             prop_assert_eq!(found.iter().map(|f| f.range.len()).collect::<Vec<_>>(), lens.clone());
-            prop_assert_eq!(found.into_iter().map(|f| f.record).collect::<Vec<_>>(), records.clone());
+            let read: Vec<_> = found.into_iter().map(|f| f.record).collect();
+            prop_assert_eq!(read, records.clone());
         }
     }
 

@@ -19,6 +19,7 @@
 
 pub mod extent;
 pub mod footer;
+pub mod fuzz;
 pub mod index;
 mod mark;
 pub mod record;

@@ -1,4 +1,5 @@
-//! Gaps by the clock: while the encoder is away the playlists keep their pace, part by part, segment by segment.
+//! Gaps by the clock: while the encoder is away the playlists keep their pace, part by part,
+//! segment by segment.
 
 use crate::base::ids::Msn;
 use crate::base::time::{Mono, Now, Wall};

@@ -1,5 +1,5 @@
-//! One track's side of the cut: its open part, its sample numbers and its sample grid. Knows durations and limits of
-//! parts; knows nothing of other tracks, wall clock or gaps (`cut` does).
+//! One track's side of the cut: its open part, its sample numbers and its sample grid. Knows
+//! durations and limits of parts; knows nothing of other tracks, wall clock or gaps (`cut` does).
 
 use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::{Timescale, Wall};
@@ -8,8 +8,9 @@ use crate::media::timeline::mark::PartEnd;
 use crate::media::track::Kind;
 use std::collections::VecDeque;
 
-/// How far audio timestamps may stray from the sample grid before the grid is laid anew, microseconds: below the
-/// 45 ms at which people notice sound leading picture (ITU-R BT.1359), above any rounding to milliseconds.
+/// How far audio timestamps may stray from the sample grid before the grid is laid anew,
+/// microseconds: below the 45 ms at which people notice sound leading picture (ITU-R BT.1359),
+/// above any rounding to milliseconds.
 const GRID_TOLERANCE: i64 = 40_000;
 
 /// What the cut needs to know of a track; all of it is declared, nothing is measured.
@@ -122,7 +123,8 @@ impl Lane {
         self.last_dts
     }
 
-    /// Starts a segment with the next sample, or with the first of the open part when it has samples.
+    /// Starts a segment with the next sample, or with the first of the open part when it has
+    /// samples.
     pub(super) fn start_segment(&mut self, msn: Msn) -> Seq {
         self.segment = Some(msn);
         self.part = 0;
@@ -135,7 +137,8 @@ impl Lane {
         self.open.front().map(|s| s.pts)
     }
 
-    /// Would this packet's sample overflow the open part or break audio's grid? Then the part must close before it.
+    /// Would this packet's sample overflow the open part or break audio's grid? Then the part must
+    /// close before it.
     pub(super) fn must_close_before(&self, p: &Packet) -> bool {
         let Some(first) = self.open.front() else { return false };
         let dts = self.plan.dts(p);
@@ -159,8 +162,9 @@ impl Lane {
         if let Some(ticks) = self.plan.frame_ticks {
             self.grid = Some(Grid { next: mux + i64::from(ticks) });
         }
-        // A rate is steady when the newest delta is the nominal one, give or take a millisecond's rounding and a
-        // quarter frame of jitter: then a part needn't wait for the next sample to know its own duration.
+        // A rate is steady when the newest delta is the nominal one, give or take a millisecond's
+        // rounding and a quarter frame of jitter: then a part needn't wait for the next sample to
+        // know its own duration.
         let slack = self.plan.frame / 4 + 1_000;
         self.steady = self.last_dts.is_none_or(|l| (dts - l - self.plan.frame).abs() <= slack);
         self.last_dts = Some(dts);
@@ -179,14 +183,15 @@ impl Lane {
         self.steady && last.dts + 2 * self.plan.frame - first.dts > self.part_target
     }
 
-    /// Closes the open part, if it has samples. `next_dts` is the decode time of the sample that follows without a
-    /// break, when known.
+    /// Closes the open part, if it has samples. `next_dts` is the decode time of the sample that
+    /// follows without a break, when known.
     pub(super) fn close(&mut self, next_dts: Option<i64>) -> Option<PartEnd> {
         let count = self.open.len();
         self.close_first(count, next_dts)
     }
 
-    /// Closes a part with the samples of the open part whose PTS is before `pts`; the others stay open.
+    /// Closes a part with the samples of the open part whose PTS is before `pts`; the others stay
+    /// open.
     pub(super) fn close_before(&mut self, pts: i64) -> Option<PartEnd> {
         let count = self.open.iter().take_while(|s| s.pts < pts).count();
         let next = self.open.get(count).map(|s| s.dts);
@@ -215,9 +220,9 @@ impl Lane {
         Some(end)
     }
 
-    /// Decode-time duration of `count` samples from `first` to `last`. Whole frames where the timestamps agree with
-    /// them to 2 ms (timestamps in milliseconds round; their sum must not), else up to the next sample, at most the
-    /// rest of the part.
+    /// Decode-time duration of `count` samples from `first` to `last`. Whole frames where the
+    /// timestamps agree with them to 2 ms (timestamps in milliseconds round; their sum must not),
+    /// else up to the next sample, at most the rest of the part.
     fn duration(&self, first: i64, last: i64, count: usize, next: Option<i64>) -> i64 {
         let frame = self.plan.frame;
         let nominal = i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(frame);

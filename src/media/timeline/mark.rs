@@ -1,14 +1,14 @@
 //! Marks: the records of a log that are not packets. A playlist is a pure function of them.
 //!
-//! Invariant: a mark governs only samples that no earlier mark governed. Durations are microseconds of decode time,
-//! sums over the samples; wall-clock times come from marks alone.
+//! Invariant: a mark governs only samples that no earlier mark governed. Durations are microseconds
+//! of decode time, sums over the samples; wall-clock times come from marks alone.
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;
 use crate::media::track::{Kind, Track};
 
-/// Version of muxer and playlist renderer that new sessions pin: raised with any change of the bytes that the same
-/// records give (`media::fmp4`, `hls::playlist`).
+/// Version of muxer and playlist renderer that new sessions pin: raised with any change of the
+/// bytes that the same records give (`media::fmp4`, `hls::playlist`).
 pub const RENDER: u32 = 1;
 
 /// Anything in a log that is not a packet.
@@ -45,7 +45,8 @@ pub struct GenerationStart {
     pub previous: Option<(Generation, End)>,
 }
 
-/// The constants of a session: what may never change while its playlists live (draft-pantos-hls-rfc8216bis-22, 6.2.1).
+/// The constants of a session: what may never change while its playlists live
+/// (draft-pantos-hls-rfc8216bis-22, 6.2.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
     /// EXT-X-TARGETDURATION in whole seconds: no segment is longer.
@@ -63,8 +64,8 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
-    /// PART-HOLD-BACK in microseconds: three parts and the latency budget (at least the 3x that 14.3 of Apple's
-    /// authoring rules requires).
+    /// PART-HOLD-BACK in microseconds: three parts and the latency budget (at least the 3x that
+    /// 14.3 of Apple's authoring rules requires).
     pub fn part_hold_back(&self) -> i64 {
         3 * self.part_target + self.latency_budget
     }
@@ -133,7 +134,8 @@ pub struct PartEnd {
     pub first_seq: Seq,
     /// Last sample.
     pub last_seq: Seq,
-    /// Decode time of the first sample in ticks of the track's mux timescale (`media::codec::Details`): the part's
+    /// Decode time of the first sample in ticks of the track's mux timescale
+    /// (`media::codec::Details`): the part's
     /// `baseMediaDecodeTime`. Audio is snapped to its sample grid by the writer, once, here.
     pub decode_time: u64,
     /// Decode-time duration in microseconds.
@@ -142,16 +144,16 @@ pub struct PartEnd {
     pub independent: bool,
 }
 
-/// Media that is absent. Closes the track's open part and, unless it is a further part of the same segment, the open
-/// segment too.
+/// Media that is absent. Closes the track's open part and, unless it is a further part of the same
+/// segment, the open segment too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     /// The track.
     pub track: TrackId,
     /// The segment that is absent, in whole or in part.
     pub msn: Msn,
-    /// `Some(i)`: part `i` of the segment is absent. `None`: the segment is absent as a whole and complete with this
-    /// record; gap parts written before it belong to it.
+    /// `Some(i)`: part `i` of the segment is absent. `None`: the segment is absent as a whole and
+    /// complete with this record; gap parts written before it belong to it.
     pub part: Option<u32>,
     /// Duration in microseconds: the part's, or the whole segment's.
     pub duration: i64,

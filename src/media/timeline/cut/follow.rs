@@ -1,4 +1,5 @@
-//! The followers: they start their segments at the sample nearest to the leader's boundary, or have a gap.
+//! The followers: they start their segments at the sample nearest to the leader's boundary, or have
+//! a gap.
 
 use crate::base::time::Now;
 use crate::media::packet::Packet;
@@ -24,7 +25,8 @@ impl Cutter {
         self.overtake(now, i, pts);
     }
 
-    /// A packet that can't be listed where it stands: an IDR of a video track that lost the lead takes it back.
+    /// A packet that can't be listed where it stands: an IDR of a video track that lost the lead
+    /// takes it back.
     pub(super) fn take_lead(&mut self, now: Now, i: usize, p: Packet, back: bool) {
         let plan = self.members[i].lane.plan;
         let (dts, pts) = (plan.dts(&p), plan.pts(&p));
@@ -39,7 +41,8 @@ impl Cutter {
         self.list(now, i, p);
     }
 
-    /// Starts the segments whose boundary a follower's packet at `pts` has reached; those it skipped are gaps.
+    /// Starts the segments whose boundary a follower's packet at `pts` has reached; those it
+    /// skipped are gaps.
     pub(super) fn reach(&mut self, i: usize, pts: i64, dts: i64) {
         let plan = self.members[i].lane.plan;
         // Only an IDR starts a video segment, and it makes its own boundary (`take_lead`).
@@ -65,7 +68,8 @@ impl Cutter {
         }
     }
 
-    /// A follower that ran ahead of the boundary: its unmarked samples past it move to the new segment.
+    /// A follower that ran ahead of the boundary: its unmarked samples past it move to the new
+    /// segment.
     pub(super) fn split_ahead(&mut self, i: usize) {
         let m = &mut self.members[i];
         let (Some(b), Some(end)) = (m.pending.front().copied(), m.lane.end_pts) else { return };
@@ -78,7 +82,8 @@ impl Cutter {
         {
             return;
         }
-        // The nearest sample to the boundary: everything within half a frame before it belongs to it.
+        // The nearest sample to the boundary: everything within half a frame before it belongs to
+        // it.
         let closed = m.lane.close_before(b.pts - half);
         self.part(closed);
         let m = &mut self.members[i];
@@ -88,7 +93,8 @@ impl Cutter {
         }
     }
 
-    /// Followers that the leader left behind by a part at a boundary are closed; the rest is their gap.
+    /// Followers that the leader left behind by a part at a boundary are closed; the rest is their
+    /// gap.
     pub(super) fn close_laggards(&mut self, now: Now, pts: i64) {
         for i in 0..self.members.len() {
             while i != self.leader
@@ -156,7 +162,8 @@ impl Cutter {
         self.end_absent(i, until);
     }
 
-    /// Absent tracks get a gap part for each part of the leader, so that their playlists keep its pace.
+    /// Absent tracks get a gap part for each part of the leader, so that their playlists keep its
+    /// pace.
     pub(super) fn mirror_parts(&mut self, _now: Now) {
         let lead = &self.members[self.leader].lane;
         let (parts, listed, msn) = (lead.part, lead.listed, lead.segment);
@@ -174,7 +181,8 @@ impl Cutter {
         }
     }
 
-    /// Audio whose video lags by a target duration, or would make its segment too long, leads until the video is back.
+    /// Audio whose video lags by a target duration, or would make its segment too long, leads until
+    /// the video is back.
     pub(super) fn overtake(&mut self, now: Now, i: usize, pts: i64) {
         let limit = self.config.target_duration;
         let lead_end = self.members[self.leader].lane.end_pts;

@@ -1,4 +1,5 @@
-//! Absence and ends: gaps by the clock, gaps before media resumes, and the last record of a generation.
+//! Absence and ends: gaps by the clock, gaps before media resumes, and the last record of a
+//! generation.
 
 use crate::base::ids::Msn;
 use crate::base::time::{Mono, Now, Wall};
@@ -77,7 +78,8 @@ impl Cutter {
         self.last_listed = Some(now.mono);
     }
 
-    /// Fills what is absent before listing resumes at `wall`, where it is a segment's length or more.
+    /// Fills what is absent before listing resumes at `wall`, where it is a segment's length or
+    /// more.
     pub(super) fn fill_until(&mut self, now: Now, wall: Wall) {
         self.finish_gap(now);
         let Some(end) = self.end_wall else { return };

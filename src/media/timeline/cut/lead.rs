@@ -26,7 +26,8 @@ impl Cutter {
         let last = self.members[i].lane.last_dts().unwrap_or(dts);
         let hole = dts - last > 2 * self.config.part_target;
         if hole && elapsed + plan.frame > self.config.target_duration {
-            // The hole would make the segment too long: it becomes a gap, and what follows a discontinuity.
+            // The hole would make the segment too long: it becomes a gap, and what follows a
+            // discontinuity.
             self.jumped(i, 0);
             self.members[i].newest = Some(dts);
             return self.resync_packet(now, i, p, false);
@@ -54,8 +55,9 @@ impl Cutter {
         if elapsed + plan.frame > limit {
             return true;
         }
-        // The GOP outgrows the limit: cut where every later PTS is larger than every earlier one. That holds where the
-        // pictures since the last IDR fill their slots without a hole (they are re-ordered among themselves only).
+        // The GOP outgrows the limit: cut where every later PTS is larger than every earlier one.
+        // That holds where the pictures since the last IDR fill their slots without a hole (they
+        // are re-ordered among themselves only).
         let search = (limit - REORDER_FRAMES * plan.frame).max(limit / 2);
         let filled = lead.max_pts - lead.base_pts <= (lead.samples - 1) * plan.frame + half;
         elapsed >= search && filled && plan.pts(p) > lead.max_pts
@@ -118,7 +120,8 @@ impl Cutter {
         self.anchor.map_or(Wall(0), |a| a.wall.plus(pts.saturating_sub(a.pts)))
     }
 
-    /// A segment starts at the leader's `pts`; followers start theirs at `follow` (default: the same time).
+    /// A segment starts at the leader's `pts`; followers start theirs at `follow` (default: the
+    /// same time).
     pub(super) fn boundary(
         &mut self,
         now: Now,
@@ -171,7 +174,8 @@ impl Cutter {
         self.last_listed = Some(now.mono);
     }
 
-    /// Moves the date of a boundary a little towards the clock: late arrivals are jitter, drift is not.
+    /// Moves the date of a boundary a little towards the clock: late arrivals are jitter, drift is
+    /// not.
     pub(super) fn slew(&mut self, now: Now, pts: i64) {
         let (Some(a), Some(lead)) = (self.anchor, self.lead) else { return };
         if self.config.pace == Pace::Media || self.discontinuity {

@@ -1,11 +1,14 @@
-//! The cut: packets in, packets and marks out, in the order they go into the log. It decides where segments and parts
-//! end, what is listed, what wall-clock time it has and what is a gap, once, for every later reader.
+//! The cut: packets in, packets and marks out, in the order they go into the log. It decides where
+//! segments and parts end, what is listed, what wall-clock time it has and what is a gap, once, for
+//! every later reader.
 //!
-//! One track leads (video where there is one); its segment starts are the boundaries that every other track follows at
-//! its nearest sample. `lead` decides boundaries, `follow` follows them, `resume` (re)starts a time base, `gaps` writes
-//! what is absent and ends; `lane` holds one track's open part, `away` the clock's side of gaps.
+//! One track leads (video where there is one); its segment starts are the boundaries that every
+//! other track follows at its nearest sample. `lead` decides boundaries, `follow` follows them,
+//! `resume` (re)starts a time base, `gaps` writes what is absent and ends; `lane` holds one track's
+//! open part, `away` the clock's side of gaps.
 //!
-//! Invariant: sans-IO; `packet`, `handle_timeout` and `end` change it, `poll_output` drains it, time is an argument.
+//! Invariant: sans-IO; `packet`, `handle_timeout` and `end` change it, `poll_output` drains it,
+//! time is an argument.
 
 mod follow;
 mod gaps;
@@ -22,22 +25,26 @@ use crate::media::track::Kind;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How far a track's decode times may step back and still count as the same time base, microseconds: encoders that
-/// round or re-order by a frame or two are forgiven, a clock that was set back is not.
+/// How far a track's decode times may step back and still count as the same time base,
+/// microseconds: encoders that round or re-order by a frame or two are forgiven, a clock that was
+/// set back is not.
 const BACKWARD_TOLERANCE: i64 = 100_000;
 
-/// Longest re-ordering that the search for a clean cut allows for, in frames (H.264 allows 16 reference frames).
+/// Longest re-ordering that the search for a clean cut allows for, in frames (H.264 allows 16
+/// reference frames).
 const REORDER_FRAMES: i64 = 16;
 
-/// Followers' packets held while a new connection's first IDR is awaited; older ones are stored unlisted. About a
-/// second of AAC, so that sound which starts with the picture is listed with it.
+/// Followers' packets held while a new connection's first IDR is awaited; older ones are stored
+/// unlisted. About a second of AAC, so that sound which starts with the picture is listed with it.
 const HELD_MAX: usize = 64;
 
-/// Most by which a follower's segment may outlast the leader's limit, microseconds: EXTINF rounds to the nearest second
-/// and may not round past TARGETDURATION (draft-pantos-hls-rfc8216bis-22, 4.4.3.1).
+/// Most by which a follower's segment may outlast the leader's limit, microseconds: EXTINF rounds
+/// to the nearest second and may not round past TARGETDURATION (draft-pantos-hls-rfc8216bis-22,
+/// 4.4.3.1).
 const ROUNDING: i64 = 400_000;
 
-/// Most by which the wall clock of segment starts is slewed towards the machine's, per mille of media time.
+/// Most by which the wall clock of segment starts is slewed towards the machine's, per mille of
+/// media time.
 const SLEW_PER_MILLE: i64 = 5;
 
 /// Whether a channel runs by the wall clock or as fast as its media comes.
@@ -63,15 +70,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Silence after which gaps begin: 1.5 target durations (draft-pantos-hls-rfc8216bis-22, 6.2.1: a new segment is
-    /// due by then).
+    /// Silence after which gaps begin: 1.5 target durations (draft-pantos-hls-rfc8216bis-22, 6.2.1:
+    /// a new segment is due by then).
     pub(in crate::media::timeline) fn gap_after(&self) -> Duration {
         Duration::from_micros((self.target_duration + self.target_duration / 2) as u64)
     }
 }
 
-/// PART-TARGET in microseconds: `part` rounded up to whole frames, plus 2 ms so that timestamps in milliseconds round
-/// without passing it.
+/// PART-TARGET in microseconds: `part` rounded up to whole frames, plus 2 ms so that timestamps in
+/// milliseconds round without passing it.
 pub fn part_target(part: i64, frame: i64) -> i64 {
     let frames = (part + frame - 1) / frame.max(1);
     frames.max(1) * frame + 2_000
@@ -137,8 +144,8 @@ struct Member {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Waiting for an independent sample of the leader. `fresh`: the time base is new (a connection or a jump), so
-    /// dates start from the clock; otherwise it is the one that `anchor` maps.
+    /// Waiting for an independent sample of the leader. `fresh`: the time base is new (a connection
+    /// or a jump), so dates start from the clock; otherwise it is the one that `anchor` maps.
     Resync { fresh: bool, hold: bool },
     /// Samples are listed.
     Listing,
@@ -186,7 +193,8 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// A cut for tracks that all belong to one session. `plans` has the leader first (video where there is one).
+    /// A cut for tracks that all belong to one session. `plans` has the leader first (video where
+    /// there is one).
     pub fn new(config: Config, plans: &[Plan], base: Base, now: Now) -> Cutter {
         let member = |p: &Plan| Member {
             lane: Lane::new(*p, config.part_target),
@@ -242,8 +250,9 @@ impl Cutter {
         self.end_wall
     }
 
-    /// Decode time in microseconds since the segment in progress began at which the newest leader sample stands, with
-    /// the wall clock it maps to: how far media runs ahead of the clock. `None` while nothing is listed.
+    /// Decode time in microseconds since the segment in progress began at which the newest leader
+    /// sample stands, with the wall clock it maps to: how far media runs ahead of the clock. `None`
+    /// while nothing is listed.
     pub fn newest_wall(&self) -> Option<Wall> {
         let m = &self.members[self.leader];
         Some(self.wall_at(m.lane.end_pts?))
@@ -263,7 +272,8 @@ impl Cutter {
         self.close_all();
     }
 
-    /// Is an independent sample of the leader awaited, so that a publisher that can should be asked for one?
+    /// Is an independent sample of the leader awaited, so that a publisher that can should be asked
+    /// for one?
     pub fn wants_key_frame(&self) -> bool {
         matches!(self.state, State::Resync { .. }) && self.resync_since.is_some()
             || self.reconfigured

@@ -35,7 +35,8 @@ impl Cutter {
         }
     }
 
-    /// The wall clock at which listing may resume with a sample at `pts`; `None` to wait for a later one.
+    /// The wall clock at which listing may resume with a sample at `pts`; `None` to wait for a
+    /// later one.
     pub(super) fn resume_wall(&self, now: Now, pts: i64) -> Option<Wall> {
         let end = self.end_wall;
         let State::Resync { fresh: false, .. } = self.state else {

@@ -152,7 +152,8 @@ fn base() -> Base {
     Base { msn: Msn(100), dseq: 0, previous: None }
 }
 
-/// Publishes `ms` of 25 fps video (IDR every `gop` frames) and 48 kHz audio from media time `t0` at wall offset `w0`.
+/// Publishes `ms` of 25 fps video (IDR every `gop` frames) and 48 kHz audio from media time `t0` at
+/// wall offset `w0`.
 fn publish(c: &mut Cutter, k: &mut Checker, w0: i64, t0: i64, ms: i64, gop: i64) {
     let mut a = 0;
     for f in 0..ms / 40 {

@@ -1,0 +1,236 @@
+//! castctl bench: measures what ingest costs and how late media is, beside a peer.
+
+use crate::base::units;
+use crate::bench::clip::{self, Clip};
+use crate::bench::error::BenchError;
+use crate::bench::ingest;
+use crate::bench::latency;
+use crate::bench::progress::Progress;
+use crate::bench::report;
+use crate::bench::server::{Server, Setup, Target, TempDir, Which};
+use crate::cmd::common::{self, Exit, Failure};
+use crate::rt::clock::Clock;
+use crate::rt::signal::Stop;
+use crate::rtmp::url::RtmpUrl;
+use serde::Serialize;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Measure what ingest costs, and how late media is
+///
+/// The server is a child process with its data in a temporary directory; the load is made by this
+/// one. Ratios to a peer measured in the same run travel between machines, milliseconds don't.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Ingest(Ingest),
+    Latency(Latency),
+}
+
+/// What both have in common
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// FLV file to publish in a loop [default: made with ffmpeg, 720p30, 20 s]
+    #[arg(long, value_name = "FILE.flv")]
+    clip: Option<PathBuf>,
+    /// Bit rate of the made clip
+    #[arg(long, value_name = "RATE", default_value = "2500kbps", value_parser = units::bitrate)]
+    bitrate: u64,
+    /// Length of a part
+    #[arg(long, value_name = "TIME", default_value = "200ms", value_parser = units::duration)]
+    parts: Duration,
+    /// The castctl program to measure [default: this one]
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Directory for the servers' data and the made clip [default: the system's temporary one]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// CPU and memory of a server that receives, records and cuts streams
+#[derive(Debug, clap::Args)]
+struct Ingest {
+    /// Numbers of publishers, measured one after another
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "20,50,100")]
+    publishers: Vec<usize>,
+    /// Seconds of each measurement
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Viewers of each stream: 0, 1, or both one after another
+    #[arg(long, value_name = "0|1,..", value_delimiter = ',', default_value = "1",
+        value_parser = clap::value_parser!(u8).range(0..=1))]
+    viewers_per_stream: Vec<u8>,
+    /// Another server, measured after castctl in every round
+    #[arg(long, value_name = "SERVER")]
+    peer: Option<Peer>,
+    /// Rounds; figures are medians
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    repeat: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Peer {
+    /// Debian's nginx with libnginx-mod-rtmp: HLS and recording on
+    NginxRtmp,
+}
+
+/// How late media is: a frame sent until its bytes are fetched
+#[derive(Debug, clap::Args)]
+struct Latency {
+    /// Seconds of the measurement
+    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Publish to this URL of somebody else's server; needs --url
+    #[arg(long, value_name = "rtmp://..", requires = "url")]
+    rtmp: Option<RtmpUrl>,
+    /// Watch this playlist; needs --rtmp
+    #[arg(long, value_name = "http://..", requires = "rtmp")]
+    url: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl From<BenchError> for Failure {
+    fn from(e: BenchError) -> Failure {
+        Failure::of(e.kind(), e)
+    }
+}
+
+/// Measures and prints.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    // One thread makes all of the load: what it takes is no server's.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::failed(format!("cannot start: {e}")))?;
+    let done = match args.verb {
+        Verb::Ingest(args) => runtime.block_on(stoppable(ingest(args))),
+        Verb::Latency(args) => runtime.block_on(stoppable(latency(args))),
+    };
+    runtime.shutdown_background();
+    done
+}
+
+/// Runs until done or told to stop; servers end with the future that holds them.
+async fn stoppable(work: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+    tokio::select! {
+        done = work => done,
+        () = stop.next() => Err(Failure::failed("stopped before the end")),
+    }
+}
+
+impl Common {
+    /// The directory, made clips' place in it, and the clip.
+    fn prepare(&self) -> Result<(PathBuf, Arc<Clip>), Failure> {
+        let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        let file = match &self.clip {
+            Some(file) => file.clone(),
+            None => {
+                common::say("making the clip, if it is not there yet");
+                clip::made(&dir.join("castctl-bench"), self.bitrate)?
+            }
+        };
+        Ok((dir, Arc::new(Clip::read(&file)?)))
+    }
+
+    fn castctl(&self) -> Result<PathBuf, Failure> {
+        match &self.server {
+            Some(file) => Ok(file.clone()),
+            None => std::env::current_exe()
+                .map_err(|e| Failure::failed(format!("where is this program? {e}"))),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct IngestJson<'a> {
+    rows: &'a [report::Row],
+    runs: &'a [ingest::Run],
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value);
+    common::out(text.map_err(|e| Failure::failed(format!("cannot write JSON: {e}")))?);
+    Ok(())
+}
+
+async fn ingest(args: Ingest) -> Result<Exit, Failure> {
+    let (dir, clip) = args.common.prepare()?;
+    let peer = args.peer.map(|Peer::NginxRtmp| Which::NginxRtmp);
+    let plan = ingest::Plan {
+        publishers: args.publishers,
+        viewers: args.viewers_per_stream.into_iter().map(usize::from).collect(),
+        seconds: args.seconds,
+        part: args.common.parts,
+        repeat: args.repeat,
+        servers: [Which::Castctl].into_iter().chain(peer).collect(),
+        castctl: args.common.castctl()?,
+        dir,
+    };
+    let clock = Clock::system();
+    let progress = Progress::new(plan.seconds());
+    let runs = plan.run(&clip, &clock, &progress).await?;
+    drop(progress);
+    let rows = report::rows(&runs, peer.map(Which::name));
+    if args.common.json {
+        print_json(&IngestJson { rows: &rows, runs: &runs })?;
+    } else {
+        common::out(report::ingest_table(&rows));
+    }
+    Ok(Exit::Done)
+}
+
+async fn latency(args: Latency) -> Result<Exit, Failure> {
+    let (dir, clip) = args.common.prepare()?;
+    let clock = Clock::system();
+    let progress = Progress::new(args.seconds);
+    let mut own = None;
+    let (target, addr) = match (args.rtmp, args.url) {
+        (Some(rtmp), Some(playlist)) => {
+            let addr = resolve(&rtmp).await?;
+            (Target { rtmp, playlist }, addr)
+        }
+        _ => {
+            let temp = TempDir::new(&dir)?;
+            let (castctl, part) = (args.common.castctl()?, args.common.parts);
+            let setup = Setup { castctl, dir: temp.sub("castctl"), streams: 1, part };
+            let server = Server::start(Which::Castctl, &setup, &clock).await?;
+            let target = server.targets[0].clone();
+            let addr = server.addr;
+            own = Some((server, temp));
+            (target, addr)
+        }
+    };
+    let plan = latency::Plan { target, addr, seconds: args.seconds };
+    let measured = plan.run(clip, &clock, &progress).await?;
+    drop(progress);
+    if let Some((server, _temp)) = own {
+        server.stop(&clock).await;
+    }
+    if args.common.json {
+        print_json(&measured)?;
+    } else {
+        common::out(report::latency_table(&measured));
+    }
+    Ok(Exit::Done)
+}
+
+async fn resolve(url: &RtmpUrl) -> Result<SocketAddr, Failure> {
+    let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
+    let cannot = |why: String| Failure::failed(format!("cannot resolve {}: {why}", url.host));
+    found.map_err(|e| cannot(e.to_string()))?.next().ok_or_else(|| cannot("no address".into()))
+}

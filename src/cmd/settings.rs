@@ -1,0 +1,62 @@
+//! The manifest's words as the rooms' configurations. Pure; shared by every server command.
+
+use crate::api::types::{ChannelSettings, Durability, Pace};
+use crate::control::registry::ChannelEntry;
+use crate::edge;
+use crate::edge::answer::Cors;
+use crate::ingest;
+use crate::manifest::types::{self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy};
+use crate::media::track::FrameRate;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A channel as the control plane knows it.
+pub fn channel(spec: &ChannelSpec) -> ChannelEntry {
+    let rate = FrameRate::from_f64(f64::from(spec.frame_rate_millis) / 1000.0);
+    let settings = ChannelSettings {
+        name: spec.name.clone(),
+        segment: spec.segment,
+        target_duration: Duration::from_secs(u64::from(spec.target_duration)),
+        part: spec.part,
+        reconnect_window: spec.reconnect_window,
+        pace: match spec.pace {
+            spec::Pace::Wall => Pace::Wall,
+            spec::Pace::Media => Pace::Media,
+        },
+        frame_rate: rate.map_or((30, 1), FrameRate::parts),
+        latency_budget: spec.latency_budget,
+        durability: durability(spec.sync),
+    };
+    let keys = spec.keys.iter().map(|k| k.expose().to_owned()).collect();
+    ChannelEntry { settings: Arc::new(settings), keys }
+}
+
+fn durability(policy: SyncPolicy) -> Durability {
+    match policy {
+        SyncPolicy::Interval(every) => Durability::Interval(every),
+        SyncPolicy::EachSegment => Durability::EachSegment,
+        SyncPolicy::Never => Durability::Never,
+    }
+}
+
+/// The RTMP listener.
+pub fn rtmp(server: &Server) -> ingest::server::Config {
+    ingest::server::Config {
+        listen: server.rtmp.listen,
+        max_connections: server.rtmp.max_connections as usize,
+        idle: server.rtmp.idle_timeout,
+        drain_timeout: server.drain_timeout,
+    }
+}
+
+/// The viewers' listener.
+pub fn viewers(server: &Server) -> edge::server::Config {
+    edge::server::Config {
+        listen: server.viewers.listen,
+        cors: match &server.viewers.cors_origins {
+            CorsOrigins::Any => Cors::Any,
+            CorsOrigins::Only(list) => Cors::Only(list.clone()),
+        },
+        drain_timeout: server.drain_timeout,
+    }
+}

@@ -1,0 +1,78 @@
+//! `kill -9` during a publish: nothing that any reader saw is missing afterwards.
+
+use crate::clip;
+use crate::encoder::Encoder;
+use crate::fetched;
+use crate::oracle::playlist::Playlist;
+use crate::oracle::{Exception, Oracle};
+use crate::process::Up;
+use crate::server::{PATIENCE, local, silent, within};
+use castctl::media::flv::file::Tag;
+use castctl::rt::task;
+use reqwest::StatusCode;
+use rustix::process::Signal;
+use std::net::SocketAddr;
+
+/// An encoder that connects again whenever it is cut off, as OBS does.
+async fn stubborn(addr: SocketAddr, key: String, tags: Vec<Tag>) {
+    loop {
+        let reached = tokio::net::TcpStream::connect(addr).await.is_ok();
+        if !reached {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let Ok(mut encoder) = Encoder::connect(addr, &key).await else { continue };
+        let _ = encoder.real_time(&tags, |t| t).await;
+    }
+}
+
+fn breaks(p: &Playlist) -> u64 {
+    p.segments.iter().skip(1).map(|s| s.discontinuity).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_comes_back_with_everything_anyone_saw() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = Up::start(dir.path(), None, [local(); 3]).await;
+    let (ports, base) = (up.ports(), up.base());
+    let base: reqwest::Url = base.parse().expect("a URL");
+    let oracle = Oracle::watch(vec![base.clone()], "main");
+    let tags = clip::looped(&clip::bbb(), 60);
+    let key = up.line("key").to_owned();
+    let encoder = task::spawn("encoder", stubborn(ports[0], key.clone(), tags));
+    let session = fetched::session(&base, "main").await;
+    oracle
+        .until(PATIENCE, |seen| seen.newest.len() == 2 && seen.newest.values().all(|n| *n >= 1003))
+        .await;
+    oracle.except(Exception::StandsStill);
+    // The clip has a hole in its sound where it begins again.
+    oracle.except(Exception::Holes);
+    up.process.signal(Signal::KILL);
+    assert_eq!(up.process.ended().await.code, None, "killed");
+    let seen_before = oracle.media();
+    let mut up = Up::start(dir.path(), None, ports).await;
+    assert_eq!(up.line("key"), key, "the stream key is the same");
+    up.process.says("sealed a log that lost its writer").await;
+    up.process.says("taken up again after a restart").await;
+    for rendition in ["video", "audio"] {
+        let back = |p: &Playlist| {
+            let complete = p.segments.iter().rev().skip_while(|s| s.uri.is_none());
+            breaks(p) >= 1 && complete.take_while(|s| !s.gap).count() >= 2
+        };
+        let list = fetched::media_until(&session, rendition, back).await;
+        assert_eq!(breaks(&list), 1, "{rendition}: one discontinuity");
+        let first = list.segments.first().expect("segments").msn;
+        assert!(list.segments.iter().enumerate().all(|(i, s)| s.msn == first + i as u64));
+    }
+    assert!(seen_before.len() > 20, "{} URLs were seen", seen_before.len());
+    for (path, bytes) in &seen_before {
+        let url = base.join(path).expect("a URL");
+        let answer = fetched::get(url).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path} is missing");
+        assert_eq!(answer.bytes().await.expect("a body"), bytes, "{path} differs");
+    }
+    encoder.abort();
+    silent(&oracle.report().await);
+    up.process.signal(Signal::TERM);
+    assert_eq!(within("the end", up.process.ended()).await.code, Some(0));
+}

@@ -1,0 +1,22 @@
+//! Flow tests: real encoders, the real server, real players, with the oracle watching. Each test
+//! starts its own server on free ports in its own directory and waits for what it expects to
+//! happen, never for time to pass. Unit tests of rooms are beside the rooms.
+
+#[path = "../oracle/mod.rs"]
+mod oracle;
+
+mod accounted;
+mod away;
+mod browser;
+mod clip;
+mod clocks;
+mod crash;
+mod encoder;
+mod fetched;
+mod limits;
+mod players;
+mod process;
+mod refusals;
+mod server;
+mod signals;
+mod viewers;
