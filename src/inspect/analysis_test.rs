@@ -1,7 +1,7 @@
 //! Made-up packet lists in, exact reports out.
 
 use super::*;
-use crate::inspect::report::{Report, Severity};
+use crate::inspect::report::{Report, Severity, Timestamps};
 
 const AUDIO: u32 = 2;
 const VIDEO: u32 = 1;
@@ -139,7 +139,8 @@ fn gops_are_measured_between_key_frames() {
 fn audio_against_video() {
     // Audio is 340 ms later in media time, and comes 600 ms of media behind video.
     let mut a = Analysis::interleaved();
-    (a.configure(video()), a.configure(audio()));
+    a.configure(video());
+    a.configure(audio());
     let mut packets: Vec<(i64, u32, i64)> = Vec::new();
     packets.extend((0..100).map(|i| (i * 40, VIDEO, i * 40)));
     packets.extend((0..200).map(|i| (i * 20 + 940, AUDIO, i * 20 + 340)));

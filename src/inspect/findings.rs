@@ -28,7 +28,7 @@ pub(super) fn judge(report: &mut Report, target: Option<f64>) {
         track(t, target, &mut |s, text| found.push((s, text)));
     }
     if let Some(skew) = &report.skew {
-        self::skew(skew, &mut |s, text| found.push((s, text)));
+        self::skew(skew, report.kind, &mut |s, text| found.push((s, text)));
     }
     if let Some(a) = report.arrival {
         if let Some(pace) = a.pace.filter(|p| (p - 1.0).abs() > PACE_OFF) {
@@ -135,16 +135,23 @@ fn times(who: &str, t: &TrackReport, found: Found<'_>) {
     }
 }
 
-fn skew(s: &Skew, found: Found<'_>) {
+fn skew(s: &Skew, kind: &str, found: Found<'_>) {
     let lies = |seconds: f64, one: &'static str, other: &'static str| match seconds {
         0.0.. => (time(seconds), one),
         _ => (time(-seconds), other),
     };
     if s.start_seconds.abs() > START_SKEW {
         let (by, side) = lies(s.start_seconds, "after", "before");
-        found(Severity::Problem, format!("audio starts {by} {side} video"));
+        match kind {
+            // A player that joins gets sound at once and pictures from a key frame on.
+            "rtmp" if s.start_seconds < 0.0 => {
+                found(Severity::Note, format!("the first picture came {by} after the first sound"));
+            }
+            _ => found(Severity::Problem, format!("audio starts {by} {side} video")),
+        }
     }
-    if s.end_seconds.abs() > END_SKEW {
+    let whole = matches!(kind, "flv" | "log");
+    if whole && s.end_seconds.abs() > END_SKEW {
         let (by, side) = lies(s.end_seconds, "after", "before");
         found(Severity::Note, format!("audio ends {by} {side} video"));
     }

@@ -1,17 +1,16 @@
 //! Follows one media playlist: reloads it, blocking where that is offered, and takes apart every
 //! file it lists.
 
-use crate::base::ids::TrackId;
 use crate::base::time::Mono;
-use crate::inspect::analysis::{Analysis, Sample, TrackFacts};
+use crate::inspect::analysis::{Analysis, TrackFacts};
 use crate::inspect::fetch::Http;
 use crate::inspect::findings::time;
 use crate::inspect::hls::latency;
 use crate::inspect::playlist::{File, Media, Playlist, parse};
-use crate::inspect::report::{PlaylistFacts, Severity, Spread};
-use crate::inspect::tags::facts;
+use crate::inspect::report::Severity;
+use crate::inspect::report::hls::{PlaylistFacts, Spread};
+use crate::inspect::samples::{feed, track_facts};
 use crate::media::fmp4::read::{self, InitTrack};
-use crate::media::track::{Kind, Track};
 use crate::rt::drain::Drain;
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -309,7 +308,8 @@ impl<'a> Follower<'a> {
             self.inits.insert(map.clone(), tracks);
         }
         let tracks = self.inits.get(map).map(Vec::as_slice).unwrap_or_default();
-        match self.feed(&bytes, tracks) {
+        let fed = feed(&mut self.shared.analysis.borrow_mut(), &self.ids, &bytes, tracks);
+        match fed {
             Ok(length) => {
                 let error = (length - listed).abs();
                 let facts = &mut self.done.facts;
@@ -341,27 +341,6 @@ impl<'a> Follower<'a> {
             self.shared.analysis.borrow_mut().configure(TrackFacts { name, ..facts });
         }
         tracks
-    }
-
-    /// Feeds the samples of a file; returns the media's length in seconds.
-    fn feed(&self, bytes: &Bytes, tracks: &[InitTrack]) -> Result<f64, read::ReadError> {
-        let mut analysis = self.shared.analysis.borrow_mut();
-        let mut lengths: HashMap<u32, f64> = HashMap::new();
-        for fragment in read::fragments(bytes, tracks)? {
-            let Some(t) = tracks.iter().find(|t| t.number == fragment.number) else { continue };
-            let Some(id) = self.ids.get(&t.number) else { continue };
-            let mut dts = i64::try_from(fragment.decode_time).unwrap_or(i64::MAX);
-            let start = dts;
-            for s in fragment.samples {
-                let (cts, size) = (s.cts, u64::from(s.size));
-                let key = s.sync || t.kind == Some(Kind::Audio);
-                analysis.feed(*id, Sample { dts, cts, key, size, arrival: None });
-                dts = dts.saturating_add(s.duration.into());
-            }
-            let length = t.timescale.to_micros(dts.saturating_sub(start)) as f64 / 1e6;
-            *lengths.entry(t.number).or_default() += length;
-        }
-        Ok(lengths.into_values().fold(0.0, f64::max))
     }
 
     fn finish(mut self) -> Done {
@@ -415,17 +394,4 @@ fn query(url: &str, add: &str) -> String {
         "" => format!("{base}{joint}{add}"),
         f => format!("{base}{joint}{add}#{f}"),
     }
-}
-
-/// What an init section says of a track; `None` for what is neither audio nor video.
-fn track_facts(t: &InitTrack, id: u32) -> Option<TrackFacts> {
-    let kind = t.kind?;
-    let unknown = TrackFacts::unknown(id, kind, t.timescale, t.entry.clone());
-    let Some((codec, config)) = t.codec.clone() else {
-        let dimensions = (kind == Kind::Video).then_some(t.dimensions);
-        return Some(TrackFacts { dimensions, ..unknown });
-    };
-    let track_id = TrackId(u16::try_from(id).unwrap_or(u16::MAX));
-    let track = Track { id: track_id, codec, timescale: t.timescale, rate: None, config };
-    Some(facts(&track).unwrap_or(unknown))
 }

@@ -19,8 +19,11 @@ pub mod log;
 mod playlist;
 pub mod report;
 pub mod rtmp;
+mod samples;
 pub mod table;
 mod tags;
+mod track;
+mod walk;
 
 #[cfg(test)]
 mod inspect_test;

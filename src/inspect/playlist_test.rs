@@ -53,7 +53,8 @@ fn a_live_playlist() {
 #[test]
 fn byte_ranges_go_on_where_the_last_one_ended() {
     let text = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-BYTERANGE:100@10\n#EXTINF:2,\nx\n\
-                #EXT-X-BYTERANGE:50\n#EXTINF:2,\nx\n#EXT-X-BYTERANGE:5\n#EXTINF:2,\ny\n#EXT-X-ENDLIST\n";
+                #EXT-X-BYTERANGE:50\n#EXTINF:2,\nx\n\
+                #EXT-X-BYTERANGE:5\n#EXTINF:2,\ny\n#EXT-X-ENDLIST\n";
     let m = media(text);
     let ranges: Vec<_> = m.segments.iter().map(|s| s.file.as_ref().and_then(|f| f.range)).collect();
     assert_eq!(ranges, [Some((10, 100)), Some((110, 50)), Some((0, 5))]);
@@ -63,9 +64,11 @@ fn byte_ranges_go_on_where_the_last_one_ended() {
 
 #[test]
 fn a_multivariant_playlist() {
-    let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en, x\",DEFAULT=YES,URI=\"a/i.m3u8\"\n\
-                #EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS=\"avc1.64001f,mp4a.40.2\",RESOLUTION=640x360,\
-                FRAME-RATE=25.000,AUDIO=\"a\"\nv/i.m3u8\n";
+    let text = "#EXTM3U\n\
+                #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en, x\",DEFAULT=YES,\
+                URI=\"a/i.m3u8\"\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS=\"avc1.64001f,mp4a.40.2\",\
+                RESOLUTION=640x360,FRAME-RATE=25.000,AUDIO=\"a\"\nv/i.m3u8\n";
     let Ok(Playlist::Multivariant(m)) = parse(text) else { panic!("a multivariant playlist") };
     assert_eq!(m.variants.len(), 1);
     let v = &m.variants[0];

@@ -2,9 +2,9 @@
 
 use crate::base::units::HumanBytes;
 use crate::inspect::findings::time;
-use crate::inspect::report::{
-    GenerationFacts, Gop, HlsFacts, LogFacts, PlaylistFacts, Report, Severity, TrackReport,
-};
+use crate::inspect::report::hls::{HlsFacts, PlaylistFacts};
+use crate::inspect::report::log::{GenerationFacts, LogFacts};
+use crate::inspect::report::{Finding, Gop, Report, Severity, TrackReport};
 use comfy_table::{Table, presets};
 
 /// The whole report as text, without a newline at its end.
@@ -219,7 +219,7 @@ fn findings(r: &Report) -> String {
     if r.findings.is_empty() {
         return "nothing remarkable".into();
     }
-    let line = |f: &crate::inspect::report::Finding| {
+    let line = |f: &Finding| {
         let word = match f.severity {
             Severity::Damage => "damage ",
             Severity::Problem => "problem",

@@ -98,7 +98,7 @@ pub(crate) async fn write_log(data: &Path, extent_micros: i64, seal: bool) -> Pa
     let plans: Vec<Plan> = tracks.iter().map(plan).collect();
     let (target_duration, pace) = (4 * MICROS, Pace::Media);
     let (segment, part_target) = (session.segment, session.part_target);
-    let config = Config { segment, target_duration, part_target, lead_in: 0, pace };
+    let config = Config { segment, target_duration, part_target, pace };
     let at = |dts: i64| Now { mono: Mono(dts as u64 * 1000), wall: ON_AIR.plus(dts * 1000) };
     let base = Base { msn: Msn(7), dseq: 1, previous: None };
     let mut cutter = Cutter::new(config, &plans, base, at(0));

@@ -135,7 +135,10 @@ mod tests {
         run(&mut t, &round);
         t.next_round();
         // Audio lasts 69 ms, video 80: video goes on at 160, audio 11 ms after its end.
-        assert_eq!(run(&mut t, &round), [(80, 120), (160, 160), (103, 160), (200, 200), (126, 200)]);
+        assert_eq!(
+            run(&mut t, &round),
+            [(80, 120), (160, 160), (103, 160), (200, 200), (126, 200)]
+        );
     }
 
     #[test]
