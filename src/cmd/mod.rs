@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod common;
 pub mod completions;
+pub mod inspect;
 pub mod man;
 pub mod manifest;
 pub mod replay;
@@ -38,6 +39,7 @@ pub struct Cli {
 enum Command {
     Up(up::Args),
     Manifest(manifest::Args),
+    Inspect(inspect::Args),
     Replay(replay::Args),
     Bench(bench::Args),
     Man(man::Args),
@@ -57,6 +59,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Up(args) => up::run(args),
         Command::Manifest(args) => manifest::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),

@@ -69,6 +69,18 @@ impl LogDir {
     }
 }
 
+/// The files of a directory that are named as extents are, in order, whatever is in them. Blocks.
+///
+/// # Errors
+/// The directory cannot be listed.
+pub fn extent_files(dir: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
+    let names = Disk.list(dir)?;
+    let mut found: Vec<(u32, PathBuf)> =
+        names.iter().filter_map(|n| Some((extent_index(n)?, dir.join(n)))).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
 fn header(fs: &dyn FileSystem, path: &Path) -> Result<Header, LogError> {
     let mut bytes = [0; HEADER_LEN];
     let read = fs.open(path, Open::Read).and_then(|file| file.read_at(&mut bytes, 0));

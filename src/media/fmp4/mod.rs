@@ -6,6 +6,7 @@
 
 pub mod fragment;
 pub mod init;
+pub mod read;
 
 #[cfg(test)]
 #[path = "fmp4_test.rs"]

@@ -1,0 +1,176 @@
+//! Looks at the fixture clip, whole and damaged, and at logs made of it.
+
+use crate::inspect::error::InspectError;
+use crate::inspect::report::{Report, Severity};
+use crate::inspect::{flv, log, table};
+use crate::log::fixture::{BBB, write_log};
+use crate::log::format::extent::TRAILER_LEN;
+use std::path::{Path, PathBuf};
+
+fn texts(r: &Report, s: Severity) -> Vec<&str> {
+    r.findings.iter().filter(|f| f.severity == s).map(|f| &*f.text).collect()
+}
+
+#[test]
+fn the_clip() {
+    let r = flv::inspect(Path::new(BBB)).expect("FLV");
+    assert_eq!((r.kind, r.damaged, r.tracks.len()), ("flv", false, 2));
+    let v = &r.tracks[0];
+    assert_eq!(
+        (v.kind, &*v.codec, v.width, v.height),
+        ("video", "avc1.42c01e", Some(640), Some(360))
+    );
+    assert_eq!((v.packets, v.key_frames, v.frame_rate), (250, 4, Some(25.0)));
+    assert_eq!(v.b_frames, Some(false));
+    let gop = v.gop.expect("of video");
+    assert_eq!((gop.min_seconds, gop.max_seconds), (Some(2.28), Some(3.0)));
+    let a = &r.tracks[1];
+    assert_eq!((&*a.codec, a.sample_rate, a.channels), ("mp4a.40.2", Some(44_100), Some(2)));
+    assert_eq!((a.packets, a.timestamps.holes, a.timestamps.backward), (432, 0, 0));
+    assert_eq!(r.skew.expect("both").start_seconds, -0.08);
+    assert!(table::render(&r).contains("640x360"));
+    let json = serde_json::to_value(&r).expect("JSON");
+    assert_eq!(json["tracks"][0]["gop"]["maxSeconds"], 3.0);
+    assert_eq!(json["flv"]["tornBytes"], 0);
+}
+
+#[test]
+fn a_damaged_clip() {
+    let whole = std::fs::read(BBB).expect("the clip");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("clip.flv");
+    std::fs::write(&path, &whole[..whole.len() - 100]).expect("written");
+    let r = flv::inspect(&path).expect("FLV");
+    assert!(r.damaged, "{:?}", r.findings);
+    assert_eq!(r.tracks[0].packets + r.tracks[1].packets, 681);
+    let mut hit = whole.clone();
+    let middle = whole.len() / 2;
+    hit[middle..].fill(0xee);
+    std::fs::write(&path, &hit).expect("written");
+    let r = flv::inspect(&path).expect("FLV");
+    assert!(r.damaged && r.tracks[0].packets > 50, "{:?}", r.findings);
+    std::fs::write(&path, b"hello").expect("written");
+    assert!(matches!(flv::inspect(&path), Err(InspectError::Unknown { .. })));
+}
+
+/// A log of several extents, sealed or not.
+async fn a_log(seal: bool) -> (tempfile::TempDir, PathBuf) {
+    let data = tempfile::tempdir().expect("a directory");
+    let dir = write_log(data.path(), 2_000_000, seal).await;
+    (data, dir)
+}
+
+#[tokio::test]
+async fn a_sealed_log() {
+    let (data, dir) = a_log(true).await;
+    let r = log::inspect(&dir).expect("a log");
+    assert!(!r.damaged, "{:?}", r.findings);
+    assert_eq!((r.tracks[0].packets, r.tracks[1].packets), (250, 432));
+    assert_eq!((r.tracks[0].width, &*r.tracks[1].codec), (Some(640), "mp4a.40.2"));
+    let l = r.log.as_ref().expect("a log");
+    let g = &l.generations[0];
+    assert_eq!((g.session, g.generation, g.base), (Some(2), 3, Some(7)));
+    assert_eq!((g.first_msn, g.target_duration, g.part_target), (Some(7), Some(4), Some(0.522)));
+    assert!(g.ended && g.session_over);
+    assert!(g.extents.len() >= 3, "{:?}", g.extents);
+    assert!(g.extents.iter().all(|e| e.sealed && e.footer_ok == Some(true)), "{:?}", g.extents);
+    assert!(l.segments >= 6 && l.parts >= 30 && l.gaps == 0, "{l:?}");
+    let c = l.cost;
+    let sum = c.media_bytes + c.head_bytes + c.mark_bytes + c.extent_bytes + c.damaged_bytes;
+    assert_eq!((sum, c.damaged_bytes), (c.total_bytes, 0));
+    // The same from above, and one extent of it alone.
+    let above = log::inspect(data.path()).expect("a data directory");
+    assert_eq!(above.tracks, r.tracks);
+    let one = log::inspect(&dir.join("00000001.extent")).expect("an extent");
+    assert!(!one.damaged, "{:?}", one.findings);
+    assert!((50..200).contains(&one.tracks[0].packets));
+    assert!(table::render(&r).contains("s2/g3"));
+}
+
+#[tokio::test]
+async fn a_torn_log() {
+    let (_data, dir) = a_log(false).await;
+    let r = log::inspect(&dir).expect("a log");
+    assert!(!r.damaged, "an open log is not damaged: {:?}", r.findings);
+    let last = std::fs::read_dir(&dir).expect("listed").map(|e| e.expect("an entry").path());
+    let last = last.filter(|p| p.extension().is_some()).max().expect("an extent");
+    let bytes = std::fs::read(&last).expect("readable");
+    std::fs::write(&last, &bytes[..bytes.len() - 7]).expect("written");
+    let torn = log::inspect(&dir).expect("a log");
+    assert!(torn.damaged);
+    let l = torn.log.as_ref().expect("a log");
+    let e = l.generations[0].extents.last().expect("an extent");
+    assert!(!e.sealed && e.torn_bytes > 0 && e.damaged_bytes == 0, "{e:?}");
+    assert!(texts(&torn, Severity::Damage)[0].contains("torn tail"), "{:?}", torn.findings);
+}
+
+#[tokio::test]
+async fn a_log_with_holes_is_read_behind_them() {
+    let (_data, dir) = a_log(true).await;
+    let whole = log::inspect(&dir).expect("a log");
+    let path = dir.join("00000000.extent");
+    let bytes = std::fs::read(&path).expect("readable");
+    let mut hit = bytes.clone();
+    let middle = hit.len() / 2;
+    hit[middle..middle + 64].fill(0xee);
+    std::fs::write(&path, &hit).expect("written");
+    let r = log::inspect(&dir).expect("a log");
+    assert!(r.damaged);
+    let (lost, all) = (r.tracks[0].packets + r.tracks[1].packets, 682);
+    assert!(lost < all && lost > all - 20, "{lost} of {all}");
+    let e = &r.log.as_ref().expect("a log").generations[0].extents[0];
+    assert!(e.damaged_bytes >= 64 && e.sealed, "{e:?}");
+    let c = r.log.as_ref().expect("a log").cost;
+    let sum = c.media_bytes + c.head_bytes + c.mark_bytes + c.extent_bytes + c.damaged_bytes;
+    assert_eq!(sum, c.total_bytes);
+
+    // A footer that lies, an extent that is gone.
+    let mut lying = bytes.clone();
+    let at = lying.len() - TRAILER_LEN - 40;
+    lying[at] ^= 1;
+    std::fs::write(&path, &lying).expect("written");
+    let r = log::inspect(&dir).expect("a log");
+    assert!(r.damaged && r.tracks == whole.tracks, "{:?}", r.findings);
+    std::fs::write(&path, &bytes).expect("written");
+    std::fs::remove_file(dir.join("00000001.extent")).expect("removed");
+    let r = log::inspect(&dir).expect("a log");
+    let damage = texts(&r, Severity::Damage);
+    assert!(damage.iter().any(|t| t.contains("extents 1 to 1 are missing")), "{damage:?}");
+}
+
+#[tokio::test]
+async fn mutations_of_extents_do_no_harm() {
+    let (_data, dir) = a_log(true).await;
+    let path = dir.join("00000001.extent");
+    let whole = std::fs::read(&path).expect("readable");
+    let mut state = 0x0123_4567_89ab_cdefu64;
+    let mut random = |n: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % n.max(1) as u64) as usize
+    };
+    for _ in 0..100 {
+        let mut bytes = whole.clone();
+        for _ in 0..=random(4) {
+            let at = random(bytes.len());
+            match random(4) {
+                0 => bytes.truncate(at),
+                1 => bytes.insert(at, 7),
+                _ if at < bytes.len() => bytes[at] ^= 1 << random(8),
+                _ => {}
+            }
+        }
+        std::fs::write(&path, &bytes).expect("written");
+        let r = log::inspect(&path).expect("a report, whatever it is");
+        assert!(r.damaged || r.tracks.iter().any(|t| t.packets > 0));
+        assert_eq!(r.bytes, bytes.len() as u64);
+    }
+}
+
+#[test]
+fn what_is_nothing_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    assert!(matches!(log::inspect(dir.path()), Err(InspectError::Unknown { .. })));
+    assert!(matches!(flv::inspect(&dir.path().join("x")), Err(InspectError::Read { .. })));
+}

@@ -1,0 +1,282 @@
+//! A look into logs: every extent's file from its first byte to its last, record by record, also
+//! behind damage. The files are read as they lie, without the log room's readers, which rightly
+//! stop at the first record that is not whole.
+
+use crate::inspect::analysis::Analysis;
+use crate::inspect::error::InspectError;
+use crate::inspect::findings;
+use crate::inspect::report::log::{Cost, ExtentFacts, GenerationFacts, LogFacts};
+use crate::inspect::report::{Report, Severity};
+use crate::inspect::walk::Walk;
+use crate::log::dir::extent_files;
+use crate::log::format::extent::{HEADER_LEN, Header, TRAILER_LEN, footer_start};
+use crate::log::format::footer::Footer;
+use crate::log::format::index::Indexer;
+use bytes::Bytes;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Largest file that is taken for an extent: the writer rolls at 128 MiB, and a footer of marks
+/// follows.
+const EXTENT_MAX: u64 = 256 << 20;
+
+/// How deep below a directory logs are looked for: `logs`, channel, session, generation.
+const DEPTH: usize = 4;
+
+/// Reads a log's directory, an extent's file, or all generations below a directory. Blocks.
+///
+/// # Errors
+/// There is nothing of a log there, or it cannot be read at all.
+pub fn inspect(path: &Path) -> Result<Report, InspectError> {
+    let cannot = |source| InspectError::Read { path: path.to_owned(), source };
+    let mut look = Look::new(path);
+    if path.is_file() {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        look.generation(dir, vec![(None, path.to_owned())]);
+        return Ok(look.finish());
+    }
+    let mut dirs = Vec::new();
+    find(path, DEPTH, &mut dirs).map_err(cannot)?;
+    if dirs.is_empty() {
+        return Err(InspectError::Unknown { path: path.to_owned() });
+    }
+    for dir in dirs {
+        let files = extent_files(&dir).map_err(cannot)?;
+        look.generation(&dir, files.into_iter().map(|(i, p)| (Some(i), p)).collect());
+    }
+    Ok(look.finish())
+}
+
+/// The directories that hold extents, in the order of their numbers.
+fn find(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if !extent_files(dir)?.is_empty() {
+        found.push(dir.to_owned());
+        return Ok(());
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    let mut below: Vec<PathBuf> = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            below.push(entry.path());
+        }
+    }
+    // `g10` comes after `g9`.
+    let number = |p: &PathBuf| {
+        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        (digits.parse::<u64>().unwrap_or(0), name.to_owned())
+    };
+    below.sort_by_key(number);
+    below.iter().try_for_each(|b| find(b, depth - 1, found))
+}
+
+/// A look at logs, under way.
+pub(super) struct Look {
+    pub(super) report: Report,
+    pub(super) analysis: Analysis,
+    pub(super) log: LogFacts,
+    /// The newest session record's target duration.
+    pub(super) target: Option<f64>,
+}
+
+/// One extent, taken apart.
+struct Extent {
+    facts: ExtentFacts,
+    /// What its footer says, when it has one that can be read.
+    footer: Option<Footer>,
+}
+
+impl Look {
+    fn new(path: &Path) -> Look {
+        Look {
+            report: Report::new(path.display().to_string(), "log"),
+            analysis: Analysis::interleaved(),
+            log: LogFacts {
+                generations: Vec::new(),
+                segments: 0,
+                dependent_segments: 0,
+                parts: 0,
+                gaps: 0,
+                discontinuities: 0,
+                unlisted_packets: 0,
+                unknown_records: 0,
+                cost: Cost::default(),
+            },
+            target: None,
+        }
+    }
+
+    fn finish(mut self) -> Report {
+        self.report.tracks = self.analysis.tracks();
+        self.report.skew = self.analysis.skew();
+        self.log.cost.total_bytes = self.report.bytes;
+        let (log, report) = (&self.log, &mut self.report);
+        for (n, what) in [
+            (log.gaps, "gap(s): media was absent"),
+            (log.discontinuities, "discontinuity(ies)"),
+            (log.dependent_segments, "segment(s) start without an IDR"),
+            (log.unlisted_packets, "packet(s) are in no segment"),
+            (log.unknown_records, "record(s) of kinds this version does not know"),
+        ] {
+            if n > 0 {
+                report.found(Severity::Note, format!("{n} {what}"));
+            }
+        }
+        if self.report.tracks.iter().all(|t| t.packets == 0) {
+            self.report.found(Severity::Problem, "no packets");
+        }
+        self.report.log = Some(self.log);
+        findings::judge(&mut self.report, self.target);
+        self.report
+    }
+
+    fn generation(&mut self, dir: &Path, files: Vec<(Option<u32>, PathBuf)>) {
+        self.analysis.restart();
+        let mut facts = GenerationFacts {
+            directory: dir.display().to_string(),
+            generation: 0,
+            session: None,
+            base: None,
+            previous: None,
+            first_msn: None,
+            last_msn: None,
+            from: None,
+            to: None,
+            target_duration: None,
+            part_target: None,
+            segment_target: None,
+            ended: false,
+            session_over: false,
+            extents: Vec::new(),
+        };
+        let count = files.len();
+        let mut before: Option<Footer> = None;
+        let mut expected = files.first().and_then(|f| f.0);
+        if let Some(first) = expected.filter(|first| *first > 0) {
+            let text = format!("{}: the extents before {first} are not here", dir.display());
+            self.report.found(Severity::Note, text);
+        }
+        for (n, (index, path)) in files.into_iter().enumerate() {
+            if let (Some(want), Some(have)) = (expected, index)
+                && want != have
+            {
+                let text = format!("{}: extents {want} to {} are missing", dir.display(), have - 1);
+                self.report.found(Severity::Damage, text);
+                before = None;
+                self.analysis.restart();
+            }
+            expected = index.map(|i| i + 1);
+            let first = index == Some(0);
+            let base =
+                if first { Some(Indexer::new()) } else { before.as_ref().map(Indexer::resume) };
+            let Some(extent) = self.extent(&path, base, &mut facts) else {
+                before = None;
+                continue;
+            };
+            if !extent.facts.sealed && n + 1 < count {
+                let text = format!("{}: not sealed, and not the last", path.display());
+                self.report.found(Severity::Damage, text);
+            }
+            before = extent.footer;
+            facts.extents.push(extent.facts);
+        }
+        let open = facts.extents.last().is_some_and(|e| !e.sealed);
+        if open {
+            let text = "the last extent is not sealed: a writer is at work, or died";
+            self.report.found(Severity::Note, format!("{}: {text}", dir.display()));
+        }
+        self.log.generations.push(facts);
+    }
+
+    /// Reads one extent; `None` when not even its header can be read.
+    fn extent(
+        &mut self,
+        path: &Path,
+        base: Option<Indexer>,
+        generation: &mut GenerationFacts,
+    ) -> Option<Extent> {
+        let name = path.display();
+        let bytes = match read(path) {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                self.report.found(Severity::Damage, format!("{name}: cannot be read: {e}"));
+                return None;
+            }
+        };
+        let len = bytes.len() as u64;
+        self.report.bytes += len;
+        let header = match Header::decode(&bytes) {
+            Ok(header) => header,
+            Err(e) => {
+                self.report.found(Severity::Damage, format!("{name}: {e}"));
+                self.log.cost.damaged_bytes += len;
+                return None;
+            }
+        };
+        generation.generation = header.generation.0;
+        let footer_at = footer_start(len, &bytes[bytes.len().saturating_sub(TRAILER_LEN)..]);
+        let end = footer_at.map_or(bytes.len(), |at| at as usize);
+        let mut walk = Walk { look: self, generation, base, facts: empty(&header, len) };
+        let records_end = walk.records(&bytes, end);
+        let Walk { base, mut facts, .. } = walk;
+        if footer_at.is_none() && std::fs::metadata(path).is_ok_and(|m| m.len() > len) {
+            // A writer is in the middle of a record.
+            facts.torn_bytes = 0;
+        }
+        let mut footer = None;
+        if let Some(at) = footer_at.filter(|at| *at == records_end) {
+            match Footer::decode(&bytes.slice(at as usize..)) {
+                Ok(found) => {
+                    facts.sealed = true;
+                    facts.footer_ok = base.map(|b| b.footer(at) == found);
+                    footer = Some(found);
+                }
+                Err(e) => {
+                    (facts.sealed, facts.footer_ok) = (true, Some(false));
+                    self.report.found(Severity::Damage, format!("{name}: {e}"));
+                }
+            }
+            self.log.cost.extent_bytes += len - at;
+        }
+        self.log.cost.extent_bytes += HEADER_LEN as u64;
+        self.log.cost.damaged_bytes += facts.torn_bytes + facts.damaged_bytes;
+        if facts.footer_ok == Some(false) && footer.is_some() {
+            let text = format!("{name}: the footer is not what the records amount to");
+            self.report.found(Severity::Damage, text);
+        }
+        if facts.torn_bytes > 0 {
+            let text = format!(
+                "{name}: torn tail: {} bytes from byte {records_end} on are no whole record",
+                facts.torn_bytes
+            );
+            self.report.found(Severity::Damage, text);
+        }
+        Some(Extent { facts, footer })
+    }
+}
+
+fn empty(header: &Header, bytes: u64) -> ExtentFacts {
+    ExtentFacts {
+        extent: header.extent,
+        bytes,
+        records: 0,
+        sealed: false,
+        footer_ok: None,
+        forced_roll: header.forced_roll,
+        damaged_bytes: 0,
+        torn_bytes: 0,
+    }
+}
+
+/// The whole file, if it is no larger than an extent can be.
+fn read(path: &Path) -> std::io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(EXTENT_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > EXTENT_MAX {
+        return Err(std::io::Error::other("it is larger than any extent"));
+    }
+    Ok(bytes.into())
+}
