@@ -118,7 +118,7 @@ impl Plan {
         let notes = Shared::default();
         progress.say("waiting for the first media".into());
         let publish = publish(self.clone(), clip, clock.clone(), notes.clone());
-        let publish = task::spawn("publisher", async move { publish.await });
+        let publish = task::spawn("publisher", publish);
         let watching = watch(http, clock.clone(), url, notes.clone());
         let watching = task::spawn("viewer", watching);
         let listed = self.until_listed(clock, &notes).await;

@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_multivariant_playlist_names_each_rendition_once() {
-        let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a,b\",NAME=\"x\",URI=\"audio.m3u8\"\n\
+        let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a,b\",NAME=\"x\",\
+                    URI=\"audio.m3u8\"\n\
                     #EXT-X-STREAM-INF:BANDWIDTH=3,CODECS=\"avc1,mp4a\",AUDIO=\"a,b\"\nvideo.m3u8\n\
                     #EXT-X-STREAM-INF:BANDWIDTH=2\nvideo.m3u8\n";
         let both = ["audio.m3u8".to_owned(), "video.m3u8".to_owned()];

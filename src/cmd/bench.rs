@@ -35,7 +35,7 @@ enum Verb {
     Latency(Latency),
 }
 
-/// What both have in common
+/// What both have in common.
 #[derive(Debug, clap::Args)]
 struct Common {
     /// FLV file to publish in a loop [default: made with ffmpeg, 720p30, 20 s]
@@ -62,10 +62,12 @@ struct Common {
 #[derive(Debug, clap::Args)]
 struct Ingest {
     /// Numbers of publishers, measured one after another
-    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "20,50,100")]
-    publishers: Vec<usize>,
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "20,50,100",
+        value_parser = clap::value_parser!(u16).range(1..=5000))]
+    publishers: Vec<u16>,
     /// Seconds of each measurement
-    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "S", default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Viewers of each stream: 0, 1, or both one after another
     #[arg(long, value_name = "0|1,..", value_delimiter = ',', default_value = "1",
@@ -75,8 +77,9 @@ struct Ingest {
     #[arg(long, value_name = "SERVER")]
     peer: Option<Peer>,
     /// Rounds; figures are medians
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    repeat: usize,
+    #[arg(long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..))]
+    repeat: u16,
     #[command(flatten)]
     common: Common,
 }
@@ -91,7 +94,8 @@ enum Peer {
 #[derive(Debug, clap::Args)]
 struct Latency {
     /// Seconds of the measurement
-    #[arg(long, value_name = "S", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "S", default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Publish to this URL of somebody else's server; needs --url
     #[arg(long, value_name = "rtmp://..", requires = "url")]
@@ -172,11 +176,11 @@ async fn ingest(args: Ingest) -> Result<Exit, Failure> {
     let (dir, clip) = args.common.prepare()?;
     let peer = args.peer.map(|Peer::NginxRtmp| Which::NginxRtmp);
     let plan = ingest::Plan {
-        publishers: args.publishers,
+        publishers: args.publishers.into_iter().map(usize::from).collect(),
         viewers: args.viewers_per_stream.into_iter().map(usize::from).collect(),
         seconds: args.seconds,
         part: args.common.parts,
-        repeat: args.repeat,
+        repeat: usize::from(args.repeat),
         servers: [Which::Castctl].into_iter().chain(peer).collect(),
         castctl: args.common.castctl()?,
         dir,

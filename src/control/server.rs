@@ -16,9 +16,7 @@ pub async fn serve(mut registry: Registry, mut calls: Calls, clock: Clock, drain
             () = drain.wait() => break,
         };
         let Some(call) = call else { break };
-        if answer(&mut registry, call, &clock).await {
-            publish_table(&mut registry, &calls).await;
-        }
+        answer(&mut registry, call, &clock, &calls).await;
     }
     registry.close().await;
 }
@@ -30,38 +28,37 @@ async fn publish_table(registry: &mut Registry, calls: &Calls) {
     }
 }
 
-/// Answers one call; `true` when the table may have changed. A caller that no longer waits is not
-/// an error.
-async fn answer(registry: &mut Registry, call: Call, clock: &Clock) -> bool {
+/// Answers one call. The table is out before the answer: whoever was told of a grant finds it
+/// there. A caller that no longer waits is not an error.
+async fn answer(registry: &mut Registry, call: Call, clock: &Clock, calls: &Calls) {
     let wall = clock.now().wall;
     match call {
         Call::Admit(request, reply) => {
             let _ = reply.send(registry.admit(&request));
-            false
         }
         Call::Grant(channel, node, reply) => {
-            let _ = reply.send(registry.grant(&channel, &node, wall).await);
-            true
+            let granted = registry.grant(&channel, &node, wall).await;
+            publish_table(registry, calls).await;
+            let _ = reply.send(granted);
         }
         Call::Open(channel, generation, record, reply) => {
-            let _ = reply.send(registry.open_session(&channel, generation, &record).await);
-            true
+            let opened = registry.open_session(&channel, generation, &record).await;
+            publish_table(registry, calls).await;
+            let _ = reply.send(opened);
         }
         Call::Report(channel, generation, report, reply) => {
             let _ = reply.send(registry.report(&channel, generation, report, wall).await);
-            false
         }
         Call::End(channel, generation, end, reply) => {
-            let _ = reply.send(registry.end(&channel, generation, &end).await);
-            true
+            let ended = registry.end(&channel, generation, &end).await;
+            publish_table(registry, calls).await;
+            let _ = reply.send(ended);
         }
         Call::Unfinished(node, reply) => {
             let _ = reply.send(registry.unfinished(&node).await);
-            false
         }
         Call::Find(channel, session, reply) => {
             let _ = reply.send(registry.find(&channel, session).await);
-            false
         }
     }
 }

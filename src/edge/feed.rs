@@ -284,7 +284,11 @@ impl Feed {
         }
         for r in &opened.renditions {
             match r.write().window.apply(generation, mark) {
-                Ok(changed) => self.dirty |= changed,
+                Ok(true) => {
+                    r.mark_changed();
+                    self.dirty = true;
+                }
+                Ok(false) => {}
                 Err(e) => tracing::error!(channel = %self.session.channel, %generation,
                     rendition = r.name, "a mark does not fit and is left out: {e}"),
             }

@@ -40,9 +40,12 @@ impl Opened {
         self.renditions.iter().find(|r| r.name == name)
     }
 
-    /// Renders every rendition's new version, each with the others' positions at this moment.
+    /// Renders a new version of every rendition that changed, each with the others' positions at
+    /// this moment. The others keep theirs, and who waits for them sleeps on: a version's reports
+    /// are as new as the version.
     pub fn publish(&self) {
-        for r in &self.renditions {
+        let all = self.renditions.iter().any(|r| r.is_new());
+        for r in self.renditions.iter().filter(|r| all || r.is_due()) {
             let others: Vec<_> =
                 self.renditions.iter().filter(|o| o.track != r.track).map(|o| o.read()).collect();
             let reports: Vec<Report<'_>> =
@@ -100,5 +103,110 @@ impl Session {
         let opened = Arc::new(Opened::new(record));
         self.opened.send_replace(Some(opened.clone()));
         opened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Generation, Msn, Seq, TrackId};
+    use crate::base::time::Wall;
+    use crate::media::timeline::mark::{
+        GenerationStart, Mark, PartEnd, RENDER, Rendition, SegmentStart,
+    };
+    use crate::media::track::Kind;
+
+    fn opened() -> Opened {
+        let rendition = |name: &str, track, kind| Rendition {
+            name: name.into(),
+            track,
+            kind,
+            codecs: "x".into(),
+            bandwidth: 1_000,
+            resolution: None,
+            frame_rate_millis: None,
+            channels: None,
+        };
+        Opened::new(SessionRecord {
+            target_duration: 4,
+            segment: 2_000_000,
+            part_target: 200_000,
+            latency_budget: 0,
+            render: RENDER,
+            renditions: vec![
+                rendition("video", TrackId::VIDEO, Kind::Video),
+                rendition("audio", TrackId::AUDIO, Kind::Audio),
+            ],
+        })
+    }
+
+    /// What a feed does with a mark.
+    fn apply(opened: &Opened, mark: &Mark) {
+        for r in &opened.renditions {
+            if r.write().window.apply(Generation(1), mark).expect("it fits") {
+                r.mark_changed();
+            }
+        }
+    }
+
+    fn part(track: TrackId, part: u32) -> Mark {
+        let seq = Seq(u64::from(part));
+        Mark::PartEnd(PartEnd {
+            track,
+            msn: Msn(1),
+            part,
+            first_seq: seq,
+            last_seq: seq,
+            decode_time: 0,
+            duration: 200_000,
+            independent: true,
+        })
+    }
+
+    fn start(track: TrackId) -> Mark {
+        Mark::SegmentStart(SegmentStart {
+            track,
+            msn: Msn(1),
+            dseq: 0,
+            discontinuity: false,
+            independent: true,
+            wall: Wall(0),
+            first_seq: Seq(0),
+        })
+    }
+
+    #[test]
+    fn who_waits_for_a_rendition_is_woken_by_that_rendition() {
+        let opened = opened();
+        opened.renditions.iter().for_each(|r| r.write().window.set_init("0123456789abcdef"));
+        let previous = None;
+        let (session, generation, base) = (Number(1), Generation(1), Msn(1));
+        let begin = GenerationStart { session, generation, base, dseq: 0, previous };
+        apply(&opened, &Mark::Generation(begin));
+        let mut watched: Vec<_> = opened.renditions.iter().map(|r| r.snapshots()).collect();
+        let mut woken = |marks: &[Mark]| {
+            marks.iter().for_each(|m| apply(&opened, m));
+            opened.publish();
+            let mut now = |i: usize| {
+                let woken = watched[i].has_changed().expect("it is there");
+                watched[i].mark_unchanged();
+                woken
+            };
+            [now(0), now(1)]
+        };
+        let (video, audio) = (TrackId::VIDEO, TrackId::AUDIO);
+        let reports = |i: usize| {
+            let text = opened.renditions[i].snapshots().borrow().live.clone().expect("listed");
+            String::from_utf8_lossy(&text.body).matches("#EXT-X-RENDITION-REPORT").count()
+        };
+        // Whatever is listed for the first time changes everybody's reports.
+        assert_eq!(woken(&[start(video), part(video, 0)]), [true, true]);
+        assert_eq!(reports(0), 0);
+        assert_eq!(woken(&[start(audio), part(audio, 0)]), [true, true]);
+        assert_eq!((reports(0), reports(1)), (1, 1));
+        assert_eq!(woken(&[part(video, 1)]), [true, false]);
+        assert_eq!(woken(&[part(audio, 1)]), [false, true]);
+        assert_eq!(woken(&[part(audio, 2), part(video, 2)]), [true, true]);
+        assert_eq!(woken(&[]), [false, false]);
     }
 }

@@ -88,6 +88,15 @@ pub fn render(window: &Window, view: View, skip: bool, reports: &[Report<'_>]) -
     Some(out)
 }
 
+/// Does the delta update of an open playlist skip anything? If not, it is the full playlist.
+pub fn has_delta(window: &Window, view: View) -> bool {
+    let head = match view {
+        View::Live => window.head,
+        View::Dvr => 0,
+    };
+    !window.ended && skippable(window, head) > 0
+}
+
 fn header(out: &mut String, window: &Window, head: usize, skip: bool) {
     let session = &window.session;
     let (msn, dseq, breaks) = match (window.segments.get(head), &window.open) {

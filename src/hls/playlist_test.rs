@@ -74,7 +74,7 @@ fn normal_play_and_reports() {
         #EXT-X-PART:DURATION=0.48,URI=\"v1/g1-p200.m4s\",INDEPENDENT=YES\n\
         #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v1/g1-p224.m4s\"\n\
         #EXT-X-RENDITION-REPORT:URI=\"../audio/index.m3u8\",LAST-MSN=102,LAST-PART=1\n\
-        #EXT-X-RENDITION-REPORT:URI=\"../late/index.m3u8\",LAST-MSN=101\n",
+        #EXT-X-RENDITION-REPORT:URI=\"../late/index.m3u8\",LAST-MSN=101,LAST-PART=0\n",
         parts(1, 0, 4),
         parts(1, 100, 4),
     );

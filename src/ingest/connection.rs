@@ -23,6 +23,10 @@ const READ: usize = 64 << 10;
 /// soon, and the playlists should not wait for seconds of media with it.
 const READ_AHEAD: usize = 4 << 10;
 
+/// Room below which a read gets a new buffer: payloads keep the old one until they are recorded, so
+/// a new one for every read would be one for every packet.
+const READ_MIN: usize = 8 << 10;
+
 /// An encoder that does not take our few bytes for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -74,9 +78,10 @@ impl Connection {
         self.linger().await;
     }
 
-    /// Lets the last words arrive: a socket that is closed while bytes wait to be read is reset, and
-    /// the peer's system then throws away what it has not read, the reason included. A peer that has
-    /// ended its stream closes the socket itself; some call it an error when it is closed for them.
+    /// Lets the last words arrive: a socket that is closed while bytes wait to be read is reset,
+    /// and the peer's system then throws away what it has not read, the reason included. A peer
+    /// that has ended its stream closes the socket itself; some call it an error when it is closed
+    /// for them.
     async fn linger(mut self) {
         let rest = async {
             if !self.finished {
@@ -155,7 +160,9 @@ impl Connection {
             }
         };
         let buf = session.input_buf();
-        buf.reserve(most);
+        if buf.capacity() - buf.len() < READ_MIN {
+            buf.reserve(READ);
+        }
         let mut room = buf.limit(most);
         tokio::select! {
             biased;

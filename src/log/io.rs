@@ -143,7 +143,10 @@ impl IoThread {
         {
             let mut tail = lock(&log.tail);
             for b in batches {
-                tail.push(b, log.options.tail_bytes, log.options.tail_micros);
+                let (bytes, micros) = (log.options.tail_bytes, log.options.tail_micros);
+                if let Some(free) = tail.push(b, bytes, micros) {
+                    *lock(&log.spare) = Some(free);
+                }
             }
         }
         log.state.send_modify(|s| s.visible = end);

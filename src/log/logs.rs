@@ -247,6 +247,7 @@ impl Inner {
             room: Notify::new(),
             state: watch::Sender::new(Shared::start()),
             tail: Mutex::new(Tail::default()),
+            spare: Mutex::new(None),
             current: Mutex::new(current),
             dirty: Mutex::new(dirty),
             error: OnceLock::new(),

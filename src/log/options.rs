@@ -27,7 +27,8 @@ pub struct Options {
     pub extent_micros: i64,
     /// Newest records held in memory for readers, bytes a log; default 16 MiB.
     pub tail_bytes: usize,
-    /// ... and microseconds of media; default 12 s, more than a low-latency window's parts.
+    /// ... and microseconds of media; default 4 s: what keeps up reads from here, and a reader that
+    /// needs parts for longer holds on to their bytes itself.
     pub tail_micros: i64,
     /// Bytes a writer may have handed over that are not written yet; above it `Writer::ready`
     /// waits; default 8 MiB, about 25 s of a 2.5 Mbit/s stream.
@@ -43,7 +44,7 @@ impl Default for Options {
             extent_bytes: 64 << 20,
             extent_micros: 60 * MICROS,
             tail_bytes: 16 << 20,
-            tail_micros: 12 * MICROS,
+            tail_micros: 4 * MICROS,
             backlog_bytes: 8 << 20,
             low_space: 256 << 20,
         }

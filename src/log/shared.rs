@@ -10,6 +10,7 @@ use crate::log::id::LogId;
 use crate::log::io::Op;
 use crate::log::options::Options;
 use crate::log::tail::Tail;
+use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -76,6 +77,8 @@ pub(super) struct Shared {
     pub(super) room: Notify,
     pub(super) state: watch::Sender<State>,
     pub(super) tail: Mutex<Tail>,
+    /// A buffer for the writer to use again: its pages are there already.
+    pub(super) spare: Mutex<Option<BytesMut>>,
     pub(super) current: Mutex<Current>,
     pub(super) dirty: Mutex<Dirty>,
     pub(super) error: OnceLock<LogError>,

@@ -5,7 +5,7 @@
 use crate::log::batch::Batch;
 use crate::log::format::Position;
 use crate::log::format::record::frame;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
 /// A batch on its way to the file and then to the readers.
@@ -42,7 +42,14 @@ pub(super) struct Tail {
 
 impl Tail {
     /// Adds the newest batch and forgets what exceeds the limits; the newest batch always stays.
-    pub(super) fn push(&mut self, batch: Written, max_bytes: usize, max_micros: i64) {
+    /// Returns a buffer that nothing refers to any more, if one came free.
+    pub(super) fn push(
+        &mut self,
+        batch: Written,
+        max_bytes: usize,
+        max_micros: i64,
+    ) -> Option<BytesMut> {
+        let mut free = None;
         let newest = batch.media;
         self.bytes += batch.bytes.len();
         self.batches.push_back(batch);
@@ -51,8 +58,10 @@ impl Tail {
             && (self.bytes > max_bytes || newest.saturating_sub(oldest.media) > max_micros)
         {
             self.bytes -= oldest.bytes.len();
-            self.batches.pop_front();
+            let forgotten = self.batches.pop_front();
+            free = forgotten.and_then(|b| b.bytes.try_into_mut().ok()).or(free);
         }
+        free
     }
 
     /// The records from `cursor` to the end of the batch that holds it; `None` when they are not in
@@ -82,5 +91,36 @@ impl Tail {
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(offset: u64, media: i64, bytes: Bytes) -> Written {
+        let first = Position { extent: 0, offset };
+        Written { follows: first, first, bytes, media, segment: false }
+    }
+
+    #[test]
+    fn a_forgotten_buffer_comes_back_when_nobody_reads_it() {
+        let mut buf = BytesMut::with_capacity(64);
+        let mut take = |byte: u8| {
+            buf.extend_from_slice(&[byte; 16]);
+            buf.split().freeze()
+        };
+        let (one, two) = (take(1), take(2));
+        drop(buf);
+        let other = Bytes::from(vec![3; 16]);
+        let mut tail = Tail::default();
+        assert_eq!(tail.push(batch(0, 0, one), 100, 5), None);
+        assert_eq!(tail.push(batch(16, 1, two.clone()), 100, 5), None);
+        // Both batches of the buffer are forgotten, but a reader still holds the second.
+        assert_eq!(tail.push(batch(32, 10, other.clone()), 100, 5), None);
+        assert_eq!(tail.bytes(), 16);
+        drop(other);
+        let free = tail.push(batch(48, 20, two), 100, 5).expect("nobody reads the third");
+        assert!(free.capacity() >= 16);
     }
 }

@@ -265,7 +265,9 @@ impl Writer {
     fn make_room(&mut self, need: usize) {
         if self.buf.capacity() - self.buf.len() < need {
             self.flush();
-            self.buf = BytesMut::with_capacity(need.max(BUFFER_BYTES));
+            self.buf = lock(&self.shared.spare).take().unwrap_or_default();
+            self.buf.clear();
+            self.buf.reserve(need.max(BUFFER_BYTES));
         }
     }
 

@@ -2,19 +2,19 @@
 //!
 //! | limit | tested in |
 //! |---|---|
-//! | `rtmp::limits` CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX, message sizes | `src/rtmp/chunk_test.rs` |
-//! | `rtmp::limits` AMF_DEPTH_MAX, AMF_VALUES_MAX, AMF_STRING_MAX | `src/rtmp/amf0_test.rs` |
-//! | `rtmp::limits` APP_MAX, URL_MAX, STREAM_KEY_MAX, MESSAGE_STREAMS_MAX, PUBLISHES_MAX | `src/rtmp/server_test.rs` |
-//! | `rtmp::limits` UNANSWERED_BYTES_MAX, UNACCEPTED_MEDIA_MAX, PUBLISH_TIMEOUT | `src/rtmp/server_test.rs` |
-//! | `rtmp::limits` HANDSHAKE_TIMEOUT, HANDSHAKE_BYTES | `refusals.rs`, `src/rtmp/server_test.rs` |
-//! | `manifest` idleTimeout | `refusals.rs` |
-//! | `manifest` maxConnections | here |
-//! | `ingest::probe` PROBE, no configuration | `refusals.rs` |
-//! | `ingest::publisher` AHEAD_MAX | here |
-//! | `edge::server` HEAD_MAX | `viewers.rs` |
-//! | `edge::server` HEAD_TIMEOUT | here |
-//! | `hls::reload` HOLD_TARGET_DURATIONS, ADVANCE_SEGMENTS, advance part limit | `viewers.rs` |
-//! | `hls::name` PATH_MAX | `viewers.rs`, `src/hls/name.rs` |
+//! | RTMP: CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX, message sizes | `src/rtmp/chunk_test.rs` |
+//! | RTMP: AMF_DEPTH_MAX, AMF_VALUES_MAX, AMF_STRING_MAX | `src/rtmp/amf0_test.rs` |
+//! | RTMP: APP_MAX, MESSAGE_STREAMS_MAX, PUBLISHES_MAX | `src/rtmp/server_test.rs` |
+//! | RTMP: UNANSWERED_BYTES_MAX, PUBLISH_TIMEOUT | `src/rtmp/server_test.rs` |
+//! | RTMP: HANDSHAKE_TIMEOUT, a stranger's protocol | `refusals.rs` |
+//! | manifest: idleTimeout | `refusals.rs` |
+//! | manifest: maxConnections | here |
+//! | ingest: PROBE without a configuration | `refusals.rs` |
+//! | ingest: AHEAD_MAX | here |
+//! | viewers: HEAD_MAX | `viewers.rs` |
+//! | viewers: HEAD_TIMEOUT | here |
+//! | HLS: held for three target durations, `_HLS_msn`, `_HLS_part` | `viewers.rs` |
+//! | HLS: PATH_MAX | `viewers.rs` |
 
 use crate::clip;
 use crate::encoder::Encoder;

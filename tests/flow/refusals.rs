@@ -20,7 +20,7 @@ channels:
   - name: second
     keys: [second-key]
 server:
-  rtmp: { idleTimeout: 2s }
+  rtmp: { idleTimeout: 4s }
 ";
 
 struct Site {
@@ -71,7 +71,7 @@ async fn cut_off(site: &mut Site, tags: &[Tag], reason: &str) {
         Ok(()) => within(reason, encoder.over()).await,
     };
     let over = over.expect("a reason").to_string();
-    assert!(over.contains(reason), "{over}");
+    assert!(over.contains(reason), "wanted {reason:?}: {over}");
     site.up.process.says(reason).await;
 }
 

@@ -77,8 +77,8 @@ async fn what_cannot_be_answered_is_said_so() {
     refused(server.url(&format!("/live/{}", "x".repeat(300))), gone, "").await;
     let post = fetched::client().request(Method::POST, session.clone()).send().await;
     assert_eq!(post.expect("an answer").status(), StatusCode::METHOD_NOT_ALLOWED);
-    // The encoder stands still, on a channel without gaps by the clock: the reload is held for three
-    // target durations and then given up.
+    // The encoder stands still, on a channel without gaps by the clock: the reload is held for
+    // three target durations and then given up.
     let next = format!("index.m3u8?_HLS_msn={msn}&_HLS_part={part}");
     let held = media(&next);
     refused(held, StatusCode::SERVICE_UNAVAILABLE, "held for three target durations").await;

@@ -145,10 +145,22 @@ impl Lane {
         dts + self.plan.frame - first.dts > self.part_target || self.off_grid(p)
     }
 
-    fn off_grid(&self, p: &Packet) -> bool {
-        let (Some(grid), Some(_)) = (self.grid, self.plan.frame_ticks) else { return false };
+    /// How far a packet's time is past the sample grid, microseconds; `None` without a grid.
+    fn past_grid(&self, p: &Packet) -> Option<i64> {
+        let (Some(grid), Some(_)) = (self.grid, self.plan.frame_ticks) else { return None };
         let raw = self.plan.timescale.convert(p.dts, self.plan.mux);
-        self.plan.mux.to_micros(raw - grid.next).abs() > GRID_TOLERANCE
+        Some(self.plan.mux.to_micros(raw - grid.next))
+    }
+
+    fn off_grid(&self, p: &Packet) -> bool {
+        self.past_grid(p).is_some_and(|d| d > GRID_TOLERANCE)
+    }
+
+    /// Would this sample begin while the ones before it still sound? Encoders that stamp their
+    /// first frames alike, or count by a clock of their own, send more frames than there is time
+    /// for.
+    pub(super) fn overlaps(&self, p: &Packet) -> bool {
+        self.past_grid(p).is_some_and(|d| d < -GRID_TOLERANCE)
     }
 
     /// Lists a packet's sample in the open part and gives it its number.

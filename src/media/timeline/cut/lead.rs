@@ -84,6 +84,9 @@ impl Cutter {
     pub(super) fn append(&mut self, now: Now, i: usize, p: Packet) {
         let lane = &mut self.members[i].lane;
         let dts = lane.plan.dts(&p);
+        if lane.overlaps(&p) {
+            return self.unlisted(p);
+        }
         if lane.must_close_before(&p) {
             let end = lane.close(Some(dts));
             self.part(end);

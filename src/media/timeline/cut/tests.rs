@@ -261,6 +261,31 @@ fn a_gop_over_the_limit_is_cut_where_no_later_picture_is_shown_earlier() {
 }
 
 #[test]
+fn sound_that_overlaps_itself_is_left_out_and_time_never_goes_back() {
+    let (mut c, mut k) = cutter();
+    let mut times = Vec::new();
+    for f in 0..100 {
+        c.packet(at(f * 40), pkt(TrackId::VIDEO, f * 40, 0, f % 50 == 0));
+        // The first five frames of sound have one and the same timestamp.
+        for a in (f * 40 * 48 + 1023) / 1024..((f + 1) * 40 * 48 + 1023) / 1024 {
+            c.packet(at(f * 40), pkt(TrackId::AUDIO, (a - 4).max(0) * 1024 / 48, 0, true));
+        }
+        while let Some(o) = c.poll_output() {
+            if let Output::Mark(Mark::PartEnd(p)) = &o
+                && p.track == TrackId::AUDIO
+            {
+                times.push((p.decode_time, p.last_seq.0 - p.first_seq.0 + 1));
+            }
+            k.take(o);
+        }
+    }
+    assert!((1..=4).contains(&k.unlisted), "{}", k.unlisted);
+    for w in times.windows(2) {
+        assert_eq!(w[0].0 + w[0].1 * 1024, w[1].0, "{times:?}");
+    }
+}
+
+#[test]
 fn gaps_keep_the_pace_while_the_encoder_is_away_and_a_discontinuity_follows() {
     let (mut c, mut k) = cutter();
     publish(&mut c, &mut k, 0, 0, 4_000, 50);

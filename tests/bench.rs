@@ -1,0 +1,49 @@
+//! `castctl bench` from its words to its JSON, small: what it reports and how, never how fast.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs `castctl bench` with a clip of the tree in a directory of its own; answers its JSON.
+fn bench(args: &[&str]) -> Value {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/media/bbb.flv");
+    let mut castctl = Command::new(env!("CARGO_BIN_EXE_castctl"));
+    castctl.arg("bench").args(args).arg("--json").arg("--clip").arg(clip);
+    let done = castctl.arg("--dir").arg(dir.path()).output().expect("castctl runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{:?}: {said}", done.status);
+    assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0, "nothing is left");
+    serde_json::from_slice(&done.stdout).expect("JSON")
+}
+
+#[test]
+fn two_publishers_with_a_viewer_each_are_measured() {
+    let figures = bench(&["ingest", "--publishers", "2", "--seconds", "3"]);
+    let (rows, runs) = (&figures["rows"], &figures["runs"]);
+    assert_eq!((rows.as_array().map(Vec::len), runs.as_array().map(Vec::len)), (Some(1), Some(1)));
+    assert_eq!(rows[0]["server"], "castctl");
+    assert_eq!(rows[0]["publishers"], 2);
+    assert_eq!(rows[0]["cpu_over_peer"], Value::Null);
+    for field in ["cpu_ms_per_stream_second", "rss_mib_per_stream", "window_mib_per_stream"] {
+        assert!(rows[0][field].as_f64().is_some_and(|v| v > 0.0), "{field}: {rows}");
+    }
+    for field in ["playlists", "media", "bytes"] {
+        assert!(runs[0]["viewers"][field].as_u64().is_some_and(|v| v > 0), "{field}: {runs}");
+    }
+    assert_eq!(runs[0]["viewers"]["errors"], 0, "{runs}");
+}
+
+#[test]
+fn latency_follows_frames_to_the_viewer() {
+    let figures = bench(&["latency", "--seconds", "2"]);
+    for field in ["all_frames", "newest_frame", "part_downloadable"] {
+        let summary = &figures[field];
+        assert!(summary["count"].as_u64().is_some_and(|n| n > 0), "{field}: {figures}");
+        let of = |name: &str| summary[name].as_f64().unwrap_or(-1.0);
+        assert!(0.0 <= of("median") && of("median") <= of("p95") && of("p95") <= of("max"));
+    }
+    let (sent, seen) = (&figures["frames_sent"], &figures["frames_seen"]);
+    assert!(seen.as_u64() <= sent.as_u64(), "{figures}");
+    assert!(figures["first_media_after_publish"].as_f64().is_some_and(|v| v > 0.0), "{figures}");
+}
