@@ -59,12 +59,16 @@ pub struct Feed {
     opened: Option<Arc<Opened>>,
     pending: HashMap<TrackId, VecDeque<Pending>>,
     dirty: bool,
+    /// The generation whose log could not be read to its end: what was read of it comes again, and
+    /// that it does not fit the second time is no news.
+    again: Option<Generation>,
 }
 
 impl Feed {
     /// A feed that has read nothing.
     pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
-        Feed { session, sources, opened: None, pending: HashMap::new(), dirty: false }
+        let pending = HashMap::new();
+        Feed { session, sources, opened: None, pending, dirty: false, again: None }
     }
 
     /// Reads until nobody wants the session any more.
@@ -109,7 +113,10 @@ impl Feed {
                         _ = created.changed() => {}
                     },
                     Err(e) => {
-                        tracing::error!(channel = %self.session.channel, %generation, "{e}");
+                        if self.again.replace(generation) != Some(generation) {
+                            tracing::error!(channel = %self.session.channel, %generation,
+                                "the log can't be read, trying again until it can: {e}");
+                        }
                         self.pause().await;
                         if newer(&live, generation) {
                             done = Some(generation);
@@ -222,9 +229,9 @@ impl Feed {
                 waiting.push_back(Pending { seq, start: entry.start, end: entry.end, sample });
             }
             Record::Mark(Mark::PartEnd(p)) => {
-                // The window first: it knows the part that the samples are to be muxed as.
-                self.mark(generation, &Mark::PartEnd(p));
+                // The samples first: whoever finds the part in the window finds its bytes.
                 self.part(generation, &p);
+                self.mark(generation, &Mark::PartEnd(p));
             }
             Record::Mark(mark) => self.mark(generation, &mark),
             Record::Packet { seq: None, .. } | Record::Unknown { .. } => {}
@@ -289,6 +296,7 @@ impl Feed {
                     self.dirty = true;
                 }
                 Ok(false) => {}
+                Err(_) if self.again == Some(generation) => {}
                 Err(e) => tracing::error!(channel = %self.session.channel, %generation,
                     rendition = r.name, "a mark does not fit and is left out: {e}"),
             }
