@@ -222,9 +222,10 @@ impl Live {
         if self.known.iter().any(|k| k.track == known.track) {
             return Ok(());
         }
+        // The open part closes under the configuration that its samples were made with.
+        self.cutter.reconfigure(known_plan(&known, self.default_rate));
         self.drain(now)?;
         self.writer.append_mark(&Mark::Track(known.track.clone()))?;
-        self.cutter.reconfigure(known_plan(&known, self.default_rate));
         self.known.retain(|k| k.track.id != known.track.id);
         self.known.push(known);
         Ok(())
