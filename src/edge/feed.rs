@@ -123,7 +123,24 @@ impl Feed {
                         }
                     }
                 },
-                None => self.idle_until(&mut table).await,
+                None => {
+                    if let (true, Some(last)) = (live.over, done) {
+                        self.session_over(last);
+                    }
+                    self.idle_until(&mut table).await;
+                }
+            }
+        }
+    }
+
+    /// The registry says that the session is over, and every log is read: where the record of the
+    /// end is missing (a crash, a disk that failed), the registry's word ends the playlists.
+    fn session_over(&mut self, last: Generation) {
+        let Some(opened) = &self.opened else { return };
+        for r in &opened.renditions {
+            if r.write().window.end_session(last) {
+                r.mark_changed();
+                self.dirty = true;
             }
         }
     }

@@ -229,9 +229,10 @@ impl Desk {
                 return self.end(publisher, &seat, true).await;
             }
             if let Err(e) = publisher.settle().await {
-                tracing::error!(channel = %seat.channel, "gaps can't be written: {e}");
-                self.release(&seat);
-                return;
+                tracing::error!(channel = %seat.channel,
+                    "gaps can't be written, so the session ends: {e}");
+                // The registry refuses it where a newer generation has the session.
+                return self.end(publisher, &seat, true).await;
             }
         }
     }

@@ -343,11 +343,10 @@ impl Live {
     }
 
     /// Ends the generation: what is open is closed and the last record says how. The caller tells
-    /// the registry, then calls [`Live::seal`].
-    pub fn end(&mut self, now: Now, session_over: bool) -> Result<End, PublishError> {
+    /// the registry, then calls [`Live::seal`], also when the record could not be appended.
+    pub fn end(&mut self, now: Now, session_over: bool) -> (End, Result<(), PublishError>) {
         let end = self.cutter.end(now, session_over);
-        self.drain(now)?;
-        Ok(end)
+        (end, self.drain(now))
     }
 
     /// Writes what is left, syncs, and lets go of the log.
