@@ -232,12 +232,18 @@ impl Live {
     }
 
     /// Is this track's configuration known?
-    pub fn has(&self, track: TrackId) -> bool {
+    fn has(&self, track: TrackId) -> bool {
         self.known.iter().any(|k| k.track.id == track)
     }
 
-    /// Takes a packet.
+    /// Takes a packet. One whose track has no configuration yet (after a restart, by an encoder that
+    /// has not sent it) is recorded and not listed: nobody could play it.
     pub fn packet(&mut self, now: Now, p: Packet) -> Result<(), PublishError> {
+        if !self.has(p.track) {
+            self.waiting_since.get_or_insert(now.mono);
+            self.writer.append_packet(&p, None)?;
+            return Ok(());
+        }
         self.cutter.packet(now, p);
         self.drain(now)
     }
