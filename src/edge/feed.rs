@@ -59,12 +59,16 @@ pub struct Feed {
     opened: Option<Arc<Opened>>,
     pending: HashMap<TrackId, VecDeque<Pending>>,
     dirty: bool,
+    /// The generation whose log could not be read to its end: what was read of it comes again, and
+    /// that it does not fit the second time is no news.
+    again: Option<Generation>,
 }
 
 impl Feed {
     /// A feed that has read nothing.
     pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
-        Feed { session, sources, opened: None, pending: HashMap::new(), dirty: false }
+        let pending = HashMap::new();
+        Feed { session, sources, opened: None, pending, dirty: false, again: None }
     }
 
     /// Reads until nobody wants the session any more.
@@ -109,14 +113,34 @@ impl Feed {
                         _ = created.changed() => {}
                     },
                     Err(e) => {
-                        tracing::error!(channel = %self.session.channel, %generation, "{e}");
+                        if self.again.replace(generation) != Some(generation) {
+                            tracing::error!(channel = %self.session.channel, %generation,
+                                "the log can't be read, trying again until it can: {e}");
+                        }
                         self.pause().await;
                         if newer(&live, generation) {
                             done = Some(generation);
                         }
                     }
                 },
-                None => self.idle_until(&mut table).await,
+                None => {
+                    if let (true, Some(last)) = (live.over, done) {
+                        self.session_over(last);
+                    }
+                    self.idle_until(&mut table).await;
+                }
+            }
+        }
+    }
+
+    /// The registry says that the session is over, and every log is read: where the record of the
+    /// end is missing (a crash, a disk that failed), the registry's word ends the playlists.
+    fn session_over(&mut self, last: Generation) {
+        let Some(opened) = &self.opened else { return };
+        for r in &opened.renditions {
+            if r.write().window.end_session(last) {
+                r.mark_changed();
+                self.dirty = true;
             }
         }
     }
@@ -222,9 +246,9 @@ impl Feed {
                 waiting.push_back(Pending { seq, start: entry.start, end: entry.end, sample });
             }
             Record::Mark(Mark::PartEnd(p)) => {
-                // The window first: it knows the part that the samples are to be muxed as.
-                self.mark(generation, &Mark::PartEnd(p));
+                // The samples first: whoever finds the part in the window finds its bytes.
                 self.part(generation, &p);
+                self.mark(generation, &Mark::PartEnd(p));
             }
             Record::Mark(mark) => self.mark(generation, &mark),
             Record::Packet { seq: None, .. } | Record::Unknown { .. } => {}
@@ -289,6 +313,7 @@ impl Feed {
                     self.dirty = true;
                 }
                 Ok(false) => {}
+                Err(_) if self.again == Some(generation) => {}
                 Err(e) => tracing::error!(channel = %self.session.channel, %generation,
                     rendition = r.name, "a mark does not fit and is left out: {e}"),
             }

@@ -218,7 +218,11 @@ impl Shelf {
     /// Keeps a part in memory, and lets go of the oldest.
     pub fn keep(&mut self, generation: Generation, first: Seq, duration: i64, cell: Cell) {
         self.in_memory += duration;
-        self.parts.insert((generation, first), (Arc::new(cell), duration));
+        // A log that is read again after an error brings its newest parts again.
+        if let Some((_, known)) = self.parts.insert((generation, first), (Arc::new(cell), duration))
+        {
+            self.in_memory -= known;
+        }
         while self.in_memory > self.memory_limit
             && let Some((_, (_, duration))) = self.parts.pop_first()
         {

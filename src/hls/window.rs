@@ -325,6 +325,17 @@ impl Window {
         changed
     }
 
+    /// Ends the session where no record does: the registry's word, once every log was read. True
+    /// when that is news.
+    pub fn end_session(&mut self, last: Generation) -> bool {
+        if self.ended || self.generation.is_some_and(|g| g > last) {
+            return false;
+        }
+        self.close(None);
+        self.ended = true;
+        true
+    }
+
     /// The open segment's fate at the end of its generation. A lost one stays open until the next
     /// mark, which may be the gap that takes its place.
     fn end_open(&mut self, end: &End) -> bool {

@@ -256,3 +256,15 @@ fn broken_marks_are_refused_and_change_nothing() {
     assert_eq!(bare.apply(Generation(1), &Mark::PartEnd(audio)), Ok(false), "another track");
     assert!(matches!(tape.steps[0], Step::Mark(..)));
 }
+
+#[test]
+fn the_registrys_word_ends_a_session_whose_last_record_is_missing() {
+    let mut window = Tape::new().two_seconds().cut().part(500, true).window();
+    assert!(window.end_session(Generation(1)));
+    let text = render(&window, View::Live, false, &[]).expect("listed");
+    assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
+    assert_eq!(text.matches("#EXTINF").count(), 2, "what was open is listed with its parts");
+    assert!(!window.end_session(Generation(1)), "once");
+    let mut newer = Tape::new().two_seconds().next_generation(LastSegment::Short, 0).window();
+    assert!(!newer.end_session(Generation(1)), "a newer generation goes on");
+}

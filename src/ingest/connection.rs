@@ -168,8 +168,8 @@ impl Connection {
         tokio::select! {
             biased;
             handover = taken => {
-                if let (Ok(handover), Some((publisher, _))) = (handover, self.publish.take()) {
-                    self.hand_over(publisher, handover).await;
+                if let (Ok(handover), Some((publisher, seat))) = (handover, self.publish.take()) {
+                    self.hand_over(publisher, &seat, handover).await;
                 }
                 let _ = self.drain_session().await;
                 false
@@ -203,6 +203,7 @@ impl Connection {
     async fn hand_over(
         &mut self,
         mut publisher: Box<Publisher>,
+        seat: &Seat,
         to: tokio::sync::oneshot::Sender<Box<Publisher>>,
     ) {
         tracing::info!(peer = %self.peer, channel = %publisher.settings().name,
@@ -211,8 +212,13 @@ impl Connection {
         let why = "a newer connection with the same key replaced this one";
         self.session.end_publish("NetStream.Publish.BadConnection", why);
         match publisher.disconnected().await {
-            Ok(()) => drop(to.send(publisher)),
-            Err(e) => tracing::error!("{e}"),
+            Ok(()) => self.desk.give(publisher, to).await,
+            Err(e) => {
+                tracing::error!("{e}");
+                // The next one waits for the answer and begins a generation after this end.
+                self.desk.end(publisher, seat, false).await;
+                drop(to);
+            }
         }
     }
 

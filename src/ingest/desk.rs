@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 /// of an owner for the registry (one lease).
 const HANDOVER_MAX: Duration = Duration::from_secs(8);
 
-type Handover = oneshot::Sender<Box<Publisher>>;
+/// Where an owner puts its publisher for the connection that asked.
+pub type Handover = oneshot::Sender<Box<Publisher>>;
 
 struct Slot {
     seat: u64,
@@ -84,6 +85,22 @@ struct Table {
     slots: HashMap<Channel, Slot>,
 }
 
+impl Table {
+    /// A new seat, and where its owner before is asked to let go.
+    fn seat(
+        &mut self,
+        channel: &Channel,
+        key: Option<&str>,
+    ) -> (Seat, Option<oneshot::Sender<Handover>>) {
+        let (take, taken) = oneshot::channel();
+        let number = self.next_seat;
+        self.next_seat += 1;
+        let slot = Slot { seat: number, key: key.map(str::to_owned), take };
+        let before = self.slots.insert(channel.clone(), slot);
+        (Seat { channel: channel.clone(), number, taken }, before.map(|s| s.take))
+    }
+}
+
 impl Desk {
     /// An empty table. `work` counts publishers for the drain.
     pub fn new(ctx: Arc<Context>, drain: Drain, work: Work) -> Desk {
@@ -113,13 +130,7 @@ impl Desk {
             {
                 return Err(ClaimError::InUse(channel.clone()));
             }
-            let (take, taken) = oneshot::channel();
-            let number = t.next_seat;
-            t.next_seat += 1;
-            let slot = Slot { seat: number, key: key.map(str::to_owned), take };
-            let before = t.slots.insert(channel.clone(), slot);
-            let seat = Seat { channel: channel.clone(), number, taken };
-            Ok((seat, before.map(|s| s.take)))
+            Ok(t.seat(channel, key))
         })
     }
 
@@ -208,7 +219,7 @@ impl Desk {
                 biased;
                 handover = &mut seat.taken => {
                     if let Ok(handover) = handover {
-                        drop(handover.send(publisher));
+                        self.give(publisher, handover).await;
                     }
                     return;
                 }
@@ -219,21 +230,43 @@ impl Desk {
                 return self.end(publisher, &seat, true).await;
             }
             if let Err(e) = publisher.settle().await {
-                tracing::error!(channel = %seat.channel, "gaps can't be written: {e}");
-                self.release(&seat);
-                return;
+                tracing::error!(channel = %seat.channel,
+                    "gaps can't be written, so the session ends: {e}");
+                // The registry refuses it where a newer generation has the session.
+                return self.end(publisher, &seat, true).await;
             }
         }
     }
 
+    /// Hands a publisher to the connection that asked for it. One that has given up asking does not
+    /// take it: then it waits for the next, unless the channel has an owner already.
+    pub async fn give(&self, publisher: Box<Publisher>, to: Handover) {
+        let Err(publisher) = to.send(publisher) else { return };
+        let channel = publisher.settings().name.clone();
+        tracing::warn!(%channel, "the connection that asked for the publisher is gone");
+        match self.sit_if_free(&channel) {
+            Some(seat) => self.leave(publisher, seat),
+            None => self.finish(publisher, &channel, false).await,
+        }
+    }
+
+    /// A seat for a publisher without a connection, if nobody sits there.
+    fn sit_if_free(&self, channel: &Channel) -> Option<Seat> {
+        self.table(|t| (!t.slots.contains_key(channel)).then(|| t.seat(channel, None).0))
+    }
+
     /// Ends a publisher for good.
     pub async fn end(&self, publisher: Box<Publisher>, seat: &Seat, session_over: bool) {
+        self.finish(publisher, &seat.channel, session_over).await;
+        self.release(seat);
+    }
+
+    async fn finish(&self, publisher: Box<Publisher>, channel: &Channel, session_over: bool) {
         let generation = publisher.generation();
         match publisher.end(session_over).await {
-            Ok(()) => tracing::info!(channel = %seat.channel, %generation, session_over, "ended"),
-            Err(e) => tracing::error!(channel = %seat.channel, %generation, "ended badly: {e}"),
+            Ok(()) => tracing::info!(%channel, %generation, session_over, "ended"),
+            Err(e) => tracing::error!(%channel, %generation, "ended badly: {e}"),
         }
-        self.release(seat);
     }
 
     /// After a restart: ends of logs that lost their writer are told, and sessions whose window is

@@ -222,21 +222,28 @@ impl Live {
         if self.known.iter().any(|k| k.track == known.track) {
             return Ok(());
         }
+        // The open part closes under the configuration that its samples were made with.
+        self.cutter.reconfigure(known_plan(&known, self.default_rate));
         self.drain(now)?;
         self.writer.append_mark(&Mark::Track(known.track.clone()))?;
-        self.cutter.reconfigure(known_plan(&known, self.default_rate));
         self.known.retain(|k| k.track.id != known.track.id);
         self.known.push(known);
         Ok(())
     }
 
     /// Is this track's configuration known?
-    pub fn has(&self, track: TrackId) -> bool {
+    fn has(&self, track: TrackId) -> bool {
         self.known.iter().any(|k| k.track.id == track)
     }
 
-    /// Takes a packet.
+    /// Takes a packet. One whose track has no configuration yet (after a restart, by an encoder that
+    /// has not sent it) is recorded and not listed: nobody could play it.
     pub fn packet(&mut self, now: Now, p: Packet) -> Result<(), PublishError> {
+        if !self.has(p.track) {
+            self.waiting_since.get_or_insert(now.mono);
+            self.writer.append_packet(&p, None)?;
+            return Ok(());
+        }
         self.cutter.packet(now, p);
         self.drain(now)
     }
@@ -342,11 +349,10 @@ impl Live {
     }
 
     /// Ends the generation: what is open is closed and the last record says how. The caller tells
-    /// the registry, then calls [`Live::seal`].
-    pub fn end(&mut self, now: Now, session_over: bool) -> Result<End, PublishError> {
+    /// the registry, then calls [`Live::seal`], also when the record could not be appended.
+    pub fn end(&mut self, now: Now, session_over: bool) -> (End, Result<(), PublishError>) {
         let end = self.cutter.end(now, session_over);
-        self.drain(now)?;
-        Ok(end)
+        (end, self.drain(now))
     }
 
     /// Writes what is left, syncs, and lets go of the log.

@@ -27,12 +27,13 @@ pub struct Known {
 }
 
 impl Known {
-    /// Reads a codec configuration record. `rate` is what metadata declares.
+    /// Reads a codec configuration record. `rate` is what metadata declares for video.
     pub fn new(codec: Codec, config: Bytes, rate: Option<FrameRate>) -> Result<Known, CodecError> {
         let id = match codec.kind() {
             Kind::Video => TrackId::VIDEO,
             Kind::Audio => TrackId::AUDIO,
         };
+        let rate = rate.filter(|_| codec.kind() == Kind::Video);
         let mut track = Track { id, codec, timescale: Timescale::MILLIS, rate, config };
         let details = codec::details(&track)?;
         if codec.kind() == Kind::Video {
@@ -111,5 +112,20 @@ impl Probe {
     pub fn take(&mut self) -> Vec<Packet> {
         self.bytes = 0;
         std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_is_the_same_whatever_the_picture_declares() {
+        // AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1): AAC-LC, 44.1 kHz, stereo.
+        let known = |rate| {
+            let config = Bytes::from_static(&[0x12, 0x10]);
+            Known::new(Codec::Aac, config, rate).expect("a configuration").track
+        };
+        assert_eq!(known(None), known(FrameRate::new(30, 1)));
     }
 }

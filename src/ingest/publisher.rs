@@ -237,13 +237,15 @@ impl Publisher {
         let (channel, generation) = (&self.settings.name, self.grant.generation);
         match self.stage {
             Stage::Live(mut live) => {
-                let end = live.end(now, session_over)?;
+                // A log that takes nothing more still has an end, and its numbers are used up.
+                let (end, recorded) = live.end(now, session_over);
                 let told =
                     self.ctx.client.end(channel, generation, convert::end_to_api(&end)).await;
                 if let Err(e) = told {
                     tracing::warn!(log = %live.id(), "the end was not taken by the registry: {e}");
                 }
-                live.seal().await
+                live.seal().await?;
+                recorded
             }
             Stage::Probing(_) => {
                 // Nothing was written: the generation ends before its first number.

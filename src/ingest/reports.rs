@@ -46,7 +46,7 @@ impl Reports {
     ) -> Reports {
         let (newest, mut wanted) = watch::channel(None::<Report>);
         let at = clock.now().mono;
-        let first = Acked { msn: base, at, fenced: false };
+        let first = Acked { msn: Msn(base.0.saturating_sub(1)), at, fenced: false };
         let (ack, acked) = watch::channel(first);
         let name = format!("reports {channel}");
         let of_task = clock.clone();
@@ -118,5 +118,29 @@ impl Reports {
                 tracing::warn!(%msn, "no answer from the registry: going on without it");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client;
+    use crate::base::time::Wall;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_generations_first_number_waits_for_its_answer_too() {
+        // The calls are kept, and nobody answers them.
+        let (client, _calls) = client::embedded();
+        let clock = Clock::starting_at(Wall(0));
+        let (channel, base) = ("main".parse().expect("a channel name"), Msn(1000));
+        let second = Duration::from_secs(1);
+        let mut r = Reports::start(client, channel, Generation(2), base, clock.clone());
+        // The registry takes base - 1 for the last number, and base + 1 for the first it may give
+        // to another writer at once.
+        assert!(r.allows(clock.now(), base, second));
+        assert!(!r.allows(clock.now(), base.next(), second));
+        let begun = clock.now().mono;
+        r.wait_acked(base).await;
+        assert!(clock.now().mono.since(begun) >= ANSWER_MAX);
     }
 }

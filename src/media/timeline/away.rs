@@ -3,7 +3,7 @@
 
 use crate::base::ids::Msn;
 use crate::base::time::{Mono, Now, Wall};
-use crate::media::timeline::cut::Config;
+use crate::media::timeline::cut::{Config, GAPS_MAX, ROUNDING};
 use std::time::Duration;
 
 /// One absent part (`part` is `Some`) or whole segment, for every track alike.
@@ -48,6 +48,12 @@ impl Away {
         let Some(mut cursor) = self.cursor else { return Vec::new() };
         let mut out = Vec::new();
         let part = config.part_target;
+        // The machine's clock was set: the date moves on, the numbers do not.
+        let earliest = now.wall.plus(-GAPS_MAX.saturating_mul(config.segment));
+        if cursor < earliest {
+            out.extend(self.finish_open(cursor));
+            cursor = earliest;
+        }
         while self.open.is_none() && now.wall.since(cursor) >= config.segment {
             let msn = *next_msn;
             *next_msn = msn.next();
@@ -63,8 +69,9 @@ impl Away {
             out.push(Piece { msn: open.msn, part: Some(open.parts), duration: part, wall: cursor });
             cursor = cursor.plus(part);
             self.open = Some(Open { parts: open.parts + 1, ..open });
-            // A segment ends when one more part would outgrow the aim.
-            if cursor.plus(part).since(open.start) > config.segment + part / 2 {
+            // A segment ends when one more part would outgrow the aim, or the limit.
+            let most = (config.segment + part / 2).min(config.target_duration + ROUNDING);
+            if cursor.plus(part).since(open.start) > most {
                 out.extend(self.finish_open(cursor));
             }
         }

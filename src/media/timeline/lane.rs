@@ -110,6 +110,12 @@ impl Lane {
         wall
     }
 
+    /// Takes a new configuration; its grid may count in other ticks.
+    pub(super) fn reconfigure(&mut self, plan: Plan) {
+        self.plan = plan;
+        self.grid = None;
+    }
+
     /// Forgets the old time base; numbers go on.
     pub(super) fn new_epoch(&mut self) {
         self.grid = None;

@@ -4,7 +4,7 @@
 use crate::base::ids::Msn;
 use crate::base::time::{Mono, Now, Wall};
 use crate::media::timeline::away::Piece;
-use crate::media::timeline::cut::{Cutter, Member, Pace, State};
+use crate::media::timeline::cut::{Cutter, GAPS_MAX, Member, Pace, State};
 use crate::media::timeline::mark::{End, Gap, LastSegment, Mark, TrackEnd};
 
 impl Cutter {
@@ -83,6 +83,7 @@ impl Cutter {
     pub(super) fn fill_until(&mut self, now: Now, wall: Wall) {
         self.finish_gap(now);
         let Some(end) = self.end_wall else { return };
+        let end = end.max(wall.plus(-GAPS_MAX.saturating_mul(self.config.segment)));
         let absent = wall.since(end);
         if self.config.pace == Pace::Media || absent < self.config.segment {
             return;

@@ -41,7 +41,12 @@ const HELD_MAX: usize = 64;
 /// Most by which a follower's segment may outlast the leader's limit, microseconds: EXTINF rounds
 /// to the nearest second and may not round past TARGETDURATION (draft-pantos-hls-rfc8216bis-22,
 /// 4.4.3.1).
-const ROUNDING: i64 = 400_000;
+pub(super) const ROUNDING: i64 = 400_000;
+
+/// Most gap segments written at once: five hours of 2 s segments, above what passes between two
+/// looks at the clock unless somebody sets it (a machine that starts without a battery-backed clock
+/// jumps by decades). Readers refuse larger holes.
+pub(super) const GAPS_MAX: i64 = 9_000;
 
 /// Most by which the wall clock of segment starts is slewed towards the machine's, per mille of
 /// media time.
@@ -262,6 +267,9 @@ impl Cutter {
     pub fn connected(&mut self) {
         let listed = self.end_wall.is_some() || self.anchor.is_some();
         self.close_all();
+        for m in &mut self.members {
+            m.owed_jump = None;
+        }
         self.restart_time(State::Resync { fresh: true, hold: true });
         self.discontinuity |= listed;
     }
@@ -279,12 +287,15 @@ impl Cutter {
             || self.reconfigured
     }
 
-    /// A track has a new configuration from its next independent sample on.
+    /// A track has a new configuration from its next independent sample on. What is drained before
+    /// the next packet belongs to the old one.
     pub fn reconfigure(&mut self, plan: Plan) {
         if let Some(m) = self.members.iter_mut().find(|m| m.lane.plan.track == plan.track) {
-            m.lane.plan = plan;
+            let end = m.lane.close(None);
+            m.lane.reconfigure(plan);
             m.reconfigured = true;
             self.reconfigured = true;
+            self.part(end);
         }
     }
 

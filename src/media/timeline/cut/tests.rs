@@ -437,3 +437,70 @@ fn any_stream_gives_a_log_that_every_reader_can_trust() {
         }
     }
 }
+
+#[test]
+fn sound_with_another_sample_rate_goes_on_after_the_next_boundary() {
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 0, 60_000, 50);
+    let mux = Timescale::new(44_100).expect("not zero");
+    c.reconfigure(Plan { mux, frame: 23_220, ..audio() });
+    let unmarked = |k: &Checker| k.next_seq[&TrackId::AUDIO] - k.marked[&TrackId::AUDIO];
+    k.drain(&mut c);
+    assert_eq!(unmarked(&k), 0, "the open part closed under the old configuration");
+    let before = k.next_seq[&TrackId::AUDIO];
+    publish(&mut c, &mut k, 60_000, 60_000, 4_000, 50);
+    let listed = k.next_seq[&TrackId::AUDIO] - before;
+    assert!(listed > 100, "{listed} frames of sound in 4 s");
+}
+
+#[test]
+fn a_jump_that_a_connection_did_not_live_to_finish_is_forgotten_by_the_next() {
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 100_000, 4_000, 50);
+    // Only the picture jumps before the connection is lost.
+    c.packet(at(4_000), pkt(TrackId::VIDEO, 3_600_000, 0, true));
+    c.disconnected();
+    c.connected();
+    k.drain(&mut c);
+    let before = k.next_seq[&TrackId::AUDIO];
+    publish(&mut c, &mut k, 4_100, 0, 4_000, 50);
+    assert!(k.next_seq[&TrackId::AUDIO] > before + 100, "sound is listed again");
+}
+
+#[test]
+fn a_clock_that_is_set_does_not_write_decades_of_gaps() {
+    let decades = 50 * 365 * 86_400_000;
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 0, 4_000, 50);
+    c.disconnected();
+    idle(&mut c, &mut k, 4_000, 11_500);
+    // The monotonic clock has moved by a second, the wall clock by decades.
+    let set = |ms: i64| Now { mono: at(ms).mono, wall: at(ms + decades).wall };
+    c.handle_timeout(set(12_500));
+    k.drain(&mut c);
+    let gaps = k.gaps.iter().filter(|g| g.0 == TrackId::VIDEO && g.2.is_none()).count();
+    assert!(gaps as i64 <= GAPS_MAX + 10, "{gaps}");
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 0, 4_000, 50);
+    c.disconnected();
+    c.connected();
+    c.packet(set(5_000), pkt(TrackId::VIDEO, 0, 0, true));
+    k.drain(&mut c);
+    let gaps = k.gaps.iter().filter(|g| g.0 == TrackId::VIDEO && g.2.is_none()).count();
+    assert!(gaps as i64 <= GAPS_MAX, "{gaps}");
+}
+
+#[test]
+fn gap_segments_keep_below_a_limit_that_is_the_aim() {
+    let cfg = Config {
+        target_duration: 2 * MICROS,
+        part_target: part_target(1_300_000, 40_000),
+        ..config(40_000)
+    };
+    let mut c = Cutter::new(cfg, &[video(40_000), audio()], base(), at(0));
+    let mut k = Checker::new(&cfg);
+    publish(&mut c, &mut k, 0, 0, 4_000, 50);
+    c.disconnected();
+    idle(&mut c, &mut k, 4_000, 30_000);
+    assert!(k.gaps.iter().any(|g| g.2.is_some()));
+}
