@@ -24,6 +24,8 @@ const JITTER_LONG: f64 = 1.0;
 /// promised.
 pub(super) fn judge(report: &mut Report, target: Option<f64>) {
     let mut found = Vec::new();
+    // EXTINF is rounded before it is compared with EXT-X-TARGETDURATION (4.4.3.1).
+    let target = target.map(|t| if report.kind == "hls" { t + 0.5 } else { t });
     for t in &report.tracks {
         track(t, target, &mut |s, text| found.push((s, text)));
     }
@@ -88,8 +90,9 @@ fn gop(who: &str, t: &TrackReport, target: Option<f64>, found: Found<'_>) {
         Some(target) if longest > target => found(
             Severity::Problem,
             format!(
-                "{who}: GOP of {longest:.1} s is longer than the target duration of {target} s: \
-                 segments are cut without an IDR"
+                "{who}: GOP of {longest:.1} s is longer than the target duration of {} s: \
+                 segments are cut without an IDR",
+                target.floor()
             ),
         ),
         None if longest > GOP_LONG => found(

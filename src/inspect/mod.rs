@@ -26,4 +26,6 @@ mod track;
 mod walk;
 
 #[cfg(test)]
+mod hls_test;
+#[cfg(test)]
 mod inspect_test;

@@ -1,6 +1,8 @@
 //! The command line as a user meets it: help, manual pages, completions, exit codes, messages.
 //! Goldens are rewritten by `UPDATE_GOLDEN=1 cargo test --test cli`.
 
+mod inspect;
+
 use clap::CommandFactory;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
