@@ -8,7 +8,7 @@ use crate::control::registry::{ChannelEntry, Registry};
 use crate::control::server as registry;
 use crate::edge;
 use crate::ingest;
-use crate::ingest::publisher::Context;
+use crate::ingest::context::Context;
 use crate::log::logs::Logs;
 use crate::log::options::Options;
 use crate::manifest::types::{ChannelSpec, Manifest};

@@ -4,8 +4,9 @@
 
 use crate::api::types::PublishRequest as Ask;
 use crate::base::time::Mono;
+use crate::ingest::context::PublishError;
 use crate::ingest::desk::{Desk, Seat};
-use crate::ingest::publisher::{AHEAD_MAX, PublishError, Publisher};
+use crate::ingest::publisher::{AHEAD_MAX, Publisher};
 use crate::rt::drain::Drain;
 use crate::rtmp::event::{Event, Output, PublishRequest};
 use crate::rtmp::server::{ServerConfig, ServerSession};

@@ -7,8 +7,9 @@
 use crate::api::types::{ChannelSettings, Unfinished};
 use crate::base::ids::{Channel, Session};
 use crate::base::time::{Mono, Wall};
+use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
-use crate::ingest::publisher::{Context, PublishError, Publisher};
+use crate::ingest::publisher::Publisher;
 use crate::media::timeline::mark::End;
 use crate::rt::drain::{Drain, Work};
 use crate::rt::task;

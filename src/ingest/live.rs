@@ -4,9 +4,9 @@
 use crate::api::types::{ChannelSettings, Durability, Grant, Pace, Report};
 use crate::base::ids::{Msn, TrackId};
 use crate::base::time::{Mono, Now, Timescale, Wall, micros};
+use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::probe::{Announced, Known};
-use crate::ingest::publisher::{Context, PublishError};
 use crate::ingest::reports::Reports;
 use crate::log::id::LogId;
 use crate::log::options::Sync;

@@ -10,6 +10,7 @@
 //! clock is not read.
 
 pub mod connection;
+pub mod context;
 pub mod convert;
 pub mod desk;
 pub mod live;

@@ -1,23 +1,18 @@
 //! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
 //! connections within the reconnect window.
 
-use crate::api::client::Client;
-use crate::api::types::{ChannelSettings, Grant, NodeName, Refusal};
+use crate::api::types::{ChannelSettings, Grant};
 use crate::base::ids::{Generation, TrackId};
 use crate::base::time::{Mono, Now};
+use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::live::{Live, session_record};
-use crate::ingest::metrics::Ingest;
 use crate::ingest::probe::{Announced, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
-use crate::log::error::LogError;
-use crate::log::logs::Logs;
-use crate::media::codec::CodecError;
 use crate::media::flv::FlvError;
 use crate::media::flv::body::{self, AudioBody, VideoBody};
 use crate::media::packet::Packet;
 use crate::media::track::{Codec, FrameRate};
-use crate::rt::clock::Clock;
 use crate::rtmp::metadata::Metadata;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -26,58 +21,6 @@ use std::time::Duration;
 /// Media may run this far ahead of the wall clock before its connection is no longer read (TIMELINE
 /// section 5).
 pub const AHEAD_MAX: Duration = Duration::from_secs(10);
-
-/// What every publisher on this origin shares.
-#[derive(Debug)]
-pub struct Context {
-    /// This origin's name.
-    pub node: NodeName,
-    /// Where logs are kept.
-    pub logs: Logs,
-    /// The registry.
-    pub client: Client,
-    /// The clock.
-    pub clock: Clock,
-    /// Counters.
-    pub metrics: Ingest,
-}
-
-/// Why a publish ends that its encoder did not end.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// A codec or container feature that is not carried.
-    #[error("this stream can't be carried: {0}")]
-    Media(#[from] FlvError),
-    /// A codec configuration that can't be read.
-    #[error("the codec configuration can't be used: {0}")]
-    Codec(#[from] CodecError),
-    /// No configuration came.
-    #[error("no audio or video configuration arrived: is the encoder sending H.264 or AAC?")]
-    NoTracks,
-    /// The log can't be written.
-    #[error("the recording can't be written: {0}")]
-    Log(#[from] LogError),
-    /// A newer generation writes the channel.
-    #[error("generation {0} was replaced by a newer one on another origin")]
-    Fenced(Generation),
-    /// The registry says no, or can't be asked.
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-}
-
-impl PublishError {
-    /// A word for metrics.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            PublishError::Media(_) | PublishError::Codec(_) => "codec",
-            PublishError::NoTracks => "no_tracks",
-            PublishError::Log(_) => "log",
-            PublishError::Fenced(_) => "fenced",
-            PublishError::Refused(Refusal::UnknownKey) => "key",
-            PublishError::Refused(_) => "registry",
-        }
-    }
-}
 
 #[derive(Debug)]
 enum Stage {

@@ -1,8 +1,8 @@
 //! The RTMP listener: bind, take up what a restart left open, accept, drain.
 
 use crate::ingest::connection::Connection;
+use crate::ingest::context::{Context, PublishError};
 use crate::ingest::desk::Desk;
-use crate::ingest::publisher::{Context, PublishError};
 use crate::rt::drain::{Drain, Work};
 use crate::rt::listen::{BindError, Listener};
 use crate::rt::task;

@@ -1,0 +1,63 @@
+//! What every publisher on an origin shares, and why a publish ends that its encoder did not end.
+
+use crate::api::client::Client;
+use crate::api::types::{NodeName, Refusal};
+use crate::base::ids::Generation;
+use crate::ingest::metrics::Ingest;
+use crate::log::error::LogError;
+use crate::log::logs::Logs;
+use crate::media::codec::CodecError;
+use crate::media::flv::FlvError;
+use crate::rt::clock::Clock;
+
+/// What every publisher on this origin shares.
+#[derive(Debug)]
+pub struct Context {
+    /// This origin's name.
+    pub node: NodeName,
+    /// Where logs are kept.
+    pub logs: Logs,
+    /// The registry.
+    pub client: Client,
+    /// The clock.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Ingest,
+}
+
+/// Why a publish ends that its encoder did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// A codec or container feature that is not carried.
+    #[error("this stream can't be carried: {0}")]
+    Media(#[from] FlvError),
+    /// A codec configuration that can't be read.
+    #[error("the codec configuration can't be used: {0}")]
+    Codec(#[from] CodecError),
+    /// No configuration came.
+    #[error("no audio or video configuration arrived: is the encoder sending H.264 or AAC?")]
+    NoTracks,
+    /// The log can't be written.
+    #[error("the recording can't be written: {0}")]
+    Log(#[from] LogError),
+    /// A newer generation writes the channel.
+    #[error("generation {0} was replaced by a newer one on another origin")]
+    Fenced(Generation),
+    /// The registry says no, or can't be asked.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+impl PublishError {
+    /// A word for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            PublishError::Media(_) | PublishError::Codec(_) => "codec",
+            PublishError::NoTracks => "no_tracks",
+            PublishError::Log(_) => "log",
+            PublishError::Fenced(_) => "fenced",
+            PublishError::Refused(Refusal::UnknownKey) => "key",
+            PublishError::Refused(_) => "registry",
+        }
+    }
+}
