@@ -30,6 +30,9 @@ const FIRST_MEDIA: Duration = Duration::from_secs(30);
 pub struct Plan {
     /// Where to publish and what to watch.
     pub target: Target,
+    /// A playlist that shows media before the target's does: castctl's stable URL waits for a whole
+    /// segment, because players take parts alone for an empty playlist.
+    pub early: Option<String>,
     /// The publisher's socket.
     pub addr: SocketAddr,
     /// For how long, from the first media on.
@@ -49,6 +52,8 @@ pub struct Report {
     pub first_media_after_publish: Option<f64>,
     /// From the first key frame until media was listed.
     pub first_media_after_key_frame: Option<f64>,
+    /// From the first key frame until the target's playlist was answered.
+    pub playable_after_key_frame: Option<f64>,
     /// Frames sent until the viewer ended.
     pub frames_sent: usize,
     /// Frames the viewer got, from its first on.
@@ -60,6 +65,7 @@ pub struct Report {
 struct Notes {
     consent: Option<Mono>,
     listed: Option<Mono>,
+    playable: Option<Mono>,
     /// When each frame was handed to the socket.
     sent: Vec<Mono>,
     all: Vec<u64>,
@@ -86,14 +92,17 @@ impl Notes {
     }
 
     fn report(&self) -> Report {
-        let until =
-            |from: Option<Mono>| Some(self.listed?.since(from?).as_micros() as f64 / 1000.0);
+        let from = |from: Option<Mono>, until: Option<Mono>| {
+            Some(until?.since(from?).as_micros() as f64 / 1000.0)
+        };
+        let key_frame = self.sent.first().copied();
         Report {
             all_frames: summary(&self.all),
             newest_frame: summary(&self.newest),
             part_downloadable: summary(&self.hinted),
-            first_media_after_publish: until(self.consent),
-            first_media_after_key_frame: until(self.sent.first().copied()),
+            first_media_after_publish: from(self.consent, self.listed),
+            first_media_after_key_frame: from(key_frame, self.listed),
+            playable_after_key_frame: from(key_frame, self.playable),
             frames_sent: self.sent.len(),
             frames_seen: self.all.len(),
         }
@@ -113,12 +122,16 @@ impl Plan {
     ) -> Result<Report, BenchError> {
         let playlist = &self.target.playlist;
         let no = |why: String| BenchError::Viewer { url: playlist.clone(), why };
-        let url = Url::parse(playlist).map_err(|e| no(e.to_string()))?;
+        let parse = |u: &str| Url::parse(u).map_err(|e| no(e.to_string()));
+        let target = parse(playlist)?;
+        let url = parse(self.early.as_ref().unwrap_or(playlist))?;
         let http = viewer::client().map_err(|e| no(e.to_string()))?;
         let notes = Shared::default();
         progress.say("waiting for the first media".into());
         let publish = publish(self.clone(), clip, clock.clone(), notes.clone());
         let publish = task::spawn("publisher", publish);
+        let playable = playable(http.clone(), clock.clone(), target, notes.clone());
+        let playable = task::spawn("entry", playable);
         let watching = watch(http, clock.clone(), url, notes.clone());
         let watching = task::spawn("viewer", watching);
         let listed = self.until_listed(clock, &notes).await;
@@ -131,6 +144,7 @@ impl Plan {
             }
         }
         watching.abort();
+        playable.abort();
         publish.abort();
         if let Some(why) = with(&notes, |n| n.failed.take()) {
             return Err(no(why));
@@ -186,6 +200,12 @@ async fn send(
         with(notes, |n| n.sent.push(clock.now().mono));
         publisher.send(m.kind, at, &body).await?;
     }
+}
+
+/// Notes when a player that knows the target's playlist can begin.
+async fn playable(http: Client, clock: Clock, target: Url, notes: Shared) {
+    entry(&http, &clock, &target, FIRST_LOOK).await;
+    with(&notes, |n| n.playable = Some(clock.now().mono));
 }
 
 /// Watches the rendition that has the frames.
@@ -267,7 +287,8 @@ mod tests {
     fn delays_are_from_the_sending_of_the_frame() {
         let sent = [1000, 34_000, 67_000].map(Mono).to_vec();
         let (consent, listed) = (Some(Mono(500)), Some(Mono(201_000)));
-        let mut notes = Notes { consent, listed, sent, ..Notes::default() };
+        let playable = Some(Mono(2_001_000));
+        let mut notes = Notes { consent, listed, playable, sent, ..Notes::default() };
         assert_eq!(notes.delays(&[0, 1, 9], Mono(100_000)), [99_000, 66_000]);
         assert_eq!(notes.newest(&[0, 2, 1], Mono(100_000)), Some(33_000));
         assert_eq!(notes.newest(&[], Mono(100_000)), None);
@@ -275,6 +296,7 @@ mod tests {
         let report = notes.report();
         assert_eq!(report.first_media_after_publish, Some(200.5));
         assert_eq!(report.first_media_after_key_frame, Some(200.0));
+        assert_eq!(report.playable_after_key_frame, Some(2000.0));
         assert_eq!((report.frames_sent, report.frames_seen), (3, 0));
         assert!(report.all_frames.is_none());
     }

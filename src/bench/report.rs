@@ -139,6 +139,7 @@ pub fn latency_table(report: &latency::Report) -> String {
     for (name, ms) in [
         ("first media listed after the publish began", report.first_media_after_publish),
         ("first media listed after the first key frame", report.first_media_after_key_frame),
+        ("stable URL answered after the first key frame", report.playable_after_key_frame),
     ] {
         if let Some(ms) = ms {
             out.add_row([name.to_owned(), format!("{ms:.1}")]);
@@ -206,6 +207,7 @@ mod tests {
             part_downloadable: None,
             first_media_after_publish: Some(250.04),
             first_media_after_key_frame: None,
+            playable_after_key_frame: None,
             frames_sent: 12,
             frames_seen: 10,
         };

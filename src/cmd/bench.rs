@@ -203,10 +203,10 @@ async fn latency(args: Latency) -> Result<Exit, Failure> {
     let clock = Clock::system();
     let progress = Progress::new(args.seconds);
     let mut own = None;
-    let (target, addr) = match (args.rtmp, args.url) {
+    let (target, early, addr) = match (args.rtmp, args.url) {
         (Some(rtmp), Some(playlist)) => {
             let addr = resolve(&rtmp).await?;
-            (Target { rtmp, playlist }, addr)
+            (Target { rtmp, playlist }, None, addr)
         }
         _ => {
             let temp = TempDir::new(&dir)?;
@@ -215,11 +215,13 @@ async fn latency(args: Latency) -> Result<Exit, Failure> {
             let server = Server::start(Which::Castctl, &setup, &clock).await?;
             let target = server.targets[0].clone();
             let addr = server.addr;
+            // A new data directory: the first publish begins session 1.
+            let early = target.playlist.replace("/index.m3u8", "/s1/index.m3u8");
             own = Some((server, temp));
-            (target, addr)
+            (target, Some(early), addr)
         }
     };
-    let plan = latency::Plan { target, addr, seconds: args.seconds };
+    let plan = latency::Plan { target, early, addr, seconds: args.seconds };
     let measured = plan.run(clip, &clock, &progress).await?;
     drop(progress);
     if let Some((server, _temp)) = own {

@@ -83,9 +83,10 @@ impl Config {
 }
 
 /// PART-TARGET in microseconds: `part` rounded up to whole frames, plus 2 ms so that timestamps in
-/// milliseconds round without passing it.
+/// milliseconds round without passing it. A frame's length is itself rounded down, so that six
+/// frames of 33333 are 200 ms: what is less than a millisecond over is no frame more.
 pub fn part_target(part: i64, frame: i64) -> i64 {
-    let frames = (part + frame - 1) / frame.max(1);
+    let frames = (part - 999 + frame - 1) / frame.max(1);
     frames.max(1) * frame + 2_000
 }
 

@@ -209,6 +209,21 @@ fn a_steady_stream_is_cut_at_its_idrs_and_every_sample_is_listed() {
 }
 
 #[test]
+fn a_part_is_whole_frames_and_rounding_makes_no_frame() {
+    for (part, frame, frames) in [
+        (200_000, 33_333, 6),
+        (200_000, 33_366, 6),
+        (500_000, 33_333, 15),
+        (500_000, 40_000, 13),
+        (100_000, 16_667, 6),
+        (200_000, 21_333, 10),
+        (500, 33_333, 1),
+    ] {
+        assert_eq!(part_target(part, frame), frames * frame + 2_000, "{part} {frame}");
+    }
+}
+
+#[test]
 fn a_part_closes_with_its_last_sample() {
     let (mut c, _) = cutter();
     for f in 0..13 {
