@@ -236,8 +236,8 @@ impl Live {
         self.known.iter().any(|k| k.track.id == track)
     }
 
-    /// Takes a packet. One whose track has no configuration yet (after a restart, by an encoder that
-    /// has not sent it) is recorded and not listed: nobody could play it.
+    /// Takes a packet. One whose track has no configuration yet (after a restart, by an encoder
+    /// that has not sent it) is recorded and not listed: nobody could play it.
     pub fn packet(&mut self, now: Now, p: Packet) -> Result<(), PublishError> {
         if !self.has(p.track) {
             self.waiting_since.get_or_insert(now.mono);
