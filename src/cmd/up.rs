@@ -161,11 +161,13 @@ impl Bound {
         let admin = task::spawn("admin", admin.serve(after.clone()));
         let figures = task::spawn("log figures", log_figures(logs, metrics, clock));
         let mut rtmp = task::spawn("rtmp", rtmp.serve(rtmp_latch, drain.clone()));
-        let viewers = task::spawn("viewers", viewers.serve(viewers_latch, drain.clone()));
-        let early = tokio::select! {
-            () = drain.wait() => None,
-            ended = &mut rtmp => Some(ended),
-        };
+        let mut viewers = task::spawn("viewers", viewers.serve(viewers_latch, drain.clone()));
+        let (mut early, mut watched) = (None, None);
+        tokio::select! {
+            () = drain.wait() => {}
+            ended = &mut rtmp => early = Some(ended),
+            ended = &mut viewers => watched = Some(ended),
+        }
         ready.drain();
         drain.start();
         // What writes first, then what reads, then what both ask.
@@ -173,13 +175,18 @@ impl Bound {
             Some(ended) => ended,
             None => rtmp.await,
         };
-        let _ = viewers.await;
+        let watched = match watched {
+            Some(ended) => ended,
+            None => viewers.await,
+        };
         after.start();
         let _ = registry.await;
         let _ = admin.await;
         figures.abort();
         match ended {
-            Ok(Some(result)) => result.map_err(Failure::failed),
+            Ok(Some(result)) if matches!(watched, Ok(Some(()))) => result.map_err(Failure::failed),
+            Ok(Some(Ok(()))) => Err(Failure::failed("the viewers' server stopped; see the log")),
+            Ok(Some(Err(e))) => Err(Failure::failed(e)),
             Ok(None) | Err(_) => Err(Failure::failed("the RTMP server stopped; see the log")),
         }
     }

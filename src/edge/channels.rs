@@ -1,5 +1,6 @@
 //! Which session a viewer means, and its feed: started by the first request, ended by itself.
 
+use crate::api::types::Refusal;
 use crate::base::ids::{Channel, Session as Number};
 use crate::edge::feed::{Feed, Sources};
 use crate::edge::metrics::Edge;
@@ -57,16 +58,22 @@ impl Channels {
     }
 
     /// A session's shared state; its feed runs from now on. `None` when the channel never had it.
-    pub async fn session(&self, channel: &Channel, number: Number) -> Option<Arc<Session>> {
+    pub async fn session(
+        &self,
+        channel: &Channel,
+        number: Number,
+    ) -> Result<Option<Arc<Session>>, Refusal> {
         let now = self.sources.clock.now().mono;
         let key = (channel.clone(), number);
         if let Some(session) = self.watched(|w| w.get(&key).cloned()) {
             session.touch(now);
-            return Some(session);
+            return Ok(Some(session));
         }
         // Only sessions that exist get a feed: a stranger's numbers cost a look-up and nothing that
         // stays.
-        self.sources.client.find(channel, number).await.ok()??;
+        if self.sources.client.find(channel, number).await?.is_none() {
+            return Ok(None);
+        }
         let (session, new) = self.watched(|w| {
             if let Some(session) = w.get(&key) {
                 return (session.clone(), false);
@@ -79,7 +86,7 @@ impl Channels {
         if new {
             self.start(session.clone(), key);
         }
-        Some(session)
+        Ok(Some(session))
     }
 
     fn start(&self, session: Arc<Session>, key: (Channel, Number)) {

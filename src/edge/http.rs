@@ -166,8 +166,10 @@ impl Handler {
         channel: &Channel,
         number: Number,
     ) -> Result<(Arc<Session>, Arc<Opened>), Answer> {
-        let Some(session) = self.channels.session(channel, number).await else {
-            return Err(answer::not_found("no such session"));
+        let session = match self.channels.session(channel, number).await {
+            Ok(Some(session)) => session,
+            Ok(None) => return Err(answer::not_found("no such session")),
+            Err(e) => return Err(answer::unavailable(&e.to_string())),
         };
         let deadline = self.deadline(FIRST_MEDIA);
         let mut opened = session.opened();
@@ -199,15 +201,15 @@ impl Handler {
             Ok(found) => found,
             Err(no) => return no,
         };
-        if view == View::Dvr && rendition.want_dvr() {
-            session.nudge.notify_one();
-        }
         let query = Query::parse(query);
         let limit = reload::hold_limit(opened.record.target_duration);
         let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
         let mut snapshots = rendition.snapshots();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
+            if view == View::Dvr && rendition.want_dvr() && snapshot.dvr.is_none() {
+                session.nudge.notify_one();
+            }
             if let Some(state) = snapshot.state {
                 // With ENDLIST every directive is ignored, also one that can't be read.
                 let query = match query {

@@ -140,7 +140,7 @@ impl Rendition {
         self.snapshot.subscribe()
     }
 
-    /// Asks for the DVR playlist in later versions; `true` when it was not asked for before.
+    /// Asks for the DVR playlist in the next version; `true` when it was not asked for before.
     pub fn want_dvr(&self) -> bool {
         !self.wants_dvr.swap(true, Ordering::Relaxed)
     }
@@ -172,7 +172,8 @@ impl Rendition {
         let shelf = self.read();
         let render =
             |view, skip| playlist::render(&shelf.window, view, skip, reports).map(Text::new);
-        let dvr = self.wants_dvr.load(Ordering::Relaxed);
+        // Whoever wants the next one too asks again: nobody pays for a reader that is gone.
+        let dvr = self.wants_dvr.swap(false, Ordering::Relaxed);
         let dvr = dvr.then(|| render(View::Dvr, false).zip(render(View::Dvr, true))).flatten();
         let live = render(View::Live, false);
         let live_delta = match playlist::has_delta(&shelf.window, View::Live) {

@@ -21,7 +21,7 @@ impl Cutter {
             self.take_lead(now, i, p, back);
             return;
         }
-        self.append(now, i, p);
+        self.append(i, p);
         self.overtake(now, i, pts);
     }
 
@@ -38,7 +38,7 @@ impl Cutter {
         self.skip_pending(i, pts);
         self.leader = i;
         self.boundary(now, pts, dts, None, true);
-        self.list(now, i, p);
+        self.list(i, p);
     }
 
     /// Starts the segments whose boundary a follower's packet at `pts` has reached; those it
@@ -95,7 +95,7 @@ impl Cutter {
 
     /// Followers that the leader left behind by a part at a boundary are closed; the rest is their
     /// gap.
-    pub(super) fn close_laggards(&mut self, now: Now, pts: i64) {
+    pub(super) fn close_laggards(&mut self, pts: i64) {
         for i in 0..self.members.len() {
             while i != self.leader
                 && let Some(b) = self.members[i].pending.front().copied()
@@ -106,7 +106,7 @@ impl Cutter {
                 let m = &mut self.members[i];
                 m.absent = Some(b);
                 m.lane.start_segment(b.msn);
-                self.mirror_parts(now);
+                self.mirror_parts();
             }
         }
     }
@@ -164,7 +164,7 @@ impl Cutter {
 
     /// Absent tracks get a gap part for each part of the leader, so that their playlists keep its
     /// pace.
-    pub(super) fn mirror_parts(&mut self, _now: Now) {
+    pub(super) fn mirror_parts(&mut self) {
         let lead = &self.members[self.leader].lane;
         let (parts, listed, msn) = (lead.part, lead.listed, lead.segment);
         for i in 0..self.members.len() {
@@ -201,6 +201,6 @@ impl Cutter {
         }
         self.leader = i;
         self.boundary(now, next, next, None, true);
-        self.close_laggards(now, next + self.config.part_target);
+        self.close_laggards(next + self.config.part_target);
     }
 }

@@ -19,7 +19,7 @@ impl Cutter {
             }
             self.discontinuity = true;
             self.boundary(now, pts, dts, None, true);
-            return self.list(now, i, p);
+            return self.list(i, p);
         }
         let Some(lead) = self.lead else { return self.unlisted(p) };
         let elapsed = dts - lead.start_dts;
@@ -35,8 +35,8 @@ impl Cutter {
         if self.is_cut(&plan, &lead, &p, elapsed) {
             self.boundary(now, pts, dts, None, p.key);
         }
-        self.list(now, i, p);
-        self.close_laggards(now, pts);
+        self.list(i, p);
+        self.close_laggards(pts);
     }
 
     /// Does a segment start with this packet of the leader?
@@ -64,7 +64,7 @@ impl Cutter {
     }
 
     /// Lists a leader's packet in the open segment.
-    pub(super) fn list(&mut self, now: Now, i: usize, p: Packet) {
+    pub(super) fn list(&mut self, i: usize, p: Packet) {
         let plan = self.members[i].lane.plan;
         let (dts, pts) = (plan.dts(&p), plan.pts(&p));
         if let Some(lead) = &mut self.lead {
@@ -77,11 +77,11 @@ impl Cutter {
             lead.samples += 1;
             lead.max_pts = lead.max_pts.max(pts);
         }
-        self.append(now, i, p);
+        self.append(i, p);
     }
 
     /// Appends a listed packet to a lane and closes its part where it is due.
-    pub(super) fn append(&mut self, now: Now, i: usize, p: Packet) {
+    pub(super) fn append(&mut self, i: usize, p: Packet) {
         let lane = &mut self.members[i].lane;
         let dts = lane.plan.dts(&p);
         if lane.overlaps(&p) {
@@ -101,7 +101,7 @@ impl Cutter {
         }
         if i == self.leader {
             self.advance_end(i);
-            self.mirror_parts(now);
+            self.mirror_parts();
         }
     }
 

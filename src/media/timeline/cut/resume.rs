@@ -73,7 +73,7 @@ impl Cutter {
             .min();
         let follow = first_held.unwrap_or(dts).min(dts);
         self.boundary(now, pts, dts, Some(follow), true);
-        self.list(now, i, p);
+        self.list(i, p);
         let held = std::mem::take(&mut self.held);
         for h in held {
             match self.members.iter().position(|m| m.lane.plan.track == h.track) {
