@@ -5,7 +5,9 @@
 const RETRY_MS = 2000; // how often a channel without a session is asked for again
 const SAMPLE_MS = 250; // how often figures are read and stalls looked for
 const STALL_MS = 750; // standing still for longer than this is a stall
-const STUCK_MS = 4000; // after this long, jump to where the live edge is
+const STUCK_MS = 4000; // after this long, jump to where the live edge is; after as long again, begin anew
+const START_STUCK_MS = 10000; // a player that has not shown anything of a live playlist for this long begins anew
+const MOVED_S = 0.01; // what a seek's rounding may be, and playing for a moment is not
 const START_BUFFER_S = 0.8; // what must stay buffered when the start-up's delay is skipped
 const TRACE_S = 60; // length of the latency trace
 const ERRORS_KEPT = 50;
@@ -45,6 +47,7 @@ let errorCount = 0;
 let lastTime = 0; // currentTime when it last moved …
 let movedAt = opened; // … and when that was
 let stalled = false;
+let jumped = false; // a jump to the live edge has not set the picture in motion yet
 const trace = [];
 
 function setState(next) {
@@ -79,6 +82,8 @@ function start(url) {
   over = false;
   playing = false;
   stalled = false;
+  jumped = false;
+  movedAt = performance.now();
   if (state === "ended") setState("waiting");
   hls?.destroy();
   hls = null;
@@ -157,26 +162,39 @@ function skipStartUp() {
   if (late > 0.1 && bufferAhead() > late + START_BUFFER_S) video.currentTime += late;
 }
 
-/** Counts stalls, and leaves a place where nothing more will come. */
+/**
+ * Counts stalls, and leaves a place where nothing more will come. hls.js sometimes waits for ever for a fragment that it
+ * began around a discontinuity (after the server's restart): no jump helps then, only a new player.
+ */
 function watchProgress(now) {
-  if (video.currentTime !== lastTime) {
+  if (Math.abs(video.currentTime - lastTime) > MOVED_S) {
     lastTime = video.currentTime;
     movedAt = now;
     stalled = false;
+    jumped = false;
     return;
   }
-  if (video.paused || video.ended || !playing) {
+  const waiting = encoderAway || over;
+  if (video.paused || video.ended || (waiting && !playing)) {
     movedAt = now;
     return;
   }
-  if (!stalled && now - movedAt > STALL_MS) {
+  const stood = now - movedAt;
+  if (playing && !stalled && stood > STALL_MS) {
     stalled = true;
     stalls += 1;
   }
+  if (waiting) return;
   const edge = hls?.liveSyncPosition;
-  if (now - movedAt > STUCK_MS && !encoderAway && !over && edge > video.currentTime + 1) {
+  if (playing ? stood > STUCK_MS && edge > video.currentTime + 1 : stood > START_STUCK_MS && edge > 0) {
     movedAt = now;
-    video.currentTime = edge;
+    if (jumped || !playing) {
+      start(session);
+    } else {
+      jumped = true;
+      video.currentTime = edge;
+      lastTime = edge;
+    }
   }
 }
 

@@ -102,27 +102,25 @@ impl Feed {
             };
             let next = next_generation(&live, done);
             match next {
-                Some(generation) => match self.generation(generation).await {
-                    Ok(()) => done = Some(generation),
-                    // Granted, but its log is not there yet, or will not be.
-                    Err(LogError::NotFound { .. }) if newer(&live, generation) => {
-                        done = Some(generation);
-                    }
-                    Err(LogError::NotFound { .. }) => tokio::select! {
-                        () = self.idle_until(&mut table) => {}
-                        _ = created.changed() => {}
-                    },
-                    Err(e) => {
-                        if self.again.replace(generation) != Some(generation) {
-                            tracing::error!(channel = %self.session.channel, %generation,
-                                "the log can't be read, trying again until it can: {e}");
-                        }
-                        self.pause().await;
-                        if newer(&live, generation) {
-                            done = Some(generation);
+                Some(generation) => {
+                    let newest = !newer(&live, generation);
+                    match self.generation(generation, newest).await {
+                        Ok(()) => done = Some(generation),
+                        // Granted, but its log is not there yet, or will not be.
+                        Err(LogError::NotFound { .. }) if !newest => done = Some(generation),
+                        Err(LogError::NotFound { .. }) => tokio::select! {
+                            () = self.idle_until(&mut table) => {}
+                            _ = created.changed() => {}
+                        },
+                        Err(e) => {
+                            self.unreadable(generation, &e);
+                            self.pause().await;
+                            if !newest {
+                                done = Some(generation);
+                            }
                         }
                     }
-                },
+                }
                 None => {
                     if let (true, Some(last)) = (live.over, done) {
                         self.session_over(last);
@@ -130,6 +128,14 @@ impl Feed {
                     self.idle_until(&mut table).await;
                 }
             }
+        }
+    }
+
+    /// Says once that a log can't be read; it is tried until it can.
+    fn unreadable(&mut self, generation: Generation, e: &LogError) {
+        if self.again.replace(generation) != Some(generation) {
+            tracing::error!(channel = %self.session.channel, %generation,
+                "the log can't be read, trying again until it can: {e}");
         }
     }
 
@@ -165,8 +171,8 @@ impl Feed {
         }
     }
 
-    /// Reads one generation's log to its end.
-    async fn generation(&mut self, generation: Generation) -> Result<(), LogError> {
+    /// Reads one generation's log to its end; `newest` when none is known that goes on after it.
+    async fn generation(&mut self, generation: Generation, newest: bool) -> Result<(), LogError> {
         let (channel, session) = (self.session.channel.clone(), self.session.number);
         let id = LogId { channel, session, generation };
         self.pending.clear();
@@ -186,7 +192,7 @@ impl Feed {
             let batch = tokio::select! {
                 batch = log.next() => batch?,
                 () = session.nudge.notified() => {
-                    self.publish(true);
+                    self.publish(newest && log.caught_up());
                     continue;
                 }
             };
@@ -194,8 +200,10 @@ impl Feed {
             for entry in batch.records() {
                 self.entry(generation, entry);
             }
-            // While a backlog is read nobody sees the past go by; what is shown is the newest.
-            self.publish(log.caught_up());
+            // While a backlog is read nobody sees the past go by, also not who asks for the DVR
+            // playlist meanwhile: a player that joins there would begin where the feed happens to
+            // be. What is shown is the newest.
+            self.publish(newest && log.caught_up());
         }
         Ok(())
     }

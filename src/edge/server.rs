@@ -24,6 +24,10 @@ use tokio::sync::Semaphore;
 /// sockets open doesn't.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a request head that has begun may still take once the drain has: one that is on its way
+/// arrives in that time.
+const HEAD_GRACE: Duration = Duration::from_secs(1);
+
 /// Largest request head: a player's is below 2 KiB, signed cookies add some.
 const HEAD_MAX: usize = 32 << 10;
 
@@ -107,9 +111,13 @@ async fn connection(
     cors: Arc<Cors>,
     drain: Drain,
 ) {
+    // Requests under way on this connection; one at a time, but for pipelining.
+    let busy = Work::new();
+    let of_service = busy.clone();
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let (handler, cors) = (handler.clone(), cors.clone());
+        let (handler, cors, under_way) = (handler.clone(), cors.clone(), of_service.guard());
         async move {
+            let _under_way = under_way;
             let origin = request.headers().get(ORIGIN).cloned();
             let mut response = handler.answer(request).await;
             cors.apply(origin.as_ref(), &mut response);
@@ -124,7 +132,12 @@ async fn connection(
         result = connection.as_mut() => result,
         () = drain.wait() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match tokio::time::timeout(HEAD_GRACE, connection.as_mut()).await {
+                Ok(result) => result,
+                // Half a request head is not worth waiting for; an answer under way is.
+                Err(_) if busy.is_idle() => return,
+                Err(_) => connection.await,
+            }
         }
     };
     if let Err(e) = result {

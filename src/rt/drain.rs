@@ -66,6 +66,11 @@ impl Work {
         self.tracker.token()
     }
 
+    /// Is nothing held open now?
+    pub fn is_idle(&self) -> bool {
+        self.tracker.is_empty()
+    }
+
     /// Waits until every guard is dropped; `false` when the deadline came first.
     pub async fn finish(&self, deadline: Duration) -> bool {
         self.tracker.close();

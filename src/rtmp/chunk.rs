@@ -5,7 +5,8 @@
 use crate::rtmp::chunk_error::ChunkError;
 use crate::rtmp::limits::{
     AUDIO_MESSAGE_MAX, CHUNK_SIZE_INITIAL, CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX, CONTROL_MESSAGE_MAX,
-    DATA_MESSAGE_MAX, PARTIAL_BYTES_MAX, UNACCEPTED_MEDIA_MAX, VIDEO_MESSAGE_MAX,
+    DATA_MESSAGE_MAX, PARTIAL_BYTES_MAX, UNACCEPTED_MEDIA_MAX, UNACCEPTED_PARTIAL_MAX,
+    VIDEO_MESSAGE_MAX,
 };
 use crate::rtmp::message::{ABORT, AGGREGATE, AUDIO, Message, SET_CHUNK_SIZE, VIDEO};
 use bytes::{Buf, BytesMut};
@@ -247,8 +248,9 @@ impl ChunkReader {
         let whole = have == 0 && left == s.length && self.buf.len() - h.size >= left;
         if s.partial.is_none() && !whole {
             let total = self.unfinished + s.length;
-            if total > PARTIAL_BYTES_MAX {
-                return Err(ChunkError::TooMuchUnfinished { csid, at, total });
+            let limit = if self.media { PARTIAL_BYTES_MAX } else { UNACCEPTED_PARTIAL_MAX };
+            if total > limit {
+                return Err(ChunkError::TooMuchUnfinished { csid, at, total, limit });
             }
             self.unfinished = total;
             s.partial = Some(BytesMut::with_capacity(s.length));

@@ -1,6 +1,6 @@
 //! Why the chunk reader refuses a connection's bytes.
 
-use crate::rtmp::limits::{CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX};
+use crate::rtmp::limits::{CHUNK_SIZE_MAX, CHUNK_STREAMS_MAX};
 
 /// Why a connection's bytes are refused. `at` is the connection's byte at which the chunk begins,
 /// handshake included.
@@ -72,10 +72,10 @@ pub enum ChunkError {
         /// Bytes allowed.
         limit: usize,
     },
-    /// More than [`PARTIAL_BYTES_MAX`] announced by unfinished messages.
+    /// More announced by unfinished messages than a connection may have open.
     #[error(
         "byte {at}: chunk stream {csid} brings the unfinished messages to {total} bytes; \
-         the limit is {PARTIAL_BYTES_MAX}"
+         the limit is {limit}"
     )]
     TooMuchUnfinished {
         /// Chunk stream id.
@@ -84,6 +84,8 @@ pub enum ChunkError {
         at: u64,
         /// Bytes announced by all unfinished messages.
         total: usize,
+        /// Bytes allowed.
+        limit: usize,
     },
     /// A Set Chunk Size of zero or with the top bit set.
     #[error("byte {at}: Set Chunk Size {size} is not between 1 and {CHUNK_SIZE_MAX}")]

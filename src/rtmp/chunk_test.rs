@@ -254,6 +254,21 @@ fn chunk_streams_and_unfinished_bytes_are_bounded() {
 }
 
 #[test]
+fn a_stranger_has_few_messages_open() {
+    let mut before_accept = ChunkReader::new();
+    for csid in 3..8 {
+        before_accept.push(&chunk(0, csid, 0, 20, DATA_MESSAGE_MAX, &[2; 128]));
+    }
+    assert_eq!(
+        before_accept.next().map_err(|e| e.to_string()),
+        Err("byte 560: chunk stream 7 brings the unfinished messages to 327680 bytes; \
+             the limit is 262144"
+            .into())
+    );
+    assert_eq!(before_accept.unfinished(), UNACCEPTED_PARTIAL_MAX);
+}
+
+#[test]
 fn the_three_forms_of_a_chunk_stream_id_are_told_apart() {
     let body = &chunk(0, 3, 7, 9, 200, &[7; 128])[1..];
     for basic in [&[63][..], &[0, 0], &[0, 255], &[1, 0, 1], &[1, 255, 255]] {

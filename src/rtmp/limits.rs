@@ -56,6 +56,10 @@ pub const CHUNK_STREAMS_MAX: usize = 64;
 /// Announced bytes of all messages begun and not finished on a connection: two of the largest.
 pub const PARTIAL_BYTES_MAX: usize = 2 * VIDEO_MESSAGE_MAX;
 
+/// The same before a publish is accepted. A buffer is reserved when its message begins, so every
+/// chunk stream of every stranger would hold one; encoders begin one message at a time, or two.
+pub const UNACCEPTED_PARTIAL_MAX: usize = 4 * DATA_MESSAGE_MAX;
+
 /// Nesting of AMF0 values. Metadata of multitrack senders nests 4 deep; the reader recurses, so
 /// this bounds the stack.
 pub const AMF_DEPTH_MAX: usize = 16;

@@ -46,8 +46,11 @@ async fn hls_js_plays_two_seconds_behind_without_a_stall() {
     let (advanced, seconds) = (number(&seen, "/advanced"), number(&seen, "/seconds"));
     assert!(seconds >= 44.5 && (advanced - seconds).abs() < 2.0, "{seen}");
     assert!(number(&seen, "/audioBytes") > 0.0, "{seen}");
-    assert_eq!(seen["errors"].as_array().map(Vec::len), Some(0), "{seen}");
-    // The clip has a hole in its sound where it begins again.
+    // The clip has a hole in its sound where it begins again; who joins there steps over it.
+    let hole = "bufferSeekOverHole";
+    let errors =
+        seen["errors"].as_array().map(|a| a.iter().filter(|e| e["details"] != hole).count());
+    assert_eq!(errors, Some(0), "{seen}");
     oracle.except(Exception::Holes);
     silent(&oracle.report().await);
     server.stop().await;
