@@ -155,6 +155,8 @@ impl Bound {
     pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
         let Bound { ready, metrics, logs, registry, calls, clock, rtmp, viewers, admin } = self;
         let after = Drain::new();
+        tracing::info!(rtmp = %rtmp.addr(), viewers = %viewers.addr(), admin = %admin.addr(),
+            data = %logs.data().display(), "serving");
         let (rtmp_latch, viewers_latch) = (ready.latch("rtmp"), ready.latch("viewers"));
         let registry = registry::serve(registry, calls, clock.clone(), after.clone());
         let registry = task::spawn("registry", registry);

@@ -63,7 +63,9 @@ impl Source {
         let mut at = 0;
         while let Some(start) = next_ident(&self.code, at) {
             let end = ident_end(&self.code, start);
-            if &self.code[start..end] == "use" {
+            // `impl Trait + use<..>` captures lifetimes and imports nothing.
+            let captures = self.code[end..].starts_with('<');
+            if &self.code[start..end] == "use" && !captures {
                 let stop = self.code[end..].find(';').map_or(self.code.len(), |n| end + n);
                 expand(&self.code, end, stop, &[], &mut out);
                 at = stop;
