@@ -188,8 +188,8 @@ impl Desk {
 
     /// The connection is gone: the publisher waits for the next one in a task of its own.
     pub fn leave(&self, publisher: Box<Publisher>, seat: Seat) {
-        // A publisher that never sent media has nothing to wait for.
-        let window = match publisher.is_live() {
+        // A session that never had media has nothing to wait for.
+        let window = match publisher.is_worth_waiting() {
             true => publisher.settings().reconnect_window,
             false => Duration::ZERO,
         };

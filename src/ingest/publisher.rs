@@ -74,9 +74,9 @@ impl Publisher {
         self.grant.generation
     }
 
-    /// Has anything been written?
-    pub fn is_live(&self) -> bool {
-        matches!(self.stage, Stage::Live(_))
+    /// Is there something that viewers may wait for: media of its own, or of the session it joined?
+    pub fn is_worth_waiting(&self) -> bool {
+        matches!(self.stage, Stage::Live(_)) || self.grant.record.is_some()
     }
 
     /// A new connection publishes.
