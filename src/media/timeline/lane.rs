@@ -147,8 +147,16 @@ impl Lane {
     /// close before it.
     pub(super) fn must_close_before(&self, p: &Packet) -> bool {
         let Some(first) = self.open.front() else { return false };
-        let dts = self.plan.dts(p);
-        dts + self.plan.frame - first.dts > self.part_target || self.off_grid(p)
+        let spanned = self.plan.dts(p) + self.plan.frame - first.dts;
+        self.counted(1).unwrap_or(spanned) > self.part_target || self.off_grid(p)
+    }
+
+    /// Duration of the open part and `more` samples where each lasts its nominal time exactly
+    /// (audio), whatever their timestamps say; `None` for a track without a sample grid.
+    fn counted(&self, more: usize) -> Option<i64> {
+        self.plan.frame_ticks?;
+        let count = i64::try_from(self.open.len() + more).unwrap_or(i64::MAX);
+        Some(count.saturating_mul(self.plan.frame))
     }
 
     /// How far a packet's time is past the sample grid, microseconds; `None` without a grid.
@@ -198,7 +206,8 @@ impl Lane {
     /// Is the open part full, so that it can close at once with its last sample's nominal duration?
     pub(super) fn is_full(&self) -> bool {
         let (Some(first), Some(last)) = (self.open.front(), self.open.back()) else { return false };
-        self.steady && last.dts + 2 * self.plan.frame - first.dts > self.part_target
+        let spanned = last.dts + 2 * self.plan.frame - first.dts;
+        self.steady && self.counted(1).unwrap_or(spanned) > self.part_target
     }
 
     /// Closes the open part, if it has samples. `next_dts` is the decode time of the sample that

@@ -289,7 +289,9 @@ fn sound_that_overlaps_itself_is_left_out_and_time_never_goes_back() {
             if let Output::Mark(Mark::PartEnd(p)) = &o
                 && p.track == TrackId::AUDIO
             {
-                times.push((p.decode_time, p.last_seq.0 - p.first_seq.0 + 1));
+                let count = p.last_seq.0 - p.first_seq.0 + 1;
+                assert_eq!(p.duration, count as i64 * 21_333, "as long as its frames: {p:?}");
+                times.push((p.decode_time, count));
             }
             k.take(o);
         }
