@@ -425,6 +425,7 @@ fn any_stream_gives_a_log_that_every_reader_can_trust() {
                     now += gone;
                 }
                 4 => c.reconfigure(video(40_000)),
+                7 => c.reconfigure(audio()),
                 5 => ats += r.below(3_000) as i64,
                 6 => vts += r.below(6_000) as i64,
                 _ => {}
@@ -468,6 +469,40 @@ fn sound_with_another_sample_rate_goes_on_after_the_next_boundary() {
     publish(&mut c, &mut k, 60_000, 60_000, 4_000, 50);
     let listed = k.next_seq[&TrackId::AUDIO] - before;
     assert!(listed > 100, "{listed} frames of sound in 4 s");
+}
+
+#[test]
+fn pictures_go_on_when_only_the_sound_is_configured_anew() {
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 0, 5_000, 50);
+    let mux = Timescale::new(44_100).expect("not zero");
+    c.reconfigure(Plan { mux, frame: 23_220, ..audio() });
+    k.drain(&mut c);
+    // One second in the middle of a GOP, then the next IDR and four seconds more.
+    for f in 125..275 {
+        c.packet(at(f * 40), pkt(TrackId::AUDIO, f * 40, 0, true));
+        c.packet(at(f * 40), pkt(TrackId::VIDEO, f * 40, 0, f % 50 == 0));
+        k.drain(&mut c);
+    }
+    let listed = k.next_seq[&TrackId::VIDEO];
+    assert_eq!(listed, 275, "every picture is listed");
+    let breaks: Vec<_> = k.starts.iter().filter(|s| s.2).map(|s| (s.0, s.1.0)).collect();
+    assert_eq!(breaks, [(TrackId::VIDEO, 103), (TrackId::AUDIO, 103)]);
+    let gaps: Vec<_> = k.gaps.iter().map(|g| (g.0, g.1.0)).collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|g| *g == (TrackId::AUDIO, 102)), "{gaps:?}");
+    let absent: i64 = k.gaps.iter().map(|g| g.3).sum();
+    assert!((900_000..=1_100_000).contains(&absent), "{absent} µs of sound are absent");
+}
+
+#[test]
+fn packets_of_a_track_that_is_not_listed_do_not_stop_gaps() {
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 0, 4_000, 50);
+    for t in 100..400 {
+        c.packet(at(t * 40), pkt(TrackId(9), t * 40, 0, true));
+        idle(&mut c, &mut k, t * 40, t * 40);
+    }
+    assert!(k.gaps.iter().any(|g| g.0 == TrackId::VIDEO), "gaps though an unknown track talks");
 }
 
 #[test]
