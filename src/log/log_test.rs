@@ -19,6 +19,7 @@ use crate::media::timeline::mark::{
     GenerationStart, LastSegment, Mark, PartEnd, SegmentStart, TrackEnd,
 };
 use crate::media::track::{Codec, Track};
+use crate::rt::task;
 use bytes::Bytes;
 use std::io;
 use std::path::Path;
@@ -402,6 +403,29 @@ async fn a_log_has_one_writer_and_is_written_once() {
     assert!(matches!(none, LogError::NotFound { .. }), "{none}");
     let gone = Logs::open(&path.join("00000000.extent"), options()).expect_err("a file");
     assert!(gone.to_string().contains("cannot use the data directory"), "{gone}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_being_made_is_not_there_yet() {
+    let (dir, disk) = (TempDir::new().expect("a directory"), TestDisk::new());
+    let logs = logs(&dir, &disk, options());
+    let file = id(1).dir(dir.path()).join("00000000.extent");
+    disk.gate(false);
+    let making = task::spawn("making", {
+        let logs = logs.clone();
+        async move { logs.create(&id(1), start(1)).await }
+    });
+    while !file.exists() {
+        tokio::task::yield_now().await;
+    }
+    // A reader that took it for a log which its writer had left would think that it is read.
+    let early = logs.index(&id(1)).await.expect_err("too early");
+    assert!(matches!(early, LogError::NotFound { .. }), "{early}");
+    let early = logs.subscribe(&id(1), From::Start).expect_err("too early");
+    assert!(matches!(early, LogError::NotFound { .. }), "{early}");
+    disk.gate(true);
+    let _writer = making.await.expect("not aborted").expect("no panic").expect("created");
+    assert!(!logs.index(&id(1)).await.expect("readable").sealed);
 }
 
 #[tokio::test]

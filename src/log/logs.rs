@@ -8,22 +8,22 @@ use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem};
 use crate::log::id::{LOCK, LogId};
 use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, new_extent};
+use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, extents, logs};
 use crate::log::recover::{Recovered, close, is_open};
-use crate::log::shared::{Dirty, Phase, Queue, Shared, lock};
+use crate::log::shared::{Dirty, Phase, Queue, Shared};
 use crate::log::stats::{LogStats, Stats, stats};
 use crate::log::subscription::{From, Source, Subscription};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
 use crate::media::timeline::mark::GenerationStart;
 use crate::rt::clock::Clock;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Most bytes that one `Logs::read` gives: a segment at 100 Mbit/s and 4 s has 50 MiB.
@@ -42,7 +42,7 @@ struct Inner {
     options: Arc<Options>,
     io: Sender<Arc<Shared>>,
     sync: Sender<SyncOp>,
-    live: Mutex<HashMap<LogId, Weak<Shared>>>,
+    live: LiveLogs,
     /// Counts the logs made, so that those who wait for one can look again.
     created: watch::Sender<u64>,
     totals: Arc<Totals>,
@@ -103,7 +103,7 @@ impl Logs {
             thread.spawn(run).map_err(at("start the threads for"))?;
         }
         let (data, options) = (data.to_owned(), Arc::new(options));
-        let (live, created) = (Mutex::default(), watch::Sender::new(0));
+        let (live, created) = (LiveLogs::default(), watch::Sender::new(0));
         Ok(Logs { inner: Arc::new(Inner { data, fs, options, io, sync, live, created, totals }) })
     }
 
@@ -202,7 +202,7 @@ impl Logs {
     pub fn stats(&self) -> Stats {
         let t = &self.inner.totals;
         let get = |v: &AtomicU64| v.load(Ordering::Relaxed);
-        let mut logs: Vec<LogStats> = self.inner.open_logs().iter().map(|s| stats(s)).collect();
+        let mut logs: Vec<LogStats> = self.inner.live.open().iter().map(|s| stats(s)).collect();
         logs.sort_by(|a, b| a.id.cmp(&b.id));
         Stats {
             logs,
@@ -217,6 +217,16 @@ impl Logs {
 
 impl Inner {
     fn create(&self, id: LogId, sync: Sync) -> Result<Arc<Shared>, LogError> {
+        let made = self.live.make(&id, || id.dir(&self.data), || self.make(id.clone(), sync));
+        if let Ok(shared) = &made {
+            let _ = self.sync.send(SyncOp::Register(Arc::downgrade(shared)));
+            self.created.send_modify(|n| *n += 1);
+        }
+        made
+    }
+
+    /// Makes a log's directory, lock and first extent.
+    fn make(&self, id: LogId, sync: Sync) -> Result<Arc<Shared>, LogError> {
         let dir = id.dir(&self.data);
         let fs = self.fs.as_ref();
         let free = fs
@@ -236,8 +246,8 @@ impl Inner {
         let current = new_extent(fs, &dir, header)?;
         let file = (0, current.path.clone(), Arc::clone(&current.file));
         let dirty = Dirty { durable: HEADER_POSITION, files: vec![file], names: true };
-        let shared = Arc::new(Shared {
-            id: id.clone(),
+        Ok(Arc::new(Shared {
+            id,
             dir,
             data: self.data.clone(),
             fs: Arc::clone(&self.fs),
@@ -253,13 +263,7 @@ impl Inner {
             error: OnceLock::new(),
             lock: Mutex::new(Some(held)),
             written: AtomicU64::new(0),
-        });
-        let mut live = lock(&self.live);
-        live.retain(|_, weak| weak.strong_count() > 0);
-        live.insert(id, Arc::downgrade(&shared));
-        let _ = self.sync.send(SyncOp::Register(Arc::downgrade(&shared)));
-        self.created.send_modify(|n| *n += 1);
-        Ok(shared)
+        }))
     }
 
     fn recover(&self) -> Result<Vec<Recovered>, LogError> {
@@ -301,21 +305,21 @@ impl Inner {
 
     fn source(&self, id: &LogId) -> Result<Source, LogError> {
         let dir = id.dir(&self.data);
-        let live = lock(&self.live).get(id).and_then(Weak::upgrade);
-        let live = live.filter(|s| s.state.borrow().phase != Phase::Gone).map(|s| {
+        let there = match self.live.find(id) {
+            Found::Here(_) => true,
+            _ => !extents(self.fs.as_ref(), &dir)?.is_empty(),
+        };
+        // Asked again: a writer may have come while the directory was read.
+        let live = match self.live.find(id) {
+            Found::Here(live) => Some(live),
+            Found::Unknown if there => None,
+            _ => return Err(LogError::NotFound { path: dir }),
+        };
+        let live = live.map(|s| {
             let rx = s.state.subscribe();
             (s, rx)
         });
-        if live.is_none() && extents(self.fs.as_ref(), &dir)?.is_empty() {
-            return Err(LogError::NotFound { path: dir });
-        }
         Ok(Source { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
-    }
-
-    fn open_logs(&self) -> Vec<Arc<Shared>> {
-        let live = lock(&self.live);
-        let all = live.values().filter_map(Weak::upgrade);
-        all.filter(|s| s.state.borrow().phase == Phase::Open).collect()
     }
 }
 

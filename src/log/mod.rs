@@ -31,6 +31,7 @@ pub mod format;
 pub mod fs;
 pub mod id;
 mod io;
+mod live;
 pub mod logs;
 pub mod options;
 mod reader;

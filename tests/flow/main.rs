@@ -11,6 +11,7 @@ mod browser;
 mod clip;
 mod clocks;
 mod crash;
+mod crash_loop;
 mod encoder;
 mod fetched;
 mod limits;
