@@ -7,6 +7,8 @@
 
 #[path = "tidy/calls.rs"]
 mod calls;
+#[path = "tidy/map.rs"]
+mod map;
 #[path = "tidy/package.rs"]
 mod package;
 #[path = "tidy/rooms.rs"]
@@ -66,6 +68,7 @@ fn judge(root: &Path) -> Vec<Finding> {
         calls::check_everywhere(file, &mut found);
     }
     package::check(root, &mut found);
+    map::check(root, &mut found);
     found.sort();
     found.dedup();
     found

@@ -1,7 +1,7 @@
 //! The law can fail: every rule, shown a small breach of it, finds exactly that.
 
 use crate::source::{Source, blank};
-use crate::{calls, package, rooms, shape, tree};
+use crate::{calls, map, package, rooms, shape, tree};
 use std::collections::BTreeMap;
 
 /// All findings of the per-file rules in `text` as module `module`, as `line rule`.
@@ -206,5 +206,36 @@ fn package_rules_find_their_breach() {
         let mut found = Vec::new();
         package::script("recipes/x.sh", text, mode, &mut found);
         assert_eq!(found.iter().map(|f| f.line).collect::<Vec<_>>(), want, "{text}");
+    }
+}
+
+#[test]
+fn the_map_rule_finds_what_is_not_there() {
+    let files = [
+        ("src/hls/name.rs", "fn parse() {}\n"),
+        ("src/hls/text.rs", "struct Text;\n"),
+        ("src/hls", ""),
+        ("tests/flow", ""),
+        ("tests/flow/main.rs", "mod a;\n"),
+        ("Cargo.toml", "[package]\n"),
+    ];
+    let read =
+        |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, t)| (*t).to_owned());
+    for (text, want) in [
+        ("`hls/name.rs`, `text.rs`; `src/hls/name.rs` and `Cargo.toml`", vec![]),
+        ("`tests/flow`: `main.rs`", vec![]),
+        ("| a | `hls/name.rs` (`parse`), `text.rs` (`Text`) |", vec![]),
+        ("`hls::name`, `/readyz`, `write(2)`, `rtmp://host/live`, `parse`", vec![]),
+        ("```\nhls/gone.rs `hls/gone.rs`\n```\n", vec![]),
+        ("a\n`hls/gone.rs`", vec!["2: `hls/gone.rs` is not there"]),
+        ("`hls/name.rs`, `gone.rs`", vec!["1: `gone.rs` is not there"]),
+        ("| `hls/name.rs` |\n| `text.rs` |", vec!["2: `text.rs` is not there"]),
+        ("`hls::gone`", vec!["1: `hls::gone` is not there"]),
+        ("`hls/name.rs` (`parse`, `render`)", vec!["1: `render` is not in `src/hls/name.rs`"]),
+    ] {
+        let mut found = Vec::new();
+        map::names(text, &read, &mut found);
+        let said: Vec<String> = found.iter().map(|f| format!("{}: {}", f.line, f.what)).collect();
+        assert_eq!(said, want, "{text}");
     }
 }
