@@ -7,6 +7,8 @@
 
 #[path = "tidy/calls.rs"]
 mod calls;
+#[path = "tidy/limits.rs"]
+mod limits;
 #[path = "tidy/package.rs"]
 mod package;
 #[path = "tidy/rooms.rs"]
@@ -61,6 +63,7 @@ fn judge(root: &Path) -> Vec<Finding> {
         calls::check(file, &mut found);
     }
     shape::check_sizes(&src, &mut found);
+    limits::check(&src, &tests, &mut found);
     for file in src.iter().chain(&tests) {
         shape::check_text(file, &mut found);
         calls::check_everywhere(file, &mut found);
