@@ -7,6 +7,8 @@
 
 #[path = "tidy/calls.rs"]
 mod calls;
+#[path = "tidy/limits.rs"]
+mod limits;
 #[path = "tidy/map.rs"]
 mod map;
 #[path = "tidy/package.rs"]
@@ -63,6 +65,7 @@ fn judge(root: &Path) -> Vec<Finding> {
         calls::check(file, &mut found);
     }
     shape::check_sizes(&src, &mut found);
+    limits::check(&src, &tests, &mut found);
     for file in src.iter().chain(&tests) {
         shape::check_text(file, &mut found);
         calls::check_everywhere(file, &mut found);

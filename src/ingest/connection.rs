@@ -29,7 +29,7 @@ const READ_AHEAD: usize = 4 << 10;
 const READ_MIN: usize = 8 << 10;
 
 /// An encoder that does not take our few bytes for this long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a peer that has been told why may take to close its side: a few round trips, and the
 /// media that was under way.
@@ -97,7 +97,8 @@ impl Connection {
 
     async fn serve(&mut self) {
         loop {
-            if self.drain_session().await.is_err() {
+            if let Err(e) = self.drain_session().await {
+                tracing::info!(peer = %self.peer, "connection over: {e}");
                 break;
             }
             if let Err(e) = self.settle().await {
@@ -236,7 +237,11 @@ impl Connection {
     async fn send(&mut self, bytes: &Bytes) -> std::io::Result<()> {
         match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(bytes)).await {
             Ok(done) => done,
-            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+            Err(_) => {
+                let seconds = WRITE_TIMEOUT.as_secs();
+                let why = format!("the peer has taken nothing of what it was sent for {seconds} s");
+                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
+            }
         }
     }
 

@@ -338,3 +338,54 @@ impl Desk {
         self.table(|t| t.slots.contains_key(channel))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client;
+    use crate::api::types::{Durability, Pace};
+    use crate::ingest::metrics::Ingest;
+    use crate::log::logs::Logs;
+    use crate::log::options::Options;
+    use crate::rt::clock::Clock;
+    use crate::telemetry::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_does_not_let_go_is_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (client, _calls) = client::embedded();
+        let ctx = Context {
+            node: "node".into(),
+            logs: Logs::open(dir.path(), Options::default()).expect("a directory of our own"),
+            client,
+            clock: Clock::starting_at(Wall(0)),
+            metrics: Ingest::register(&Metrics::new()),
+        };
+        let desk = Desk::new(Arc::new(ctx), Drain::new(), Work::new());
+        let channel: Channel = "main".parse().expect("a channel name");
+        let second = Duration::from_secs(1);
+        let settings = Arc::new(ChannelSettings {
+            name: channel.clone(),
+            segment: second,
+            target_duration: 2 * second,
+            part: second / 5,
+            reconnect_window: second,
+            pace: Pace::Wall,
+            frame_rate: (30, 1),
+            latency_budget: second / 5,
+            durability: Durability::Never,
+        });
+        // Asked to hand over, it does nothing.
+        let (_owner, _) = desk.sit(&channel, Some("key-of-main")).expect("nobody sits there");
+        let other = desk.claim(&settings, "another-key").await.expect_err("another's channel");
+        let said = "channel main is being published to with another key; stop that encoder first";
+        assert_eq!(other.to_string(), said);
+        let begun = desk.context().clock.now().mono;
+        let stuck = desk.claim(&settings, "key-of-main").await.expect_err("never handed over");
+        let said = "the connection that holds channel main does not let go of it; try again";
+        assert_eq!((stuck.to_string().as_str(), stuck.reason()), (said, "stuck"));
+        let waited = desk.context().clock.now().mono.since(begun);
+        assert_eq!(waited.as_secs(), HANDOVER_MAX.as_secs());
+        assert!(!desk.is_held(&channel), "the next one is granted a generation of its own");
+    }
+}

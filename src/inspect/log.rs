@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// Largest file that is taken for an extent: the writer rolls at 128 MiB, and a footer of marks
 /// follows.
-const EXTENT_MAX: u64 = 256 << 20;
+pub(super) const EXTENT_MAX: u64 = 256 << 20;
 
 /// How deep below a directory logs are looked for: `logs`, channel, session, generation.
 const DEPTH: usize = 4;
@@ -276,7 +276,7 @@ fn read(path: &Path) -> std::io::Result<Bytes> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(EXTENT_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > EXTENT_MAX {
-        return Err(std::io::Error::other("it is larger than any extent"));
+        return Err(std::io::Error::other("it is larger than any extent of a log"));
     }
     Ok(bytes.into())
 }

@@ -29,3 +29,5 @@ mod walk;
 mod hls_test;
 #[cfg(test)]
 mod inspect_test;
+#[cfg(test)]
+mod limits_test;

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 /// Bytes whose checksums are tried while the next good record is looked for, over one extent. What
 /// looks like a record's head in media is rare; hostile bytes must not take for ever.
-const RESYNC_MAX: usize = 4 << 30;
+pub(super) const RESYNC_MAX: usize = 4 << 30;
 
 /// A walk through one extent's records.
 pub(super) struct Walk<'a> {
@@ -56,6 +56,14 @@ impl Walk<'_> {
                     at = good;
                 }
                 None => {
+                    if budget == 0 {
+                        let extent = self.facts.extent;
+                        let text = format!(
+                            "extent {extent}: what follows byte {at} was not looked at: too much \
+                             of it looks like records and is none"
+                        );
+                        self.look.report.found(Severity::Damage, text);
+                    }
                     // A footer without its trailer is the writer's last act, cut short.
                     self.facts.torn_bytes = (end - at) as u64;
                     return at as u64;
@@ -156,14 +164,19 @@ fn reached(g: &mut GenerationFacts, msn: u64, wall: Wall) {
     g.to = Some(wall.to_string());
 }
 
-/// Where the next record with a right checksum starts, after `at`.
+/// Where the next record with a right checksum starts, after `at`. A budget that does not last is
+/// zero afterwards.
 fn next_good(body: &Bytes, at: usize, budget: &mut usize) -> Option<usize> {
     let known = |k: u8| matches!(k, kind::PACKET..=kind::CUE | kind::FOOTER);
     for from in at + 1..body.len() {
         let rest = &body[from..];
         match frame(rest, false) {
             Ok(f) if known(f.kind) && f.len <= rest.len() => {
-                *budget = budget.checked_sub(f.len)?;
+                let Some(left) = budget.checked_sub(f.len) else {
+                    *budget = 0;
+                    return None;
+                };
+                *budget = left;
                 if frame(rest, true).is_ok() {
                     return Some(from);
                 }

@@ -543,6 +543,22 @@ fn a_clock_that_is_set_does_not_write_decades_of_gaps() {
 }
 
 #[test]
+fn sound_before_the_first_picture_is_held_so_far() {
+    for extra in [0, 1, 5] {
+        let cfg = config(40_000);
+        let base = Base { msn: Msn(1), dseq: 0, previous: None };
+        let mut c = Cutter::new(cfg, &[video(40_000), audio()], base, at(0));
+        let mut k = Checker::new(&cfg);
+        let count = HELD_MAX as i64 + extra;
+        for i in 0..count {
+            c.packet(at(i), pkt(TrackId::AUDIO, 100, 0, true));
+        }
+        k.drain(&mut c);
+        assert_eq!((k.unlisted as i64, k.listed), (extra, 0), "only the oldest are given up");
+    }
+}
+
+#[test]
 fn gap_segments_keep_below_a_limit_that_is_the_aim() {
     let cfg = Config {
         target_duration: 2 * MICROS,
