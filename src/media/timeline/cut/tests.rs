@@ -495,6 +495,22 @@ fn pictures_go_on_when_only_the_sound_is_configured_anew() {
 }
 
 #[test]
+fn pictures_that_are_stamped_alike_still_end_a_part() {
+    use crate::media::timeline::lane::PART_SAMPLES_MAX;
+    let (mut c, mut k) = cutter();
+    let count = 3 * PART_SAMPLES_MAX;
+    for n in 0..count {
+        c.packet(at(0), pkt(TrackId::VIDEO, 0, 0, n == 0));
+        k.drain(&mut c);
+        let waiting = k.next_seq[&TrackId::VIDEO] - k.marked[&TrackId::VIDEO];
+        assert!(waiting <= PART_SAMPLES_MAX as u64, "{waiting} samples wait for their part");
+    }
+    c.end(at(10), true);
+    k.drain(&mut c);
+    assert_eq!((k.listed, k.parts.len()), (count, 3));
+}
+
+#[test]
 fn packets_of_a_track_that_is_not_listed_do_not_stop_gaps() {
     let (mut c, mut k) = cutter();
     publish(&mut c, &mut k, 0, 0, 4_000, 50);
