@@ -29,7 +29,9 @@ pub mod dir;
 pub mod error;
 pub mod format;
 pub mod fs;
+pub mod health;
 pub mod id;
+mod index;
 mod io;
 mod live;
 pub mod logs;
@@ -39,9 +41,12 @@ pub mod recover;
 mod shared;
 pub mod stats;
 pub mod subscription;
+mod sync;
 mod tail;
 pub mod writer;
 
+#[cfg(test)]
+mod durable_test;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod clip;
 mod clocks;
 mod crash;
 mod crash_loop;
+mod disks;
 mod encoder;
 mod fetched;
 mod limits;
