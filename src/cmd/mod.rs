@@ -7,6 +7,7 @@ pub mod bench;
 pub mod common;
 pub mod completions;
 pub mod disk;
+pub mod export;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
@@ -42,6 +43,7 @@ enum Command {
     Manifest(manifest::Args),
     Inspect(inspect::Args),
     Replay(replay::Args),
+    Export(export::Args),
     Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -62,6 +64,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Manifest(args) => manifest::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Export(args) => export::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -2,13 +2,14 @@
 //! viewers wait for.
 
 use crate::base::ids::{Generation, Msn, Seq, TrackId};
-use crate::edge::media::{Cell, Init};
+use crate::edge::media::Cell;
 use crate::hls::lookup::Lookup;
 use crate::hls::playlist::{self, Report, View};
 use crate::hls::reload;
 use crate::hls::segment::Part;
 use crate::hls::window::Window;
 use crate::log::format::Span;
+use crate::media::fmp4::init::Init;
 use crate::media::timeline::mark::SessionRecord;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};

@@ -63,6 +63,7 @@ fn part(track: &Track, samples: &[Packet], mux_start: u64) -> Bytes {
         .map(|p| Sample { dts: p.dts, cts: p.cts, key: p.key, payload: p.payload.clone() })
         .collect();
     fragment(&Fragment {
+        description: 1,
         track_number: 1,
         sequence: 1,
         decode_time: mux_start,

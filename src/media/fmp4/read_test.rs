@@ -25,6 +25,7 @@ fn video_part() -> Bytes {
     let samples =
         [sample(80, 40, true, 1000), sample(120, 80, false, 10), sample(160, 0, false, 20)];
     fragment(&Fragment {
+        description: 1,
         track_number: 1,
         sequence: 5,
         decode_time: 7200,
