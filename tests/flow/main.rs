@@ -12,6 +12,7 @@ mod clip;
 mod clocks;
 mod crash;
 mod encoder;
+mod export;
 mod fetched;
 mod limits;
 mod players;
