@@ -277,3 +277,7 @@ impl Run<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "job_test.rs"]
+mod tests;

@@ -144,6 +144,16 @@ impl Encoder {
         self.ended.clone()
     }
 
+    /// Ends the stream in good order, and waits until the server has read it all and hung up.
+    pub(crate) async fn finished(mut self) {
+        self.session.finish();
+        self.drain().await;
+        let _ = self.stream.shutdown().await;
+        while self.read().await.is_ok() {
+            self.drain().await;
+        }
+    }
+
     /// Ends the stream in good order.
     pub(crate) async fn finish(mut self) {
         self.session.finish();

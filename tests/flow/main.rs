@@ -14,6 +14,7 @@ mod crash;
 mod crash_loop;
 mod disks;
 mod encoder;
+mod export;
 mod fetched;
 mod limits;
 mod players;

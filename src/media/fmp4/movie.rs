@@ -124,7 +124,7 @@ pub fn head(movie: &Movie, media: u64) -> Result<Bytes, Fmp4Error> {
 /// The box crate refuses a value.
 pub fn fragmented_head(movie: &Movie) -> Result<Bytes, Fmp4Error> {
     let mut out = Vec::new();
-    ftyp(&mut out, b"iso6", &[b"iso6", b"mp41"])?;
+    ftyp(&mut out, b"isom", &[b"isom", b"iso6", b"mp41"])?;
     moov(&mut out, movie, Form::Fragmented)?;
     Ok(Bytes::from(out))
 }
