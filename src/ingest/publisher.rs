@@ -7,7 +7,7 @@ use crate::base::time::{Mono, Now};
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::live::{Live, session_record};
-use crate::ingest::probe::{Announced, Known, Probe};
+use crate::ingest::probe::{Announced, Held, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
 use crate::media::flv::FlvError;
 use crate::media::flv::body::{self, AudioBody, VideoBody};
@@ -222,8 +222,11 @@ impl Publisher {
             Live::open(&self.ctx, &self.settings, &self.grant, record, probe.known).await?;
         let now = self.ctx.clock.now();
         tracing::info!(log = %live.id(), packets = held.len(), "recording");
-        for p in held {
-            live.packet(now, p)?;
+        for next in held {
+            match next {
+                Held::Packet(p) => live.packet(now, p)?,
+                Held::Changed(known) => live.configure(now, *known)?,
+            }
             live.settle(now).await?;
         }
         self.stage = Stage::Live(Box::new(live));
