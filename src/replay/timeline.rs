@@ -8,6 +8,11 @@ use crate::replay::message::MessageKind;
 /// follows is due from now on, its timestamps stay as they are.
 const STEP_BACK_MAX: i64 = 1000;
 
+/// A step ahead of more milliseconds than this is no pause that anybody wants to sit through: a
+/// clock that was set, or an encoder that was away. What follows is due from now on as well. A
+/// server's idle time-out is longer, so a pause that is waited out ends no publish.
+const STEP_AHEAD_MAX: i64 = 10_000;
+
 /// The times of one track in one round, milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Lane {
@@ -60,7 +65,8 @@ impl Timeline {
             self.newest = shifted;
             shifted
         });
-        if self.newest.saturating_sub(shifted) > STEP_BACK_MAX {
+        let step = shifted.saturating_sub(self.newest);
+        if !(-STEP_BACK_MAX..=STEP_AHEAD_MAX).contains(&step) {
             origin = shifted.saturating_sub(self.due / 1000);
             (self.origin, self.newest) = (Some(origin), shifted);
         }
@@ -113,6 +119,22 @@ mod tests {
         let list = [(Video, 9000), (Video, 12_000), (Video, 40), (Video, 80), (Video, 10_000)];
         let want = [(9000, 0), (12_000, 3000), (40, 3000), (80, 3040), (10_000, 12_960)];
         assert_eq!(run(&mut t, &list), want);
+    }
+
+    #[test]
+    fn an_hour_ahead_is_not_waited_for() {
+        let mut t = Timeline::default();
+        let hour = 3_600_000;
+        let list = [
+            (Video, 0),
+            (Audio, 10),
+            (Video, hour),
+            (Audio, 33),
+            (Audio, hour),
+            (Video, hour + 40),
+        ];
+        let due: Vec<i64> = run(&mut t, &list).into_iter().map(|(_, due)| due).collect();
+        assert_eq!(due, [0, 10, 10, 10, 10, 50]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod clocks;
 mod crash;
 mod encoder;
 mod fetched;
+mod fidelity;
 mod limits;
 mod players;
 mod process;
