@@ -7,6 +7,8 @@ pub mod base;
 pub mod rt;
 // Floor 2.
 pub mod api;
+#[cfg(feature = "transcode")]
+pub mod av;
 pub mod media;
 pub mod telemetry;
 // Hub and wing.

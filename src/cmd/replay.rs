@@ -3,9 +3,10 @@
 use crate::base::error::Kind;
 use crate::base::units::HumanBytes;
 use crate::cmd::common::{self, Exit, Failure};
+use crate::replay::digest::digest;
 use crate::replay::error::{PublishError, SourceError};
 use crate::replay::play::{PlayError, Progress, Speed, play};
-use crate::replay::publish::Publisher;
+use crate::replay::publish::{FINISH_TIMEOUT, Publisher};
 use crate::replay::source::{Rounds, Source};
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
@@ -14,14 +15,23 @@ use crate::rtmp::url::RtmpUrl;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Publish a recording to an RTMP server
+///
+/// The packets of a log or an FLV file are sent as they were recorded: payloads, configurations,
+/// distances of timestamps and order, listed or not. MP4, MPEG-TS and Matroska files are sent from
+/// time zero, decoding and presentation times each rounded to the nearest millisecond. A step of
+/// timestamps back by more than 1 s or ahead by more than 10 s (an encoder that reconnected, a
+/// clock that was set) is sent as it stands and not waited for.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// An FLV file, a log's directory (…/g1) or one extent of a log
+    /// An FLV, MP4, MPEG-TS or Matroska file, a log's directory (…/g1), a session's (…/s1) or one
+    /// extent of a log
     source: PathBuf,
     /// Where to: rtmp://HOST[:PORT]/APP/KEY
-    url: String,
+    #[arg(required_unless_present = "digest")]
+    url: Option<String>,
     /// How fast: 1 is real time, 2 twice as fast, max as fast as the server takes it
     #[arg(long, default_value = "1", value_name = "N|max")]
     speed: Speed,
@@ -32,12 +42,48 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with = "endless", default_value_t = 1,
           value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
+    /// Publish nothing: print what would be sent, with a checksum of it. Two recordings have the
+    /// same one when their packets are the same, in a log or a file, whenever they begin
+    #[arg(long, conflicts_with_all = ["url", "endless", "count", "speed"])]
+    digest: bool,
+    /// Print one JSON object
+    #[arg(long, requires = "digest")]
+    json: bool,
 }
 
 /// Publishes.
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let url: RtmpUrl = args.url.parse().map_err(Failure::usage)?;
+    let Some(url) = &args.url else {
+        return common::block_on(print_digest(&args))?;
+    };
+    let url: RtmpUrl = url.parse().map_err(Failure::usage)?;
     common::block_on(until_stopped(args, url))?
+}
+
+/// Reads the recording and prints what it amounts to.
+async fn print_digest(args: &Args) -> Result<Exit, Failure> {
+    let mut source = open(args, Rounds::Times(1)).await?;
+    let bar = bar(&source, Rounds::Times(1)).await;
+    let read = digest(&mut source, |at| {
+        bar.set_position(u64::try_from(at / 1000).unwrap_or_default());
+    });
+    let read = read.await;
+    bar.finish_and_clear();
+    let digest = read.map_err(unreadable)?;
+    if args.json {
+        common::out(serde_json::to_string_pretty(&digest).map_err(Failure::failed)?);
+    } else {
+        common::out(digest.table());
+    }
+    Ok(Exit::Done)
+}
+
+async fn open(args: &Args, rounds: Rounds) -> Result<Source, Failure> {
+    let source = Source::open(&args.source, rounds).await.map_err(unreadable)?;
+    for what in source.left_out() {
+        common::say(format!("left out: {what}: castctl carries one H.264 and one AAC track"));
+    }
+    Ok(source)
 }
 
 /// The first signal ends the publish in good order, the second at once.
@@ -58,7 +104,7 @@ async fn until_stopped(args: Args, url: RtmpUrl) -> Result<Exit, Failure> {
 
 async fn publish(args: &Args, url: &RtmpUrl, drain: &Drain) -> Result<Exit, Failure> {
     let rounds = if args.endless { Rounds::Endless } else { Rounds::Times(args.count) };
-    let mut source = Source::open(&args.source, rounds).await.map_err(unreadable)?;
+    let mut source = open(args, rounds).await?;
     let clock = Clock::system();
     let mut publisher = tokio::select! {
         connected = Publisher::connect(url, clock.clone()) => connected.map_err(refused)?,
@@ -75,7 +121,7 @@ async fn publish(args: &Args, url: &RtmpUrl, drain: &Drain) -> Result<Exit, Fail
     bar.finish_and_clear();
     let finished = match &played {
         Err(PlayError::Publish(_)) => Ok(0),
-        _ => publisher.finish().await,
+        _ => publisher.finish(patience(&progress)).await,
     };
     let at = || clock_time(progress.media);
     match (played, finished) {
@@ -95,11 +141,18 @@ async fn publish(args: &Args, url: &RtmpUrl, drain: &Drain) -> Result<Exit, Fail
     }
 }
 
+/// How long the server may be silent at the end: one that takes media at the pace of a clock may
+/// still have to take what was sent faster.
+fn patience(p: &Progress) -> Duration {
+    let media = Duration::from_micros(u64::try_from(p.media).unwrap_or_default());
+    FINISH_TIMEOUT + media.saturating_sub(p.elapsed)
+}
+
 /// A recording that is not there or is none is a mistake in the words typed.
 fn unreadable(e: SourceError) -> Failure {
     match e.kind() {
         Kind::NotFound | Kind::Invalid | Kind::DataLoss => Failure::usage(e)
-            .hint("give an FLV file, a log's directory (…/g1) or an extent's file in it"),
+            .hint("give a media file, a log's or session's directory, or an extent's file in one"),
         _ => Failure::failed(e),
     }
 }

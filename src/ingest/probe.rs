@@ -59,22 +59,38 @@ pub struct Announced {
     pub audio_bitrate: Option<u64>,
 }
 
+/// What is held, in the order it came.
+#[derive(Debug)]
+pub enum Held {
+    /// A packet.
+    Packet(Packet),
+    /// A track's configuration that differs from its first one, for what comes after it.
+    Changed(Box<Known>),
+}
+
 /// A publish whose tracks are not known yet.
 #[derive(Debug, Default)]
 pub struct Probe {
     /// When it began: at the first media message.
     since: Option<Mono>,
-    /// The newest configuration of each kind.
+    /// The first configuration of each kind.
     pub known: Vec<Known>,
-    held: Vec<Packet>,
+    held: Vec<Held>,
     bytes: usize,
 }
 
 impl Probe {
-    /// Sets a track's configuration.
+    /// Sets a track's configuration. One that changes after packets of the track is held in its
+    /// place among them: they were made with the one before.
     pub fn configure(&mut self, now: Now, known: Known) {
         self.since.get_or_insert(now.mono);
-        self.known.retain(|k| k.track.id != known.track.id);
+        let id = known.track.id;
+        let used = |h: &Held| matches!(h, Held::Packet(p) if p.track == id);
+        if self.known.iter().any(|k| k.track.id == id) && self.held.iter().any(used) {
+            self.held.push(Held::Changed(Box::new(known)));
+            return;
+        }
+        self.known.retain(|k| k.track.id != id);
         self.known.push(known);
         self.known.sort_by_key(|k| k.track.id);
     }
@@ -83,7 +99,7 @@ impl Probe {
     pub fn hold(&mut self, now: Now, p: Packet) {
         self.since.get_or_insert(now.mono);
         self.bytes += p.payload.len();
-        self.held.push(p);
+        self.held.push(Held::Packet(p));
     }
 
     /// When the probe's time is up: at once when there is something to begin with, after as long
@@ -108,8 +124,8 @@ impl Probe {
         self.known.is_empty() && (late || self.bytes > PROBE_BYTES_MAX)
     }
 
-    /// The packets held, in order.
-    pub fn take(&mut self) -> Vec<Packet> {
+    /// What was held, in order.
+    pub fn take(&mut self) -> Vec<Held> {
         self.bytes = 0;
         std::mem::take(&mut self.held)
     }
@@ -139,6 +155,34 @@ mod tests {
             assert_eq!(probe.is_done(now, &announced), over, "with one of two");
             assert!(!probe.is_hopeless(now));
         }
+    }
+
+    #[test]
+    fn a_configuration_that_changes_stays_behind_the_packets_before_it() {
+        let (mut probe, now) = (Probe::default(), Now::default());
+        let known = |config: &'static [u8]| {
+            Known::new(Codec::Aac, Bytes::from_static(config), None).expect("a configuration")
+        };
+        let packet = || Packet {
+            track: TrackId::AUDIO,
+            dts: 0,
+            cts: 0,
+            key: true,
+            payload: Bytes::from_static(&[1]),
+        };
+        let (stereo, mono) = (known(&[0x12, 0x10]), known(&[0x12, 0x08]));
+        probe.configure(now, mono.clone());
+        probe.configure(now, stereo.clone());
+        probe.hold(now, packet());
+        probe.configure(now, mono.clone());
+        probe.hold(now, packet());
+        let tracks: Vec<_> = probe.known.iter().map(|k| &k.track).collect();
+        assert_eq!(tracks, [&stereo.track], "before any packet the newest counts");
+        let held = probe.take();
+        let [Held::Packet(_), Held::Changed(k), Held::Packet(_)] = &held[..] else {
+            panic!("{held:?}")
+        };
+        assert_eq!(k.track, mono.track);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::base::time::{Mono, Now};
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::live::{Live, session_record};
-use crate::ingest::probe::{Announced, Known, Probe};
+use crate::ingest::probe::{Announced, Held, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
 use crate::log::error::LogError;
 use crate::media::flv::FlvError;
@@ -269,8 +269,11 @@ impl Publisher {
         // Its own from here on: whatever fails, this log has an end that is told.
         self.stage = Stage::Live(Box::new(live));
         let Stage::Live(live) = &mut self.stage else { return Ok(()) };
-        for p in held {
-            live.packet(now, p)?;
+        for next in held {
+            match next {
+                Held::Packet(p) => live.packet(now, p)?,
+                Held::Changed(known) => live.configure(now, *known)?,
+            }
             live.settle(now).await?;
         }
         Ok(())

@@ -17,10 +17,38 @@ pub enum SourceError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// Neither kind of recording.
-    #[error("{} is neither an FLV file nor an extent of a castctl log", path.display())]
+    /// No kind of recording that this build reads.
+    #[cfg(not(feature = "transcode"))]
+    #[error(
+        "{} is neither an FLV file nor an extent of a castctl log; MP4, MPEG-TS and Matroska \
+         files need a castctl that is built with the feature `transcode`",
+        path.display()
+    )]
     Unknown {
         /// The file.
+        path: PathBuf,
+    },
+    /// A container file.
+    #[cfg(feature = "transcode")]
+    #[error(transparent)]
+    Container(#[from] crate::av::error::AvError),
+    /// A directory with several recordings in it.
+    #[error("{} holds {} recordings: name one of\n  {}", path.display(), found.len(), lines(found))]
+    Ambiguous {
+        /// The directory.
+        path: PathBuf,
+        /// The recordings.
+        found: Vec<PathBuf>,
+    },
+    /// A log goes on behind an extent that does not end as it should.
+    #[error(
+        "{} is not sealed, and the log goes on in a later extent: castctl inspect {} says what is \
+         wrong",
+        path.display(),
+        path.display()
+    )]
+    Broken {
+        /// The extent.
         path: PathBuf,
     },
     /// An FLV file that stops being one.
@@ -50,8 +78,12 @@ impl SourceError {
                 Kind::NotFound
             }
             SourceError::Io { .. } => Kind::Internal,
-            SourceError::Unknown { .. } | SourceError::Empty { .. } => Kind::Invalid,
-            SourceError::Flv { .. } => Kind::DataLoss,
+            #[cfg(not(feature = "transcode"))]
+            SourceError::Unknown { .. } => Kind::Invalid,
+            #[cfg(feature = "transcode")]
+            SourceError::Container(e) => e.kind(),
+            SourceError::Ambiguous { .. } | SourceError::Empty { .. } => Kind::Invalid,
+            SourceError::Flv { .. } | SourceError::Broken { .. } => Kind::DataLoss,
             SourceError::Log(e) => e.kind(),
         }
     }
@@ -78,6 +110,26 @@ pub enum PublishError {
         /// The server's words; may be empty.
         description: String,
     },
+    /// The server ended what it had accepted, in its words.
+    #[error("the server ended the publish: {} ({code})", or(description, "it gives no reason"))]
+    Ended {
+        /// RTMP status code.
+        code: String,
+        /// The server's words; may be empty.
+        description: String,
+    },
+    /// All is written, and the server has not closed the connection: nobody knows what it took.
+    #[error(
+        "the server has not confirmed the end within {seconds} s: the last of the recording may be \
+         missing there"
+    )]
+    Unconfirmed {
+        /// How long.
+        seconds: u64,
+    },
+    /// All is written, and the server threw the connection away: what it had not read is lost.
+    #[error("the server reset the connection before it had confirmed the end")]
+    Reset,
     /// The session ended or broke.
     #[error("the connection was lost: {0}")]
     Session(#[from] SessionError),
@@ -104,6 +156,15 @@ impl PublishError {
             _ => Kind::Unavailable,
         }
     }
+}
+
+fn or<'a>(text: &'a str, other: &'a str) -> &'a str {
+    if text.is_empty() { other } else { text }
+}
+
+fn lines(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+    paths.join("\n  ")
 }
 
 fn words(description: &str) -> String {

@@ -4,7 +4,6 @@ use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::flv::file::{FlvReader, Tag, TagKind};
 use crate::replay::error::SourceError;
 use crate::replay::message::MessageKind;
-use crate::rtmp::amf0::Amf0;
 use crate::rtmp::metadata::Metadata;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -158,9 +157,4 @@ fn sort_head(head: &mut VecDeque<Raw>) {
             head.push_front(Raw { dts: raw.dts.min(start), ..raw });
         }
     }
-}
-
-/// The name `onMetaData` and this value: the body of a script tag.
-pub(super) fn metadata_body(value: Amf0) -> Bytes {
-    crate::rtmp::amf0::write_all(&[Amf0::string("onMetaData"), value]).into()
 }

@@ -9,8 +9,14 @@
 //! Invariant: at most one message waits to be written; a server that does not read stops the
 //! replay, not the memory.
 
+#[cfg(feature = "transcode")]
+mod container;
+mod describe;
+pub mod digest;
 pub mod error;
 mod flv;
+#[cfg(feature = "transcode")]
+mod interleave;
 pub mod message;
 pub mod play;
 pub mod publish;

@@ -23,9 +23,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// less than a person waits.
 pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longest wait for the server to close after the end was sent: it is a courtesy to wait, so that
-/// our closing does not reset what it has yet to read.
-pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest silence of a server that has been told the end and has not closed. Its closing is the
+/// only sign that it has read everything: what is written may still lie in the socket's buffers.
+/// While it reads, it acknowledges every 2.5 MB or so, which is 30 s of a slow stream.
+pub const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Bytes read from the server at once; it has little to say.
 const READ_BYTES: usize = 16 << 10;
@@ -110,11 +111,17 @@ impl Publisher {
         Ok(())
     }
 
-    /// Ends the publish in good order and closes the connection; returns the bytes written.
+    /// Ends the publish in good order and waits until the server, which has then read everything,
+    /// closes the connection; returns the bytes written. `patience` is how long the server may be
+    /// silent meanwhile: [`FINISH_TIMEOUT`], and more for one that takes media at its own pace.
     ///
     /// # Errors
-    /// The connection was lost before all was written.
-    pub async fn finish(mut self) -> Result<u64, PublishError> {
+    /// The connection was lost before all was written, or the server did not confirm the end.
+    pub async fn finish(mut self, patience: Duration) -> Result<u64, PublishError> {
+        // What the server has said by now comes first: it may have ended the publish itself.
+        if self.step(Some(self.clock.now().mono)).await? == Step::Moved {
+            self.collect()?;
+        }
         self.session.finish();
         let collected = self.collect();
         if let Err(PublishError::Session(SessionError::Ended { .. })) = collected {
@@ -124,11 +131,19 @@ impl Publisher {
             collected?;
         }
         self.write_all().await?;
-        let _ = self.stream.shutdown().await;
-        let until = self.clock.now().mono.plus(FINISH_TIMEOUT);
-        // Whatever the server still says, or however it closes, all is written.
-        while let Ok(Step::Moved) = self.step(Some(until)).await {}
-        Ok(self.written)
+        self.stream.shutdown().await?;
+        loop {
+            let until = self.clock.now().mono.plus(patience);
+            match self.step(Some(until)).await {
+                Ok(Step::Moved) => {}
+                Ok(Step::Due) => {
+                    return Err(PublishError::Unconfirmed { seconds: patience.as_secs() });
+                }
+                Err(PublishError::Closed) => return Ok(self.written),
+                Err(PublishError::Io(_)) => return Err(PublishError::Reset),
+                Err(e) => return Err(e),
+            }
+        }
     }
 
     /// Bytes written to the socket so far.
@@ -169,7 +184,10 @@ impl Publisher {
             None => Ok(()),
             Some(SessionError::Refused { code, description }) => {
                 let (code, description) = (code.clone(), description.clone());
-                Err(PublishError::Refused { code, description })
+                Err(match self.ready {
+                    false => PublishError::Refused { code, description },
+                    true => PublishError::Ended { code, description },
+                })
             }
             Some(reason) => Err(PublishError::Session(reason.clone())),
         }

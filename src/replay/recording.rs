@@ -1,36 +1,36 @@
 //! A recording in a log: its packets as the encoder sent them, listed or not, with the
-//! configurations where they changed.
+//! configurations where they changed. The generations of a session are one recording, one after
+//! another: each connection's times are its own, so they may step where another begins.
 
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
-use crate::log::dir::LogDir;
+use crate::log::batch::Batch;
+use crate::log::dir::{LogDir, extent_files};
 use crate::log::error::LogError;
 use crate::log::format::record::Record;
+use crate::log::id::LOGS;
 use crate::log::subscription::Subscription;
-use crate::media::codec::details;
 use crate::media::flv::body::{audio_body, audio_config_body, video_body, video_config_body};
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{Mark, SessionRecord};
 use crate::media::track::{Kind, Track};
+use crate::replay::describe::describe;
 use crate::replay::error::SourceError;
-use crate::replay::flv::{Raw, metadata_body};
+use crate::replay::flv::Raw;
 use crate::replay::message::MessageKind;
-use crate::rtmp::amf0::Amf0;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes of the log's beginning that are looked through for what the metadata has to announce. The
 /// session record is there after a second or two; this is 60 s of 2 Mbit/s.
 const SURVEY_BYTES: usize = 16 << 20;
 
-/// CodecID of H.264 and SoundFormat of AAC in metadata (FLV E.4.3.1, E.4.2.1).
-const AVC: f64 = 7.0;
-const AAC: f64 = 10.0;
-
 /// A log being read.
 pub(super) struct Recording {
     dir: LogDir,
+    /// The generations after this one.
+    later: VecDeque<LogDir>,
     records: Subscription,
     /// The video and the audio track that are sent: RTMP carries one of each.
     video: Option<Track>,
@@ -41,14 +41,32 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Opens a log's directory or one extent of it.
+    /// Opens a log's directory, one extent of it, or a directory with one session in it.
     pub(super) async fn open(path: &Path) -> Result<Recording, SourceError> {
-        let dir = LogDir::open(path)?;
+        let mut later = VecDeque::new();
+        for path in generations(path)? {
+            later.push_back(LogDir::open(&path)?);
+        }
+        let Some(dir) = later.pop_front() else {
+            return Err(LogError::NotFound { path: path.to_owned() }.into());
+        };
         let metadata = survey(&dir).await?.metadata();
         let records = dir.read_from(dir.extents()[0]);
         let waiting = vec![(MessageKind::Metadata, metadata)];
         let (video, audio, out) = (None, None, VecDeque::new());
-        Ok(Recording { dir, records, video, audio, out, waiting })
+        Ok(Recording { dir, later, records, video, audio, out, waiting })
+    }
+
+    /// The next records of any generation.
+    async fn batch(&mut self) -> Result<Option<Batch>, SourceError> {
+        loop {
+            if let Some(batch) = next_of(&self.dir, &mut self.records).await? {
+                return Ok(Some(batch));
+            }
+            let Some(next) = self.later.pop_front() else { return Ok(None) };
+            self.records = next.read_from(next.extents()[0]);
+            self.dir = next;
+        }
     }
 
     /// The next message; `None` at the end.
@@ -57,7 +75,7 @@ impl Recording {
             if let Some(raw) = self.out.pop_front() {
                 return Ok(Some(raw));
             }
-            let Some(batch) = next_of(&self.dir, &mut self.records).await? else { return Ok(None) };
+            let Some(batch) = self.batch().await? else { return Ok(None) };
             for entry in batch.records() {
                 match entry.record {
                     Record::Packet { packet, .. } => self.packet(packet),
@@ -110,52 +128,104 @@ impl Recording {
         self.out.push_back(Raw { kind, dts, body });
     }
 
-    /// Milliseconds of media from the first packet to the newest of the last extent.
+    /// Milliseconds of media from each generation's first packet to the newest of its last extent.
     pub(super) async fn duration(&self) -> Option<i64> {
-        let (first, last) = (*self.dir.extents().first()?, *self.dir.extents().last()?);
-        let (start, _) = self.times(first, true).await?;
-        let (_, end) = self.times(last, false).await?;
-        Some(end.saturating_sub(start))
+        let mut sum = 0i64;
+        for dir in std::iter::once(&self.dir).chain(&self.later) {
+            let (first, last) = (*dir.extents().first()?, *dir.extents().last()?);
+            let ends = (times(dir, first, true).await, times(dir, last, false).await);
+            // A generation may be all gaps.
+            let (Some((start, _)), Some((_, end))) = ends else { continue };
+            sum = sum.saturating_add(end.saturating_sub(start));
+        }
+        Some(sum)
     }
+}
 
-    /// Lowest and highest DTS of an extent (of its first batch with packets alone), milliseconds.
-    async fn times(&self, extent: u32, head: bool) -> Option<(i64, i64)> {
-        let mut records = self.dir.read_from(extent);
-        let (mut range, mut scales) = (None::<(i64, i64)>, Vec::new());
-        while let Ok(Some(batch)) = next_of(&self.dir, &mut records).await {
-            for entry in batch.records() {
-                match entry.record {
-                    Record::Mark(Mark::Track(t)) => scales.push((t.id, t.timescale)),
-                    Record::Packet { packet: p, .. } => {
-                        let scale = scales.iter().rev().find(|(id, _)| *id == p.track);
-                        let scale = scale.map_or(Timescale::MILLIS, |(_, s)| *s);
-                        let t = scale.convert(p.dts, Timescale::MILLIS);
-                        range = Some(range.map_or((t, t), |(a, b)| (a.min(t), b.max(t))));
-                    }
-                    _ => {}
+/// Lowest and highest DTS of an extent (of its first batch with packets alone), milliseconds.
+async fn times(dir: &LogDir, extent: u32, head: bool) -> Option<(i64, i64)> {
+    let mut records = dir.read_from(extent);
+    let (mut range, mut scales) = (None::<(i64, i64)>, Vec::new());
+    while let Ok(Some(batch)) = next_of(dir, &mut records).await {
+        for entry in batch.records() {
+            match entry.record {
+                Record::Mark(Mark::Track(t)) => scales.push((t.id, t.timescale)),
+                Record::Packet { packet: p, .. } => {
+                    let scale = scales.iter().rev().find(|(id, _)| *id == p.track);
+                    let scale = scale.map_or(Timescale::MILLIS, |(_, s)| *s);
+                    let t = scale.convert(p.dts, Timescale::MILLIS);
+                    range = Some(range.map_or((t, t), |(a, b)| (a.min(t), b.max(t))));
                 }
-            }
-            if head && range.is_some() {
-                break;
+                _ => {}
             }
         }
-        range
+        if head && range.is_some() {
+            break;
+        }
     }
+    range
 }
 
 type Body = fn(&[u8]) -> Bytes;
 
 /// The next records of a log, but none beyond the last extent that is meant.
-async fn next_of(
-    dir: &LogDir,
-    records: &mut Subscription,
-) -> Result<Option<crate::log::batch::Batch>, LogError> {
+///
+/// # Errors
+/// The log cannot be read, or breaks off in an extent that others follow.
+async fn next_of(dir: &LogDir, records: &mut Subscription) -> Result<Option<Batch>, SourceError> {
     let last = dir.extents().last().copied().unwrap_or(u32::MAX);
     if records.position().extent > last {
         return Ok(None);
     }
     let batch = records.next().await?;
+    let here = records.position().extent;
+    if batch.is_none() && here < last {
+        return Err(SourceError::Broken { path: dir.extent_path(here) });
+    }
     Ok(batch.filter(|b| b.first().extent <= last))
+}
+
+/// The directories of a session's generations, oldest first, or the path itself when it is a log's
+/// or an extent. Blocks for a few listings.
+fn generations(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let cannot = |source| SourceError::Io { path: path.to_owned(), source };
+    if path.is_file() || !extent_files(path).map_err(cannot)?.is_empty() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let found = numbered(path, 'g').map_err(cannot)?;
+    if !found.is_empty() {
+        let with_extents = |p: &PathBuf| extent_files(p).is_ok_and(|files| !files.is_empty());
+        return Ok(found.into_iter().filter(with_extents).collect());
+    }
+    // A channel has sessions, a data directory channels.
+    let mut found = numbered(path, 's').map_err(cannot)?;
+    if found.is_empty() {
+        let below = path.join(LOGS);
+        let below = if below.is_dir() { below } else { path.to_owned() };
+        for entry in std::fs::read_dir(&below).map_err(cannot)? {
+            let channel = entry.map_err(cannot)?.path();
+            found.extend(numbered(&channel, 's').unwrap_or_default());
+        }
+        found.sort();
+    }
+    match &found[..] {
+        [one] => generations(one),
+        [] => Err(LogError::NotFound { path: path.to_owned() }.into()),
+        _ => Err(SourceError::Ambiguous { path: path.to_owned(), found }),
+    }
+}
+
+/// The directories in a directory that are named by a letter and a number, by their numbers.
+fn numbered(dir: &Path, letter: char) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|n| n.strip_prefix(letter)?.parse::<u64>().ok());
+        found.extend(number.filter(|_| entry.path().is_dir()).map(|n| (n, entry.path())));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
 /// What the beginning of a log says about its tracks.
@@ -201,30 +271,10 @@ impl Survey {
         self.session.as_ref().is_some_and(listed) || self.track(kind).is_some()
     }
 
-    /// `onMetaData` as an encoder would send it; nothing in it is measured.
+    /// `onMetaData` as an encoder would send it.
     fn metadata(&self) -> Bytes {
-        let mut object: Vec<(String, Amf0)> = Vec::new();
-        let mut put = |name: &str, value: f64| object.push((name.into(), Amf0::Number(value)));
-        if self.announced(Kind::Video) {
-            let track = self.track(Kind::Video);
-            if let Some(v) = track.and_then(|t| details(t).ok()?.video) {
-                put("width", v.width.into());
-                put("height", v.height.into());
-            }
-            if let Some(rate) = track.and_then(|t| t.rate) {
-                put("framerate", rate.as_f64());
-            }
-            put("videocodecid", AVC);
-        }
-        if self.announced(Kind::Audio) {
-            if let Some(a) = self.track(Kind::Audio).and_then(|t| details(t).ok()?.audio) {
-                put("audiosamplerate", a.output_rate.into());
-                put("audiochannels", a.channels.into());
-            }
-            put("audiocodecid", AAC);
-        }
-        object.push(("encoder".into(), Amf0::string("castctl replay")));
-        metadata_body(Amf0::EcmaArray(object))
+        let of = |kind| self.announced(kind).then(|| self.track(kind));
+        describe(of(Kind::Video), of(Kind::Audio))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Replays of files and logs to a server made of the RTMP room's server session.
 
+use crate::base::error::Kind;
 use crate::log::fixture::{BBB, packets, write_log};
 use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::flv::file::{FlvReader, FlvWriter, TagKind};
@@ -93,7 +94,7 @@ async fn replay(path: &Path, rounds: Rounds) -> Vec<Event> {
     play(&mut source, &mut publisher, Speed::Max, time, &mut progress, |_| ())
         .await
         .expect("all sent");
-    let written = publisher.finish().await.expect("finished");
+    let written = publisher.finish(FINISH_TIMEOUT).await.expect("finished");
     assert!(written > progress.bytes);
     seen.await.expect("joined").expect("no panic")
 }
@@ -235,7 +236,7 @@ async fn media_time_sets_the_pace() {
     .await
     .expect("all sent");
     assert_eq!(progress.media, 10_040_000);
-    publisher.finish().await.expect("finished");
+    publisher.finish(FINISH_TIMEOUT).await.expect("finished");
     seen.await.expect("joined");
 }
 
@@ -254,7 +255,7 @@ async fn a_drain_ends_the_publish_in_good_order() {
     .await
     .expect("told to stop");
     assert!((1000..1002).contains(&progress.messages), "{progress:?}");
-    publisher.finish().await.expect("finished");
+    publisher.finish(FINISH_TIMEOUT).await.expect("finished");
     let seen = seen.await.expect("joined").expect("no panic");
     assert_eq!(seen.last(), Some(&Event::Unpublish));
 }
@@ -305,13 +306,15 @@ async fn a_server_that_reads_nothing_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_close_is_not_waited_for() {
+async fn a_server_that_does_not_confirm_the_end_is_waited_for_so_long() {
     let (url, _seen) = server(Manner::Deaf).await;
     let clock = Clock::system();
     let publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
     tokio::time::pause();
     let begun = clock.now().mono;
-    publisher.finish().await.expect("all is written: the courtesy ends without an error");
+    let e = publisher.finish(FINISH_TIMEOUT).await.expect_err("nobody knows what it has read");
+    let said = e.to_string();
+    assert!(said.starts_with("the server has not confirmed the end within 30 s"), "{said}");
     assert_eq!(clock.now().mono.since(begun).as_secs(), FINISH_TIMEOUT.as_secs());
 }
 
@@ -343,11 +346,14 @@ async fn what_is_no_recording_is_named() {
             Err(e) => e,
         };
         assert!(e.to_string().contains(&path.display().to_string()), "{e}");
-        let kind = matches!(
-            (&e, path == &text),
-            (SourceError::Unknown { .. }, true)
-                | (SourceError::Io { .. } | SourceError::Log(_) | SourceError::Empty { .. }, false)
-        );
+        // What the text is taken for depends on the containers that this build reads.
+        let kind = match path == &text {
+            true => e.kind() == Kind::Invalid,
+            false => matches!(
+                e,
+                SourceError::Io { .. } | SourceError::Log(_) | SourceError::Empty { .. }
+            ),
+        };
         assert!(kind, "{e:?}");
     }
 }
@@ -381,6 +387,6 @@ async fn the_message_of_a_refused_size_is_not_sent() {
     let message = Message { kind: MessageKind::Video, timestamp: 0, body };
     let e = publisher.send(&message).await.expect_err("RTMP counts lengths in 24 bits");
     assert!(matches!(e, PublishError::Session(SessionError::TooLong(_))), "{e}");
-    publisher.finish().await.expect("the connection is fine");
+    publisher.finish(FINISH_TIMEOUT).await.expect("the connection is fine");
     assert_eq!(seen.await.expect("joined").expect("no panic").len(), 1);
 }

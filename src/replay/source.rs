@@ -1,6 +1,9 @@
 //! A recording as timed messages: a file or a log, once, several times or for ever.
 
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError};
+use crate::media::flv::FlvError;
+#[cfg(feature = "transcode")]
+use crate::replay::container::Container;
 use crate::replay::error::SourceError;
 use crate::replay::flv::{FlvFile, Raw};
 use crate::replay::message::{Message, MessageKind, Timed};
@@ -24,9 +27,12 @@ pub enum Rounds {
 enum Reader {
     Flv(Box<FlvFile>),
     Log(Box<Recording>),
+    #[cfg(feature = "transcode")]
+    Container(Box<Container>),
 }
 
 impl Reader {
+    /// By content: names are never looked at.
     async fn open(path: &Path) -> Result<Reader, SourceError> {
         let cannot = |source| SourceError::Io { path: path.to_owned(), source };
         let facts = tokio::fs::metadata(path).await.map_err(cannot)?;
@@ -35,7 +41,14 @@ impl Reader {
         }
         match FlvFile::open(path).await {
             Ok(file) => Ok(Reader::Flv(Box::new(file))),
-            Err(SourceError::Flv { path, .. }) => Err(SourceError::Unknown { path }),
+            #[cfg(feature = "transcode")]
+            Err(SourceError::Flv { path, source: FlvError::File { at: 0, .. } }) => {
+                Ok(Reader::Container(Box::new(Container::open(&path).await?)))
+            }
+            #[cfg(not(feature = "transcode"))]
+            Err(SourceError::Flv { path, source: FlvError::File { at: 0, .. } }) => {
+                Err(SourceError::Unknown { path })
+            }
             Err(e) => Err(e),
         }
     }
@@ -44,6 +57,8 @@ impl Reader {
         match self {
             Reader::Flv(file) => file.next().await,
             Reader::Log(log) => log.next().await,
+            #[cfg(feature = "transcode")]
+            Reader::Container(file) => file.next().await,
         }
     }
 }
@@ -71,7 +86,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// Opens an FLV file, a log's directory or one extent of a log.
+    /// Opens an FLV, MP4, MPEG-TS or Matroska file, a log's directory, one extent of a log, or a
+    /// directory with one session's logs in it.
     ///
     /// # Errors
     /// The path cannot be read, or is no recording; the message names it.
@@ -97,8 +113,19 @@ impl Source {
         let millis = match &self.reader {
             Reader::Flv(file) => file.duration().await?,
             Reader::Log(log) => log.duration().await?,
+            #[cfg(feature = "transcode")]
+            Reader::Container(file) => file.duration()?,
         };
         millis.checked_mul(1000)
+    }
+
+    /// What the recording has that is not sent, each in a few words for a person.
+    pub fn left_out(&self) -> &[String] {
+        match &self.reader {
+            #[cfg(feature = "transcode")]
+            Reader::Container(file) => file.left_out(),
+            Reader::Flv(_) | Reader::Log(_) => &[],
+        }
     }
 
     /// The next message; `None` when all rounds are over.

@@ -8,6 +8,11 @@ use crate::replay::message::MessageKind;
 /// follows is due from now on, its timestamps stay as they are.
 const STEP_BACK_MAX: i64 = 1000;
 
+/// A step ahead of more milliseconds than this is no pause that anybody wants to sit through: a
+/// clock that was set, or an encoder that was away. What follows is due from now on as well. A
+/// server's idle time-out is longer, so a pause that is waited out ends no publish.
+const STEP_AHEAD_MAX: i64 = 10_000;
+
 /// The times of one track in one round, milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Lane {
@@ -60,7 +65,8 @@ impl Timeline {
             self.newest = shifted;
             shifted
         });
-        if self.newest.saturating_sub(shifted) > STEP_BACK_MAX {
+        let step = shifted.saturating_sub(self.newest);
+        if !(-STEP_BACK_MAX..=STEP_AHEAD_MAX).contains(&step) {
             origin = shifted.saturating_sub(self.due / 1000);
             (self.origin, self.newest) = (Some(origin), shifted);
         }
@@ -123,6 +129,22 @@ mod tests {
         };
         assert_eq!(at(STEP_BACK_MAX), 9040, "reordered: the clock is the same");
         assert_eq!(at(STEP_BACK_MAX + 1), 9000 + STEP_BACK_MAX + 1 + 40, "a clock set back");
+    }
+
+    #[test]
+    fn an_hour_ahead_is_not_waited_for() {
+        let mut t = Timeline::default();
+        let hour = 3_600_000;
+        let list = [
+            (Video, 0),
+            (Audio, 10),
+            (Video, hour),
+            (Audio, 33),
+            (Audio, hour),
+            (Video, hour + 40),
+        ];
+        let due: Vec<i64> = run(&mut t, &list).into_iter().map(|(_, due)| due).collect();
+        assert_eq!(due, [0, 10, 10, 10, 10, 50]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod disks;
 mod encoder;
 mod export;
 mod fetched;
+mod fidelity;
 mod limits;
 mod players;
 mod process;

@@ -103,6 +103,11 @@ impl Server {
         self.drain.start();
     }
 
+    /// The data directory.
+    pub(crate) fn data(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Drains and ends; the directory is left to look at.
     pub(crate) async fn stop(self) -> TempDir {
         self.drain.start();

@@ -291,6 +291,7 @@ impl Cutter {
     /// A track has a new configuration from its next independent sample on. What is drained before
     /// the next packet belongs to the old one.
     pub fn reconfigure(&mut self, plan: Plan) {
+        self.release_held_of(plan.track);
         if let Some(m) = self.members.iter_mut().find(|m| m.lane.plan.track == plan.track) {
             let end = m.lane.close(None);
             m.lane.reconfigure(plan);

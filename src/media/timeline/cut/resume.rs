@@ -89,6 +89,16 @@ impl Cutter {
         }
     }
 
+    /// What is held of a track goes before its new configuration, with which nobody could play it.
+    pub(super) fn release_held_of(&mut self, track: TrackId) {
+        for p in std::mem::take(&mut self.held) {
+            match p.track == track {
+                true => self.unlisted(p),
+                false => self.held.push_back(p),
+            }
+        }
+    }
+
     pub(super) fn restart_time(&mut self, state: State) {
         self.state = state;
         self.lead = None;

@@ -1,0 +1,72 @@
+//! `recipes/replay-in-ci.sh` as a CI job runs it: it passes, and it fails when something is
+//! altered.
+
+use crate::{castctl, root, text};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn clip() -> String {
+    root().join("tests/fixtures/media/bbb.flv").display().to_string()
+}
+
+fn recipe(words: &[&str], binary: &Path) -> Output {
+    Command::new(root().join("recipes/replay-in-ci.sh"))
+        .args(words)
+        .env("CASTCTL", binary)
+        .env("SPEED", "max")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the recipe runs")
+}
+
+fn checksum(recording: &str) -> String {
+    let out = castctl(&["replay", recording, "--digest", "--json"]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).expect("one JSON object");
+    json["checksum"].as_str().expect("a checksum").to_owned()
+}
+
+/// The clip with one bit of one payload turned.
+fn altered(dir: &Path) -> String {
+    let path = dir.join("altered.flv");
+    let mut bytes = std::fs::read(clip()).expect("the clip");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn the_recipe_passes_and_finds_an_altered_recording() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_castctl"));
+    let sum = checksum(&clip());
+    let good = recipe(&[&clip(), &sum], binary);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    assert!(text(&good.stderr).contains("ok: 250 packets of video"), "{}", text(&good.stderr));
+    let dir = tempfile::tempdir().expect("a directory");
+    let bad = altered(dir.path());
+    assert_ne!(checksum(&bad), sum);
+    let out = recipe(&[&bad, &sum], binary);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("DIFFERS: the recording's checksum"));
+    assert_eq!(recipe(&[], binary).status.code(), Some(2));
+}
+
+/// A castctl that publishes something else than it was given: what a broken path would do.
+#[test]
+fn the_recipe_finds_a_path_that_alters_the_media() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (bad, script) = (altered(dir.path()), dir.path().join("castctl"));
+    let body = format!(
+        "#!/bin/sh\n\
+         case \"$1 $3\" in 'replay rtmp:'*) shift 2; set -- replay '{bad}' \"$@\" ;; esac\n\
+         exec '{}' \"$@\"\n",
+        env!("CARGO_BIN_EXE_castctl")
+    );
+    std::fs::write(&script, body).expect("written");
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("executable");
+    let out = recipe(&[&clip()], &script);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("DIFFERS: the log is not the recording"));
+}
