@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod common;
 pub mod completions;
+pub mod disk;
 pub mod inspect;
 pub mod man;
 pub mod manifest;

@@ -204,8 +204,9 @@ impl IoThread {
 
 /// Gives the log up as it is; recovery will seal it.
 fn abandon(log: &Shared) {
-    log.state.send_modify(|s| s.phase = Phase::Gone);
+    // The lock first: whoever sees that the writer is gone may recover at once.
     lock(&log.lock).take();
+    log.state.send_modify(|s| s.phase = Phase::Gone);
 }
 
 /// Appends to the current file, with room to spare behind.

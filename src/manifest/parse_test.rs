@@ -120,6 +120,17 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "castctl.yaml:1:27: server.sync.interval: \"2m\" is above the maximum, 60s",
     ),
     (
+        "low space without a unit",
+        "server: {lowSpace: 500}",
+        "castctl.yaml:1:20: server.lowSpace: \"500\" is not a size: write a number and a unit, B, \
+         KiB, MiB, GiB or TiB (for example 64MiB)",
+    ),
+    (
+        "low space too low",
+        "server:\n  lowSpace: 1MiB\n",
+        "castctl.yaml:2:13: server.lowSpace: \"1MiB\" is below the minimum, 4.0 MiB",
+    ),
+    (
         "bad name",
         "channels: [{name: Main}]",
         "castctl.yaml:1:19: channels[0].name: channel name \"Main\" must be 1 to 64 of a-z, \
@@ -400,6 +411,7 @@ channels:
   - {name: c, segment: 2.5s}
 server:
   sync: each-segment
+  lowSpace: 2GiB
   rtmp: {listen: '[::]:0', maxConnections: 5, idleTimeout: 1m}
   viewers: {corsOrigins: ['https://a.example:8443'], publicUrl: 'https://live.example/x/'}
 ";
@@ -413,6 +425,7 @@ server:
     assert_eq!(b.sync, SyncPolicy::Interval(Duration::from_secs(1)));
     assert_eq!((b.target_duration, b.reconnect_window), (2, Duration::ZERO));
     assert_eq!((c.sync, c.target_duration), (SyncPolicy::EachSegment, 5));
+    assert_eq!(m.server.low_space, 2 << 30);
     assert_eq!(m.server.rtmp.listen.to_string(), "[::]:0");
     assert_eq!(m.server.rtmp.idle_timeout, Duration::from_secs(60));
     let viewers = &m.server.viewers;
@@ -504,7 +517,7 @@ fn every_field_is_in_the_page_and_in_the_sample() {
         fields::<RawAdmin>(),
         fields::<RawInterval>(),
     ];
-    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 10, 6, 3, 3, 1, 1]);
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 10, 7, 3, 3, 1, 1]);
     for field in parts.iter().flatten() {
         let heading = [format!(".B {field}\n"), format!(".BR {field} "), format!(".SS {field}\n")];
         let documented = heading.iter().any(|h| PAGE.contains(h)) || field == "interval";

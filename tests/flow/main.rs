@@ -11,6 +11,7 @@ mod browser;
 mod clip;
 mod clocks;
 mod crash;
+mod disks;
 mod encoder;
 mod fetched;
 mod limits;
