@@ -128,6 +128,14 @@ fn record(sps: &[Bytes], pps: &[Bytes]) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_holds_so_many_sets_and_no_more() {
+        let sets = |n| vec![Bytes::from_static(&[0x67, 1, 2, 3]); n];
+        assert!(record(&sets(SETS_MAX), &sets(1)).is_some());
+        assert!(record(&sets(SETS_MAX + 1), &sets(1)).is_none());
+        assert!(record(&sets(1), &sets(SETS_MAX + 1)).is_none());
+    }
     use crate::media::codec::h264::{AvcConfig, nals};
     use crate::media::fuzz::seeded;
     use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! What the process does about its disk: looks at it, says in `/readyz` and in the log when it takes
-//! no new publish and when it does again, and shows in `/metrics` what the logs did.
+//! What the process does about its disk: looks at it, says in `/readyz` and in the log when new
+//! publishes are refused and when they are taken again, and shows in `/metrics` what the logs did.
 
 use crate::log::logs::Logs;
 use crate::log::stats::{LogStats, Stats};

@@ -104,6 +104,9 @@ impl Connection {
             if self.closed {
                 break;
             }
+            if self.closed {
+                break;
+            }
             if let Err(e) = self.settle().await {
                 self.fail(&e);
                 let _ = self.drain_session().await;

@@ -7,7 +7,7 @@
 use crate::api::types::{ChannelSettings, End as Told, Unfinished};
 use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::{Mono, Wall};
-use crate::ingest::context::{Context, PublishError};
+use crate::ingest::context::{ClaimError, Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::stalled::Stalled;
@@ -42,35 +42,6 @@ pub struct Seat {
     number: u64,
     /// The next connection asks for the publisher.
     pub taken: oneshot::Receiver<Handover>,
-}
-
-/// Why a claim failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    /// Another key publishes to the channel right now.
-    #[error("channel {0} is being published to with another key; stop that encoder first")]
-    InUse(Channel),
-    /// The origin is shutting down.
-    #[error("this origin is shutting down; connect again")]
-    Draining,
-    /// The publisher that holds the channel does not let go.
-    #[error("the connection that holds channel {0} does not let go of it; try again")]
-    Stuck(Channel),
-    /// The registry grants nothing.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-}
-
-impl ClaimError {
-    /// A word for metrics.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            ClaimError::InUse(_) => "in_use",
-            ClaimError::Draining => "draining",
-            ClaimError::Stuck(_) => "stuck",
-            ClaimError::Publish(e) => e.reason(),
-        }
-    }
 }
 
 /// The table of channels with a publisher. Shared by all connections of an origin.

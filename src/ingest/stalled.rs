@@ -47,7 +47,7 @@ impl Stalled {
             tokio::select! {
                 biased;
                 handover = &mut seat.taken => {
-                    // The newcomer begins a generation of its own, after this end if it can be told.
+                    // The newcomer begins a generation of its own, after this end if it is told.
                     let _ = self.tell().await;
                     return drop(handover);
                 }

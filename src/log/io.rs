@@ -204,7 +204,7 @@ impl IoThread {
 
 /// Gives the log up as it is; recovery will seal it.
 fn abandon(log: &Shared) {
-    // The lock first: who learns that the writer is gone may recover at once.
+    // The lock first: whoever sees that the writer is gone may recover at once.
     lock(&log.lock).take();
     log.state.send_modify(|s| s.phase = Phase::Gone);
 }

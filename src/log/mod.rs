@@ -17,6 +17,40 @@
 //! it to the file, puts the same bytes into `tail`, and moves *visible*; every `subscription`
 //! wakes. Later `io`'s other thread syncs the file and moves *durable*.
 //!
+//! # Durability
+//!
+//! `Options::sync`, or a log's own policy, says when a log is synced: at an interval, at each
+//! segment, never (but by the kernel). A crash of the process costs nothing in any of them; a crash
+//! of the machine costs what is between *durable* and *visible* (`Logs::stats`).
+//!
+//! Each log is synced on its own by `fdatasync`, up to `Options::sync_threads` of them at one time.
+//! `castctl bench sync`, 200 logs of 2.5 Mbit/s at 500 ms, age of the oldest record when it became
+//! durable (99th percentile; two cores, ext4, other work on the same disk):
+//!
+//! | | the system's disk | a volume of its own |
+//! |---|---|---|
+//! | one after another | 1577 ms | 3585 ms |
+//! | 8 at one time | 466 ms | 476 ms |
+//! | `syncfs` | 1086 ms | 682 ms |
+//!
+//! The file system commits in one go what several threads ask of it, so 8 threads do no worse than
+//! one `syncfs` where the volume holds nothing else, and better where it does: `syncfs` writes out
+//! everybody's data. It would also tell an error of any file to every log at once, and
+//! one slow file would hold up all. With one thread, one slow sync does.
+//!
+//! **A failed sync is final for its extent.** The kernel may have dropped what it could not write,
+//! and says so once; a second `fdatasync` that succeeds proves nothing. So that file is not synced
+//! again, *durable* stands before what was asked for, for good (what follows a hole cannot be
+//! relied upon after a crash, although it is synced), and the writer goes on in a new extent. A
+//! second failure in the same log, or of a directory, stops it. Readers notice nothing: *visible*
+//! goes on.
+//!
+//! **A disk that takes nothing more** stops the log: `Writer::error`. Behind the newest record
+//! there is always room for the end (`io::RESERVE`), so a full disk can still seal what was
+//! written; one that is read-only or broken leaves the log to recovery, and its end is read and
+//! told (`Sealed::left_open`). `Logs::look` and `usable` say whether a new log would be taken;
+//! below `Options::low_space` it is not.
+//!
 //! Invariant: visible means written. No reader in any process sees a record before `write` has
 //! returned.
 //! Invariant: a reader never makes a writer wait; a slow disk makes only the writers wait, each at

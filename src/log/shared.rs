@@ -76,7 +76,9 @@ pub(super) struct Dirty {
     /// The first extent whose sync failed, and since when what is in it waits: *durable* stands
     /// before it for good.
     pub(super) lost: Option<(u32, Option<Mono>)>,
-    /// How long the last sync took.
+    /// When the sync that is due was asked for.
+    pub(super) asked: Option<Mono>,
+    /// How long the last one took, the wait for its turn included.
     pub(super) took: Duration,
 }
 

@@ -127,13 +127,13 @@ impl SyncThread {
     }
 
     /// Due an interval after now, less what the last sync took: a record is durable within the
-    /// interval, not a sync later. At most half of it, so that a slow disk is not asked without
-    /// pause.
+    /// interval, not a sync later. At least a sixteenth of it, since syncs vary, and at most half,
+    /// so that a slow disk is not asked without pause.
     fn watch(&self, log: Weak<Shared>) -> Watched {
         let now = self.clock.now().mono;
         let due = log.upgrade().and_then(|log| match log.options.sync {
             Sync::Interval(every) => {
-                let took = lock(&log.dirty).took.min(every / 2);
+                let took = lock(&log.dirty).took.clamp(every / 16, every / 2);
                 Some(now.plus(every.saturating_sub(took)))
             }
             Sync::EachSegment | Sync::Never => None,
@@ -152,7 +152,10 @@ impl SyncThread {
             }
             match &all {
                 Some(all) => pool.give(Job::All(log, Arc::clone(all))),
-                None if due => pool.due(log),
+                None if due => {
+                    lock(&log.dirty).asked.get_or_insert(now);
+                    pool.due(log);
+                }
                 None => {}
             }
             true
@@ -249,12 +252,15 @@ impl Worker {
     fn sync(&self, log: &Shared, _turn: MutexGuard<'_, ()>) {
         let bytes = log.written.load(Ordering::Relaxed);
         let visible = log.state.borrow().visible;
+        let asked;
         let (files, names, since) = {
             let mut dirty = lock(&log.dirty);
             if dirty.since.is_none() && dirty.files.len() <= 1 && !dirty.names {
+                dirty.asked = None;
                 return;
             }
             dirty.syncing = dirty.since.take();
+            asked = dirty.asked.take();
             (dirty.files.clone(), std::mem::take(&mut dirty.names), dirty.syncing)
         };
         let started = self.clock.now().mono;
@@ -276,7 +282,8 @@ impl Worker {
         let ended = self.clock.now().mono;
         let mut dirty = lock(&log.dirty);
         dirty.syncing = None;
-        dirty.took = ended.since(started);
+        let took = ended.since(started);
+        dirty.took = ended.since(asked.unwrap_or(started));
         dirty.files.retain(|(x, ..)| *x >= visible.extent && !failed.contains(x));
         if !named {
             dirty.since = since.or(dirty.since);
@@ -294,7 +301,7 @@ impl Worker {
         }
         if failed.is_empty() {
             let age = ended.since(since.unwrap_or(started));
-            self.totals.sample(SyncSample { took: dirty.took, age });
+            self.totals.sample(SyncSample { took, age });
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::base::units;
 use crate::manifest::locate::Places;
 use crate::manifest::parse::{ERRORS_MAX, ManifestError};
 use crate::manifest::raw::{RawChannel, RawManifest, RawServer, RawSync, RawViewers, Text};
+use crate::manifest::text::{http_url, show};
 use crate::manifest::types::{
     AdminServer, CHANNELS_MAX, CONNECTIONS_MAX, ChannelSpec, CorsOrigins, DRAIN_TIMEOUT_MAX,
     FRAME_RATE_MAX, FRAME_RATE_MIN, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX,
@@ -388,22 +389,4 @@ impl<'a> Check<'a> {
 /// Stands in for a name that was refused, so that the rest of the channel is checked too.
 fn placeholder() -> Channel {
     "unnamed".parse().expect("`unnamed` obeys the rule for channel names")
-}
-
-/// The part of an http or https URL after the scheme; `None` when it has no host, or a character
-/// that a base URL cannot have.
-fn http_url(text: &str) -> Option<&str> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
-    let good =
-        rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'"' | b'\\'));
-    (good && !rest.is_empty() && !rest.starts_with(['/', ':'])).then_some(rest)
-}
-
-/// A duration as the manifest writes it.
-fn show(d: Duration) -> String {
-    match (d.subsec_nanos(), d.as_secs()) {
-        (0, s) if s != 0 && s % 3600 == 0 => format!("{}h", s / 3600),
-        (0, s) => format!("{s}s"),
-        _ => format!("{}ms", d.as_secs_f64() * 1000.0),
-    }
 }

@@ -15,4 +15,5 @@ mod check;
 mod locate;
 pub mod parse;
 mod raw;
+mod text;
 pub mod types;

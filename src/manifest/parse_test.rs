@@ -8,9 +8,10 @@ use crate::manifest::raw::{
 };
 use crate::manifest::types::{
     CHANNELS_MAX, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, FRAME_RATE_MAX, FRAME_RATE_MIN,
-    IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX, Manifest, PART_MAX, PART_MIN, Pace,
-    RECONNECT_WINDOW_MAX, SEGMENT_MAX, SEGMENT_MIN, STREAM_KEY_MAX, STREAM_KEY_MIN,
-    SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, SyncPolicy, TARGET_DURATION_MAX,
+    IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX, LOW_SPACE_MAX, LOW_SPACE_MIN,
+    Manifest, PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX, SEGMENT_MAX, SEGMENT_MIN,
+    STREAM_KEY_MAX, STREAM_KEY_MIN, SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, SyncPolicy,
+    TARGET_DURATION_MAX,
 };
 use std::time::Duration;
 
@@ -124,6 +125,17 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "server sync too rare",
         "server: {sync: {interval: 2m}}",
         "castctl.yaml:1:27: server.sync.interval: \"2m\" is above the maximum, 60s",
+    ),
+    (
+        "low space without a unit",
+        "server: {lowSpace: 500}",
+        "castctl.yaml:1:20: server.lowSpace: \"500\" is not a size: write a number and a unit, B, \
+         KiB, MiB, GiB or TiB (for example 64MiB)",
+    ),
+    (
+        "low space too low",
+        "server:\n  lowSpace: 1MiB\n",
+        "castctl.yaml:2:13: server.lowSpace: \"1MiB\" is below the minimum, 4.0 MiB",
     ),
     (
         "bad name",
@@ -406,6 +418,7 @@ channels:
   - {name: c, segment: 2.5s}
 server:
   sync: each-segment
+  lowSpace: 2GiB
   rtmp: {listen: '[::]:0', maxConnections: 5, idleTimeout: 1m}
   viewers: {corsOrigins: ['https://a.example:8443'], publicUrl: 'https://live.example/x/'}
 ";
@@ -419,6 +432,7 @@ server:
     assert_eq!(b.sync, SyncPolicy::Interval(Duration::from_secs(1)));
     assert_eq!((b.target_duration, b.reconnect_window), (2, Duration::ZERO));
     assert_eq!((c.sync, c.target_duration), (SyncPolicy::EachSegment, 5));
+    assert_eq!(m.server.low_space, 2 << 30);
     assert_eq!(m.server.rtmp.listen.to_string(), "[::]:0");
     assert_eq!(m.server.rtmp.idle_timeout, Duration::from_secs(60));
     let viewers = &m.server.viewers;
@@ -532,6 +546,18 @@ fn edges() -> Vec<Edge> {
         (at, beyond, around, path, said)
     };
     rows.map(edge).into()
+}
+
+#[test]
+fn low_space_is_accepted_at_its_limits_and_not_beyond() {
+    let said = |n: u64, unit: &str| message(&format!("server: {{lowSpace: {n}{unit}}}"));
+    let (low, high) = (LOW_SPACE_MIN >> 10, LOW_SPACE_MAX >> 40);
+    for legal in [said(low, "KiB"), said(high, "TiB")] {
+        assert!(legal.starts_with("accepted"), "{legal}");
+    }
+    let (low, high) = (said(low - 1, "KiB"), said(high + 1, "TiB"));
+    assert!(low.ends_with("is below the minimum, 4.0 MiB"), "{low}");
+    assert!(high.contains("is above the maximum"), "{high}");
 }
 
 #[test]

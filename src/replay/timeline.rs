@@ -132,6 +132,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_waited_for_up_to_the_limit() {
+        let due = |step: i64| run(&mut Timeline::default(), &[(Video, 0), (Video, step)])[1].1;
+        assert_eq!(due(STEP_AHEAD_MAX), STEP_AHEAD_MAX);
+        assert_eq!(due(STEP_AHEAD_MAX + 1), 0, "due at once");
+    }
+
+    #[test]
     fn an_hour_ahead_is_not_waited_for() {
         let mut t = Timeline::default();
         let hour = 3_600_000;

@@ -23,9 +23,15 @@ const EXEMPT: &[(&str, &str)] = &[
         "edge::server::CONNECTIONS_MAX",
         "more sockets than a test can open: rt::listen::Seats keeps it, and is tested with few",
     ),
+    ("av::demux::EARLY_MAX", "how far a missing decoding time is looked for: it refuses nothing"),
+    ("av::record::HEAD_MAX", "what our own muxer may write of a head: no input reaches it"),
+    ("cmd::disk::PROBE_MAX", "the longest pause between probes: it refuses nothing"),
     ("hls::listing::GAP_MIN", "a floor for what is computed: it refuses nothing"),
     ("ingest::connection::LINGER", "follows the last word: who meets it has been told why"),
     ("ingest::connection::READ_MIN", "when a buffer is replaced: it refuses nothing"),
+    ("ingest::reports::RETRY_MAX", "the longest pause between tries: it refuses nothing"),
+    ("ingest::stalled::RETRY_MAX", "the longest pause between tries: it refuses nothing"),
+    ("log::sync::SAMPLES_MAX", "figures that nobody fetched: the oldest are kept, none is refused"),
     ("inspect::follow::INITS_MAX", "a cache: what it drops is fetched again"),
 ];
 
