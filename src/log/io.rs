@@ -101,7 +101,7 @@ impl IoThread {
     }
 
     /// Does all that is queued for one log; true when more came in meanwhile.
-    fn turn(&self, log: &Arc<Shared>) -> bool {
+    pub(super) fn turn(&self, log: &Arc<Shared>) -> bool {
         let ops = std::mem::take(&mut lock(&log.queue).ops);
         let mut batches = Vec::new();
         for op in ops {
@@ -277,7 +277,7 @@ pub(super) struct SyncThread {
 }
 
 /// A log and when it is due; never, where its policy is not an interval.
-struct Watched {
+pub(super) struct Watched {
     log: Weak<Shared>,
     due: Option<Mono>,
 }
@@ -294,20 +294,30 @@ impl SyncThread {
             match op {
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => self.round(&mut logs, false),
-                Ok(SyncOp::Register(log)) => logs.push(self.watch(log)),
-                Ok(SyncOp::Segment(log)) => self.sync(&log),
-                Ok(SyncOp::Now(done)) => {
-                    self.round(&mut logs, true);
-                    let _ = done.send(());
-                }
-                Ok(SyncOp::Seal { log, sealed, done }) => {
-                    if log.options.sync != Sync::Never {
-                        self.sync(&log);
+                Ok(op) => self.act(&mut logs, op),
+            }
+        }
+    }
+
+    /// Does what is asked for.
+    pub(super) fn act(&self, logs: &mut Vec<Watched>, op: SyncOp) {
+        match op {
+            SyncOp::Register(log) => logs.push(self.watch(log)),
+            SyncOp::Segment(log) => self.sync(&log),
+            SyncOp::Now(done) => {
+                self.round(logs, true);
+                let _ = done.send(());
+            }
+            SyncOp::Seal { log, sealed, done } => {
+                if log.options.sync != Sync::Never {
+                    self.sync(&log);
+                    if !log.has_failed() {
+                        recover::note_sealed(log.fs.as_ref(), &log.dir);
                     }
-                    lock(&log.lock).take();
-                    let unsynced = sealed.failed.is_none().then(|| log.error.get().cloned());
-                    let _ = done.send(unsynced.flatten().map_or(Ok(sealed), Err));
                 }
+                lock(&log.lock).take();
+                let unsynced = sealed.failed.is_none().then(|| log.error.get().cloned());
+                let _ = done.send(unsynced.flatten().map_or(Ok(sealed), Err));
             }
         }
     }
@@ -349,6 +359,7 @@ impl SyncThread {
             if let Err(e) = file.sync_data() {
                 // What the kernel could not write may be gone from its cache: trying again would
                 // lie.
+                lock(&log.dirty).names |= names;
                 return log.fail(LogError::io("sync", path, e));
             }
         }

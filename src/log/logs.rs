@@ -10,7 +10,7 @@ use crate::log::id::{LOCK, LogId};
 use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, new_extent};
 use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, extents, logs};
-use crate::log::recover::{Recovered, close, is_open};
+use crate::log::recover::{Recovered, close, is_open, is_suspect, note_sealed};
 use crate::log::shared::{Dirty, Phase, Queue, Shared, lock};
 use crate::log::stats::{LogStats, Stats, stats};
 use crate::log::subscription::{From, Source, Subscription};
@@ -83,6 +83,24 @@ impl Logs {
 
     /// As [`Logs::open`], on another file system.
     pub fn with(fs: Arc<dyn FileSystem>, data: &Path, options: Options) -> Result<Logs, LogError> {
+        let (logs, writer, syncer) = Logs::parts(fs, data, options)?;
+        for (name, run) in [
+            ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
+            ("log-sync", Box::new(move || syncer.run())),
+        ] {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            let spawned = thread.spawn(run);
+            spawned.map_err(|e| LogError::io("start the threads for", data, e))?;
+        }
+        Ok(logs)
+    }
+
+    /// The logs and what their two threads run.
+    pub(super) fn parts(
+        fs: Arc<dyn FileSystem>,
+        data: &Path,
+        options: Options,
+    ) -> Result<(Logs, IoThread, SyncThread), LogError> {
         let at = |what| move |e| LogError::io(what, data, e);
         fs.create_dir_all(data).map_err(at("use the data directory"))?;
         fs.list(data).map_err(at("read the data directory"))?;
@@ -95,16 +113,10 @@ impl Logs {
             clock: clock.clone(),
         };
         let syncer = SyncThread { inbox: sync_inbox, totals: Arc::clone(&totals), clock };
-        for (name, run) in [
-            ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
-            ("log-sync", Box::new(move || syncer.run())),
-        ] {
-            let thread = std::thread::Builder::new().name(name.to_owned());
-            thread.spawn(run).map_err(at("start the threads for"))?;
-        }
         let (data, options) = (data.to_owned(), Arc::new(options));
         let (live, created) = (Mutex::default(), watch::Sender::new(0));
-        Ok(Logs { inner: Arc::new(Inner { data, fs, options, io, sync, live, created, totals }) })
+        let inner = Inner { data, fs, options, io, sync, live, created, totals };
+        Ok((Logs { inner: Arc::new(inner) }, writer, syncer))
     }
 
     /// The data directory.
@@ -232,7 +244,8 @@ impl Inner {
         if !extents(fs, &dir)?.is_empty() {
             return Err(LogError::Exists { path: dir });
         }
-        let header = Header { extent: 0, generation: id.generation, forced_roll: false };
+        let (generation, wrote) = (id.generation, self.options.format);
+        let header = Header { extent: 0, generation, forced_roll: false, wrote };
         let current = new_extent(fs, &dir, header)?;
         let file = (0, current.path.clone(), Arc::clone(&current.file));
         let dirty = Dirty { durable: HEADER_POSITION, files: vec![file], names: true };
@@ -271,10 +284,17 @@ impl Inner {
             if held.is_none() {
                 continue;
             }
-            match is_open(fs, &dir, &id)
-                .and_then(|open| if open { close(fs, &dir, &id).map(Some) } else { Ok(None) })
-            {
-                Ok(log) => recovered.extend(log),
+            let closed = match is_suspect(fs, &dir, &id) {
+                Ok(true) => close(fs, &dir, &id),
+                Ok(false) => continue,
+                Err(e) => Err(e),
+            };
+            match closed {
+                Ok(log) => {
+                    note_sealed(fs, &dir);
+                    recovered.extend(Some(log).filter(|log| log.changed));
+                }
+                // The server starts without it; what can be read of it stays readable.
                 Err(e) => tracing::error!(log = %id, "the log cannot be recovered: {e}"),
             }
         }

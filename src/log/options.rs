@@ -1,6 +1,7 @@
 //! How a process keeps its logs: when to sync, when to roll, how much to hold in memory.
 
 use crate::base::time::MICROS;
+use crate::log::format::version::Wrote;
 use std::time::Duration;
 
 /// When what is written becomes durable. What a machine crash can lose; a process crash loses
@@ -35,6 +36,8 @@ pub struct Options {
     pub backlog_bytes: usize,
     /// New logs are refused when fewer bytes are free; default 256 MiB.
     pub low_space: u64,
+    /// The version that new extents say wrote them, and their oldest reader: this code's own.
+    pub format: Wrote,
 }
 
 impl Default for Options {
@@ -47,6 +50,7 @@ impl Default for Options {
             tail_micros: 4 * MICROS,
             backlog_bytes: 8 << 20,
             low_space: 256 << 20,
+            format: Wrote::TODAY,
         }
     }
 }

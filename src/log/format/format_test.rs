@@ -11,6 +11,7 @@ use crate::log::format::record::{
     FrameError, Record, begin, encode_mark, encode_packet, finish, kind,
 };
 use crate::log::format::scan::{Scan, Stop};
+use crate::log::format::version::Wrote;
 use crate::log::format::{
     CONFIG_MAX, FormatError, LENGTH_MAX, PAYLOAD_MAX, Position, STRING_MAX, Span,
 };
@@ -464,7 +465,8 @@ fn damage_is_told_from_incompleteness() {
 
 #[test]
 fn a_header_says_what_it_is_not() {
-    let header = Header { extent: 3, generation: Generation(9), forced_roll: true };
+    let header =
+        Header { extent: 3, generation: Generation(9), forced_roll: true, wrote: Wrote::TODAY };
     let bytes = header.encode();
     assert_eq!(Header::decode(&bytes), Ok(header));
     assert_eq!(Header::decode(&bytes[..31]), Err(HeaderError::Short));
@@ -478,7 +480,10 @@ fn a_header_says_what_it_is_not() {
 #[test]
 fn hostile_bytes_are_survived() {
     let mut out = BytesMut::new();
-    out.put_slice(&Header { extent: 0, generation: Generation(1), forced_roll: false }.encode());
+    out.put_slice(
+        &Header { extent: 0, generation: Generation(1), forced_roll: false, wrote: Wrote::TODAY }
+            .encode(),
+    );
     let records = out.len();
     for i in 0..20 {
         encode(&mut out, &segment(1, i, 0, i));

@@ -17,6 +17,7 @@
 //! Invariant: a footer is a function of the extent's records and of the footer before it
 //! (`index::Indexer`), so it can always be rebuilt.
 
+pub mod durable;
 pub mod extent;
 pub mod footer;
 pub mod fuzz;
@@ -24,6 +25,8 @@ pub mod index;
 mod mark;
 pub mod record;
 pub mod scan;
+pub mod stream;
+pub mod version;
 mod wire;
 
 /// Largest payload of one packet: an IDR picture at 200 Mbit/s and one frame a second still fits,
