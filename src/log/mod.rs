@@ -30,7 +30,9 @@ pub mod dir;
 pub mod error;
 pub mod format;
 pub mod fs;
+pub mod health;
 pub mod id;
+mod index;
 mod io;
 pub mod logs;
 pub mod options;
@@ -39,13 +41,19 @@ pub mod recover;
 mod shared;
 pub mod stats;
 pub mod subscription;
+mod sync;
 mod tail;
 mod torn;
+mod walk;
 pub mod writer;
 
+#[cfg(test)]
+mod durable_test;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]
 mod log_test;
+#[cfg(test)]
+mod other_test;
 #[cfg(test)]
 mod sim;

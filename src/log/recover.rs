@@ -21,22 +21,18 @@
 //! kept, and nothing is sealed before what does not belong to it has been set aside.
 
 use crate::base::ids::TrackId;
-use crate::base::time::Timescale;
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
-use crate::log::format::footer::FOOTER_HEAD;
 use crate::log::format::index::Indexer;
-use crate::log::format::record::{Record, frame, kind};
-use crate::log::format::scan::Scan;
 use crate::log::format::version::Wrote;
-use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, Position};
+use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{FileSystem, Open};
-use crate::log::id::{LogId, SEALED, extent_name};
-use crate::log::reader::{ExtentReader, extents};
+use crate::log::id::{LOCK, LogId, SEALED, extent_name};
+use crate::log::reader::{ExtentReader, extents, logs};
 use crate::log::torn::Raw;
-use crate::media::timeline::mark::{End, GenerationStart, Mark, SessionRecord};
+use crate::log::walk::{State, Walk, walk_extent};
+use crate::media::timeline::mark::{End, GenerationStart, SessionRecord};
 use bytes::BytesMut;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// What the name of an extent gets added when the extent before it turned out to be cut: it is kept
@@ -86,36 +82,59 @@ impl Cut {
     }
 }
 
-/// What one walk through a log keeps.
-#[derive(Default)]
-struct Walk {
-    indexer: Indexer,
-    start: Option<GenerationStart>,
-    session: Option<SessionRecord>,
-    scales: HashMap<TrackId, Timescale>,
-    newest: HashMap<TrackId, i64>,
-}
-
-impl Walk {
-    fn mark(&mut self, mark: &Mark) {
-        match mark {
-            Mark::Generation(m) => self.start = Some(m.clone()),
-            Mark::Session(m) => self.session = Some(m.clone()),
-            Mark::Track(m) => {
-                self.scales.insert(m.id, m.timescale);
-            }
-            _ => {}
+impl Recovered {
+    /// The answer after the last extent.
+    fn of(
+        walk: Walk,
+        id: &LogId,
+        cut: Option<Cut>,
+        extents: usize,
+        position: Position,
+        changed: bool,
+    ) -> Recovered {
+        Recovered {
+            id: id.clone(),
+            end: walk.start.as_ref().map(|s| walk.indexer.end(s)),
+            start: walk.start,
+            cut,
+            extents: extents as u32,
+            position,
+            session: walk.session,
+            changed,
         }
     }
+}
 
-    fn micros(&self, track: TrackId, dts: i64) -> i64 {
-        self.scales.get(&track).copied().unwrap_or(Timescale::MILLIS).to_micros(dts)
+/// Closes every log of a data directory whose writer is dead (its lock is free) and that is not
+/// known to be whole. One that cannot be closed is reported in the process's log and left as it is.
+pub(super) fn all(fs: &dyn FileSystem, data: &Path) -> Result<Vec<Recovered>, LogError> {
+    let mut recovered = Vec::new();
+    for id in logs(fs, data)? {
+        let dir = id.dir(data);
+        let held = fs.lock(&dir.join(LOCK)).map_err(|e| LogError::io("lock", &dir, e))?;
+        if held.is_none() {
+            continue;
+        }
+        let closed = match is_suspect(fs, &dir, &id) {
+            Ok(true) => close(fs, &dir, &id),
+            Ok(false) => continue,
+            Err(e) => Err(e),
+        };
+        match closed {
+            Ok(log) => {
+                note_sealed(fs, &dir);
+                recovered.extend(Some(log).filter(|log| log.changed));
+            }
+            // The server starts without it; what can be read of it stays readable.
+            Err(e) => tracing::error!(log = %id, "the log cannot be recovered: {e}"),
+        }
     }
+    Ok(recovered)
 }
 
 /// Has recovery anything to look at? Not in a directory without extents, and not when the log was
 /// sealed and then synced, or recovered.
-pub(super) fn is_suspect(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<bool, LogError> {
+fn is_suspect(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<bool, LogError> {
     let names = fs.list(dir).map_err(|e| LogError::io("list", dir, e))?;
     if !names.iter().any(|n| n == SEALED) {
         return Ok(!extents(fs, dir)?.is_empty());
@@ -176,10 +195,10 @@ pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recov
                 if at < HEADER_LEN as u64 && extent > 0 {
                     break;
                 }
-                at.max(HEADER_LEN as u64)
+                at
             }
         };
-        log.seal(extent, at, &walk)?;
+        let at = log.seal(extent, at, &walk)?;
         (position, kept, changed) = (Position { extent, offset: at }, i + 1, true);
         if cut.is_some() {
             break;
@@ -188,26 +207,26 @@ pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recov
     if fs.sync_dir(dir).is_err() {
         tracing::warn!(log = %id, "the directory could not be synced after recovery");
     }
-    Ok(Recovered {
-        id: id.clone(),
-        end: walk.start.as_ref().map(|s| walk.indexer.end(s)),
-        start: walk.start,
-        cut: cut.filter(|c| c.bytes > 0),
-        extents: kept as u32,
-        position,
-        session: walk.session,
-        changed,
-    })
+    Ok(Recovered::of(walk, id, cut.filter(|c| c.bytes > 0), kept, position, changed))
 }
 
-/// What is found in an extent.
-enum State {
-    /// Records, footer, trailer: sealed, and nothing to do.
-    Whole { at: u64 },
-    /// Records up to `at` and nothing behind, or the beginning of the footer of these very records.
-    Unsealed { at: u64, footer: bool },
-    /// Records up to `at`, and then something that is none; 0 when the header is none.
-    Torn { at: u64, why: String },
+/// What [`close`] would find, without writing: for a disk that takes nothing any more.
+pub(super) fn survey(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recovered, LogError> {
+    let all = extents(fs, dir)?;
+    let log = Log { fs, dir, id, all: &all };
+    let (mut walk, mut position, mut seen) = (Walk::default(), HEADER_POSITION, 0);
+    for (i, extent) in all.iter().copied().enumerate() {
+        let state = log.look(i as u32, extent, u32::MAX, &mut walk)?;
+        let (State::Whole { at } | State::Unsealed { at, .. } | State::Torn { at, .. }) = &state;
+        if *at < HEADER_LEN as u64 && i > 0 {
+            break;
+        }
+        (position, seen) = (Position { extent, offset: (*at).max(HEADER_LEN as u64) }, i + 1);
+        if !matches!(state, State::Whole { .. } | State::Unsealed { footer: true, .. }) {
+            break;
+        }
+    }
+    Ok(Recovered::of(walk, id, None, seen, position, false))
 }
 
 /// The log being closed.
@@ -256,9 +275,7 @@ impl Log<'_> {
                     return Err(self.damaged(extent, 0, &why));
                 }
                 if raw.len <= HEADER_LEN as u64 && Some(&extent) == self.all.last() {
-                    // It was just being made.
-                    self.write_header(extent)?;
-                    return Ok(State::Unsealed { at: HEADER_LEN as u64, footer: false });
+                    return Ok(State::Unsealed { at: 0, footer: false });
                 }
                 return Ok(State::Torn { at: 0, why });
             }
@@ -285,7 +302,8 @@ impl Log<'_> {
         }
         for (n, raw) in raws.iter().enumerate() {
             let from = if n == 0 { at } else { HEADER_LEN as u64 };
-            let enough = Position { offset: here.offset + 1, ..here };
+            // A log that is durable up to an extent's first record claims nothing of that extent.
+            let enough = Position { offset: at.max(HEADER_LEN as u64) + 1, ..here };
             if raw.claim(self.id.generation, from, enough)? >= Some(enough) {
                 return Err(self.damaged(here.extent, at, why));
             }
@@ -311,33 +329,28 @@ impl Log<'_> {
             }
         }
         self.fs.sync_dir(self.dir).map_err(|e| LogError::io("sync", self.dir, e))?;
-        if at < HEADER_LEN as u64 && raws.first().is_some_and(|raw| raw.extent == 0) {
-            self.write_header(0)?;
-        }
         Ok(cut)
     }
 
-    /// Writes the footer behind the last good record and cuts what follows.
-    fn seal(&self, extent: u32, at: u64, walk: &Walk) -> Result<(), LogError> {
-        let path = self.path(extent);
+    /// Writes the footer behind the last good record and cuts what follows, the header too where
+    /// there is none; returns where the records end.
+    fn seal(&self, extent: u32, at: u64, walk: &Walk) -> Result<u64, LogError> {
+        let (generation, wrote) = (self.id.generation, Wrote::TODAY);
+        let header = Header { extent, generation, forced_roll: false, wrote }.encode();
+        let (path, end) = (self.path(extent), at.max(HEADER_LEN as u64));
         let mut footer = BytesMut::new();
-        walk.indexer.footer(at).encode(&mut footer);
+        walk.indexer.footer(end).encode(&mut footer);
         let sealed = self.fs.open(&path, Open::Write).and_then(|file| {
+            if at < end {
+                file.write_at(&[&header], 0)?;
+            }
             // In this order: on a full disk the footer needs the room that cutting gives back.
-            file.write_at(&[&footer], at)?;
-            file.truncate(at + footer.len() as u64)?;
+            file.write_at(&[&footer], end)?;
+            file.truncate(end + footer.len() as u64)?;
             file.sync_data()
         });
-        sealed.map_err(|e| LogError::io("seal", &path, e))
-    }
-
-    fn write_header(&self, extent: u32) -> Result<(), LogError> {
-        let (generation, wrote) = (self.id.generation, Wrote::TODAY);
-        let header = Header { extent, generation, forced_roll: false, wrote };
-        let path = self.path(extent);
-        let file = self.fs.open(&path, Open::Write);
-        let written = file.and_then(|file| file.write_at(&[&header.encode()], 0));
-        written.map_err(|e| LogError::io("write", &path, e))
+        sealed.map_err(|e| LogError::io("seal", &path, e))?;
+        Ok(end)
     }
 
     fn path(&self, extent: u32) -> PathBuf {
@@ -352,50 +365,4 @@ impl Log<'_> {
         );
         LogError::Damaged { path: self.path(extent), offset, why }
     }
-}
-
-/// Takes in the good records of an extent.
-fn walk_extent(reader: &ExtentReader, walk: &mut Walk) -> Result<State, LogError> {
-    let (mut at, len) = (HEADER_LEN as u64, reader.len()?);
-    loop {
-        let piece = reader.records(at, len)?;
-        for r in Scan::trusted(&piece.bytes) {
-            let start = at + r.range.start as u64;
-            if r.frame.kind == kind::FOOTER {
-                return Ok(match reader.footer() {
-                    Ok(Some(footer)) if footer.records_end == start => State::Whole { at: start },
-                    _ if begun_footer(reader, start) => State::Unsealed { at: start, footer: true },
-                    _ => State::Torn { at: start, why: "a footer that is not this place's".into() },
-                });
-            }
-            match &r.record {
-                Record::Packet { packet, .. } => {
-                    let newest = walk.newest.entry(packet.track).or_insert(packet.dts);
-                    *newest = packet.dts.max(*newest);
-                }
-                Record::Mark(mark) => walk.mark(mark),
-                Record::Unknown { .. } => {}
-            }
-            let raw = &piece.bytes[r.range.clone()];
-            if let Err(e) = walk.indexer.observe(start, raw, &r.record) {
-                return Ok(State::Torn { at: start, why: e.to_string() });
-            }
-        }
-        at += piece.bytes.len() as u64;
-        match piece.torn {
-            Some(_) if begun_footer(reader, at) => return Ok(State::Unsealed { at, footer: true }),
-            Some(why) => return Ok(State::Torn { at, why: why.to_string() }),
-            None if at >= len => return Ok(State::Unsealed { at, footer: false }),
-            None => {}
-        }
-    }
-}
-
-/// Is what lies at `at` the beginning of the footer of the records before it? Then nothing of the
-/// log is lost by cutting it.
-fn begun_footer(reader: &ExtentReader, at: u64) -> bool {
-    let head = reader.bytes(at, FOOTER_HEAD).unwrap_or_default();
-    let place = [&reader.extent.to_le_bytes()[..], &at.to_le_bytes()].concat();
-    let there = head.get(FRAME_PREFIX + FRAME_HEAD..).unwrap_or_default();
-    frame(&head, false).is_ok_and(|f| f.kind == kind::FOOTER) && place.starts_with(there)
 }

@@ -8,10 +8,12 @@ use crate::log::error::LogError;
 use crate::log::format::durable::{DURABLE_LEN, Durable};
 use crate::log::format::extent::Header;
 use crate::log::format::index::Indexer;
+#[cfg(test)]
+use crate::log::format::record::encode_other;
 use crate::log::format::record::{encode_mark, encode_packet};
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
 use crate::log::id::LogId;
-use crate::log::io::{Op, durable};
+use crate::log::io::Op;
 use crate::log::shared::{Shared, lock};
 use crate::log::tail::Written;
 use crate::media::packet::Packet;
@@ -48,8 +50,11 @@ pub struct Sealed {
     pub position: Position,
     /// How many extents it has.
     pub extents: u32,
-    /// Why it had to be sealed before everything that was appended was written.
+    /// Why it had to be sealed before everything that was appended was written, or is not known to
+    /// be durable.
     pub failed: Option<LogError>,
+    /// Not even the footer could be written: recovery will seal it. What it holds can be read.
+    pub left_open: bool,
 }
 
 /// Writes one log. Dropped without `seal`, it leaves the log to recovery.
@@ -165,6 +170,18 @@ impl Writer {
         Ok(at)
     }
 
+    /// Appends a record of a kind that this code does not know, as a later version would.
+    #[cfg(test)]
+    pub(super) fn append_other(&mut self, kind: u8, body: &[u8]) -> Result<Position, LogError> {
+        self.check()?;
+        self.make_room(MARK_ROOM);
+        let (at, from) = (self.position(), self.buf.len());
+        encode_other(&mut self.buf, kind, body);
+        self.indexer.mark(at.offset, &self.buf[from..], None)?;
+        self.appended();
+        Ok(at)
+    }
+
     /// Rolls to a new extent when the current one is large or long enough. To be called just before
     /// an independent segment start of the leading track; `media_micros` is that segment's media
     /// time. True when it rolled.
@@ -180,8 +197,17 @@ impl Writer {
         due
     }
 
-    /// Hands everything appended so far to the io thread. Never waits.
+    /// Hands everything appended so far to the io thread, and rolls where the extent could not be
+    /// synced. Never waits.
     pub fn flush(&mut self) {
+        self.hand_over();
+        if self.shared.is_to_leave(self.first.extent) && !self.shared.has_failed() {
+            self.roll(true);
+            self.extent_began = None;
+        }
+    }
+
+    fn hand_over(&mut self) {
         if self.buf.is_empty() {
             return;
         }
@@ -224,7 +250,7 @@ impl Writer {
 
     /// A machine crash loses nothing before this.
     pub fn durable(&self) -> Position {
-        durable(&self.shared)
+        lock(&self.shared.dirty).durable
     }
 
     /// Why the log has stopped, if it has: nothing is written after the first failure until `seal`.
@@ -244,7 +270,7 @@ impl Writer {
     /// # Errors
     /// The log could not be sealed; recovery will try again.
     pub async fn seal(mut self) -> Result<Sealed, LogError> {
-        self.flush();
+        self.hand_over();
         self.sealed = true;
         let position = self.position();
         let sealed = Sealed {
@@ -253,6 +279,7 @@ impl Writer {
             position,
             extents: position.extent + 1,
             failed: None,
+            left_open: false,
         };
         let footer = self.footer();
         let (done, answer) = oneshot::channel();
@@ -281,7 +308,7 @@ impl Writer {
     /// copied again.
     fn make_room(&mut self, need: usize) {
         if self.buf.capacity() - self.buf.len() < need {
-            self.flush();
+            self.hand_over();
             self.buf = lock(&self.shared.spare).take().unwrap_or_default();
             self.buf.clear();
             self.buf.reserve(need.max(BUFFER_BYTES));
@@ -291,7 +318,7 @@ impl Writer {
     /// After every record: bounds the batch and the extent.
     fn appended(&mut self) {
         if self.buf.len() >= BATCH_BYTES {
-            self.flush();
+            self.hand_over();
         }
         let hard = self.shared.options.extent_bytes.saturating_mul(2);
         if self.position().offset >= hard || self.indexer.full() {
@@ -308,7 +335,7 @@ impl Writer {
     }
 
     fn roll(&mut self, forced_roll: bool) {
-        self.flush();
+        self.hand_over();
         let footer = self.footer();
         self.indexer.roll();
         self.first = self.first.next_extent();
@@ -341,7 +368,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.sealed {
-            self.flush();
+            self.hand_over();
             self.push(0, Op::Abandon);
         }
     }

@@ -208,6 +208,14 @@ pub fn encode_mark(out: &mut BytesMut, mark: &Mark) -> Result<usize, FormatError
     done
 }
 
+/// Appends a record of any kind, as a later version would.
+#[cfg(test)]
+pub(crate) fn encode_other(out: &mut BytesMut, kind: u8, body: &[u8]) {
+    let start = begin(out, kind, 0, TrackId(0));
+    out.put_slice(body);
+    finish(out, start);
+}
+
 /// Writes a record's head with its length and checksum still open; returns where it starts.
 pub(super) fn begin(out: &mut BytesMut, kind: u8, flags: u8, track: TrackId) -> usize {
     let start = out.len();

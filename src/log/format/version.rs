@@ -85,13 +85,20 @@ impl fmt::Display for Range {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "no common version of the log format: the log can be sent as version {sends}, the reader \
-     understands {reads}; upgrade the {}", if sends.oldest > reads.newest { "reader" } else { "sender" }
+     understands {reads}; upgrade the {}", self.older()
 )]
 pub struct NoCommonVersion {
     /// What the side that has the log can send.
     pub sends: Range,
     /// What the side that asks for it reads.
     pub reads: Range,
+}
+
+impl NoCommonVersion {
+    /// Who has to be upgraded.
+    fn older(&self) -> &'static str {
+        if self.sends.oldest > self.reads.newest { "reader" } else { "sender" }
+    }
 }
 
 /// The version in which a log is sent: the highest that both sides know. The bytes are the same in

@@ -1,17 +1,15 @@
 //! The file system: what processes see, what would survive the power going out, and every change in
 //! between that the kernel may still write in any order.
 //!
-//! | modelled | how |
-//! |---|---|
-//! | page cache | a write is seen at once and survives only a sync of its file |
-//! | order of writeback | at a crash each 512-byte sector holds any of the contents it had since the |
-//! | | last sync, each independently; the length any of the lengths; what was never written is |
-//! | | zeros or a stranger's bytes |
-//! | names | a created or renamed file keeps its name only once its directory is synced; before |
-//! | | that each change of a name survives or does not, independently |
-//! | no space | from some append on; that append is written in part; allocated room stays usable |
-//! | EIO on fsync | the dirty sectors are written or lost, and clean: the next fsync succeeds |
-//! | power | goes out before any operation, or within a write after any byte of it |
+//! - Page cache: a write is seen at once and survives only a sync of its file.
+//! - Order of writeback: at a crash each 512-byte sector holds any of the contents it had since the
+//!   last sync, each independently, and the file has any of its lengths; what was never written is
+//!   zeros or a stranger's bytes.
+//! - Names: a file that was created or renamed keeps its name only once its directory is synced.
+//!   Before, each change of a name survives or does not, independently.
+//! - No space: from some append on. That append is written in part; allocated room stays usable.
+//! - EIO on fsync: dirty sectors, or names, are written or lost, and clean: the next one succeeds.
+//! - Power: goes out before any operation, or within a write after any byte of it.
 
 use crate::log::fs::{FileSystem, Lock, LogFile, Open};
 use crate::log::shared::lock;
@@ -66,6 +64,9 @@ enum Change {
 struct File {
     seen: Vec<u8>,
     durable: Vec<u8>,
+    /// The cache as it was at the last sync, which may have lost some of it: a sector that is
+    /// written again is written whole, from the cache.
+    synced: Vec<u8>,
     /// What is on its way from `seen` to `durable`.
     pending: Vec<Change>,
     allocated: u64,
@@ -175,7 +176,8 @@ impl SimDisk {
     pub(super) fn set(&self, path: &Path, bytes: Vec<u8>) {
         let mut s = lock(&self.0);
         let i = s.seen.files[path];
-        s.files[i] = File { seen: bytes.clone(), durable: bytes, ..File::default() };
+        let (synced, durable) = (bytes.clone(), bytes.clone());
+        s.files[i] = File { seen: bytes, synced, durable, ..File::default() };
     }
 
     /// The same disk, well again, for the next process: what was seen is still seen.
@@ -223,10 +225,10 @@ impl SimDisk {
 /// A file after a crash: the sectors and the length as they may have been written.
 fn torn(f: &File, rng: &mut Rng, mood: usize) -> File {
     let mut lens = vec![f.durable.len()];
-    let mut len = f.durable.len();
+    let mut len = f.synced.len();
     // Per sector, the contents it had since the last sync.
     let mut states: BTreeMap<usize, Vec<Vec<u8>>> = BTreeMap::new();
-    let mut now = f.durable.clone();
+    let mut now = f.synced.clone();
     for change in &f.pending {
         match change {
             Change::Length(n) => {
@@ -278,7 +280,7 @@ fn torn(f: &File, rng: &mut Rng, mood: usize) -> File {
             None => {}
         }
     }
-    File { seen: out.clone(), durable: out, ..File::default() }
+    File { seen: out.clone(), synced: out.clone(), durable: out, ..File::default() }
 }
 
 impl FileSystem for SimDisk {
@@ -337,14 +339,18 @@ impl FileSystem for SimDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.change(|s| {
+            s.syncs += 1;
+            let failed = s.faults.contains(&Fault::Sync(s.syncs));
+            let mut rng = Rng(s.rng.next());
             let (here, rest) = std::mem::take(&mut s.pending).into_iter().partition(|c| {
                 let (Rename::Create(path, _) | Rename::Move(path, ..)) = c;
                 path.parent() == Some(dir)
             });
             s.pending = rest;
             let here: Vec<Rename> = here;
-            here.iter().for_each(|c| s.durable.apply(c));
-            Ok(())
+            let kept = here.iter().filter(|_| !failed || rng.one_in(2));
+            kept.for_each(|c| s.durable.apply(c));
+            if failed { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
         })
     }
 
@@ -423,6 +429,7 @@ impl LogFile for SimFile {
             let mut rng = Rng(s.rng.next());
             let f = &mut s.files[self.file];
             f.durable = if failed { torn(f, &mut rng, 2).durable } else { f.seen.clone() };
+            f.synced = f.seen.clone();
             f.pending.clear();
             if failed { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
         })

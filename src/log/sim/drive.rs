@@ -7,10 +7,12 @@ use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::record::Record;
 use crate::log::id::LogId;
-use crate::log::io::{IoThread, SyncOp, SyncThread, Watched};
+use crate::log::io::IoThread;
 use crate::log::logs::Logs;
 use crate::log::options::{Options, Sync};
+use crate::log::shared::Shared;
 use crate::log::sim::disk::{Rng, SimDisk};
+use crate::log::sync::{Job, SyncOp, SyncThread};
 use crate::log::writer::{Sealed, Writer};
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{
@@ -21,7 +23,7 @@ use bytes::Bytes;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ pub(super) struct Process {
     pub(super) logs: Logs,
     io: IoThread,
     sync: SyncThread,
-    watched: Vec<Watched>,
+    open: Vec<Weak<Shared>>,
     /// Nothing is synced unless a test says so.
     pub(super) quiet: bool,
 }
@@ -41,7 +43,7 @@ pub(super) struct Process {
 impl Process {
     pub(super) fn start(disk: &SimDisk, options: Options) -> Result<Process, LogError> {
         let (logs, io, sync) = Logs::parts(Arc::new(disk.clone()), Path::new(DATA), options)?;
-        Ok(Process { logs, io, sync, watched: Vec::new(), quiet: false })
+        Ok(Process { logs, io, sync, open: Vec::new(), quiet: false })
     }
 
     /// The io thread does all there is to do.
@@ -53,12 +55,18 @@ impl Process {
 
     /// The sync thread does all there is to do, and every log with it when `due`.
     pub(super) fn sync(&mut self, due: bool) {
+        let worker = self.sync.worker();
         while let Ok(op) = self.sync.inbox.try_recv() {
-            self.sync.act(&mut self.watched, op);
+            match op {
+                SyncOp::Register(log) => self.open.push(log),
+                SyncOp::Segment(log) => worker.work(Job::Due(log)),
+                SyncOp::Now(_) => {}
+                SyncOp::Seal { log, sealed, done } => worker.work(Job::Seal(log, sealed, done)),
+            }
         }
         if due {
-            let (done, _) = tokio::sync::oneshot::channel();
-            self.sync.act(&mut self.watched, SyncOp::Now(done));
+            let open = self.open.iter().filter_map(Weak::upgrade);
+            open.for_each(|log| worker.work(Job::Due(log)));
         }
     }
 
