@@ -311,8 +311,10 @@ impl Log<'_> {
         let mut cut = Cut::default();
         for (n, raw) in raws.iter().enumerate() {
             let from = if n == 0 { at.max(HEADER_LEN as u64) } else { HEADER_LEN as u64 };
-            let limit = match ExtentReader::open(self.fs, self.dir, self.id, raw.extent) {
-                Ok(Some(ExtentReader { sealed: Some(end), .. })) if end >= from => end,
+            // A footer that cannot be read may hold the last copy of a mark.
+            let reader = ExtentReader::open(self.fs, self.dir, self.id, raw.extent);
+            let limit = match reader.map(|r| r.map(|r| r.footer())) {
+                Ok(Some(Ok(Some(footer)))) if footer.records_end >= from => footer.records_end,
                 _ => raw.len,
             };
             let whole = raw.examine(from, limit, |track, dts| cut.packet(walk, track, dts))?;

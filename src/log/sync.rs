@@ -288,7 +288,7 @@ impl Worker {
         dirty.files.retain(|(x, ..)| *x >= visible.extent && !failed.contains(x));
         if !named {
             // A later sync would not ask for these names again, and must not answer for them.
-            dirty.lost = dirty.lost.or(Some((visible.extent, since)));
+            dirty.lost = Some((dirty.durable.extent, since));
             dirty.since = since.or(dirty.since);
             return;
         }
