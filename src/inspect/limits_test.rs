@@ -99,7 +99,12 @@ fn bytes_that_look_like_records_do_not_take_for_ever() {
     head[8..].copy_from_slice(&[1, 0, 0, 0]);
     let heads = RESYNC_MAX / length as usize + 2 + length as usize / head.len();
     let generation = crate::base::ids::Generation(1);
-    let header = Header { extent: 0, generation, forced_roll: false };
+    let header = Header {
+        extent: 0,
+        generation,
+        forced_roll: false,
+        wrote: crate::log::format::version::Wrote::TODAY,
+    };
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("00000000.extent");
     let bytes = [&header.encode()[..], &head.repeat(heads)].concat();

@@ -96,7 +96,7 @@ impl Walk<'_> {
             Record::Unknown { .. } => {
                 cost.mark_bytes += frame.len as u64;
                 // A footer in the middle: the trailer behind it is gone.
-                if frame.kind != kind::FOOTER {
+                if !matches!(frame.kind, kind::FOOTER | kind::DURABLE) {
                     self.look.log.unknown_records += 1;
                 }
             }

@@ -21,6 +21,9 @@ pub const LOGS: &str = "logs";
 /// The file whose lock a writer holds for life.
 pub(super) const LOCK: &str = "lock";
 
+/// The file that says, by being there, that the log was sealed and all of it made durable.
+pub(super) const SEALED: &str = "sealed";
+
 /// What an extent's file name ends with.
 const EXTENT: &str = ".extent";
 

@@ -78,7 +78,7 @@ impl IoThread {
     }
 
     /// Does all that is queued for one log; true when more came in meanwhile.
-    fn turn(&self, log: &Arc<Shared>) -> bool {
+    pub(super) fn turn(&self, log: &Arc<Shared>) -> bool {
         let ops = std::mem::take(&mut lock(&log.queue).ops);
         let mut batches = Vec::new();
         for op in ops {

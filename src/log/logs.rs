@@ -13,7 +13,7 @@ use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, extents, logs};
-use crate::log::recover::{Recovered, close, is_open};
+use crate::log::recover::{self, Recovered, is_open};
 use crate::log::shared::{Dirty, Queue, Shared};
 use crate::log::stats::{LogStats, Stats, SyncSample, stats};
 use crate::log::subscription::{From, Source, Subscription};
@@ -88,6 +88,24 @@ impl Logs {
 
     /// As [`Logs::open`], on another file system.
     pub fn with(fs: Arc<dyn FileSystem>, data: &Path, options: Options) -> Result<Logs, LogError> {
+        let (logs, writer, syncer) = Logs::parts(fs, data, options)?;
+        for (name, run) in [
+            ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
+            ("log-sync", Box::new(move || syncer.run())),
+        ] {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            let spawned = thread.spawn(run);
+            spawned.map_err(|e| LogError::io("start the threads for", data, e))?;
+        }
+        Ok(logs)
+    }
+
+    /// The logs and what their two threads run.
+    pub(super) fn parts(
+        fs: Arc<dyn FileSystem>,
+        data: &Path,
+        options: Options,
+    ) -> Result<(Logs, IoThread, SyncThread), LogError> {
         let at = |what| move |e| LogError::io(what, data, e);
         fs.create_dir_all(data).map_err(at("use the data directory"))?;
         fs.list(data).map_err(at("read the data directory"))?;
@@ -109,17 +127,10 @@ impl Logs {
             clock: clock.clone(),
             threads: options.sync_threads,
         };
-        for (name, run) in [
-            ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
-            ("log-sync", Box::new(move || syncer.run())),
-        ] {
-            let thread = std::thread::Builder::new().name(name.to_owned());
-            thread.spawn(run).map_err(at("start the threads for"))?;
-        }
         let (data, options) = (data.to_owned(), Arc::new(options));
         let (live, created) = (LiveLogs::default(), watch::Sender::new(0));
         let inner = Inner { data, fs, options, io, sync, live, created, totals, health, clock };
-        Ok(Logs { inner: Arc::new(inner) })
+        Ok((Logs { inner: Arc::new(inner) }, writer, syncer))
     }
 
     /// The data directory.
@@ -151,7 +162,7 @@ impl Logs {
     /// A log that is too damaged for that is reported in the process's log and left as it is.
     pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || inner.recover()).await
+        blocking(&self.inner.data, move || recover::all(inner.fs.as_ref(), &inner.data)).await
     }
 
     /// Every log of the data directory, by channel, session and generation.
@@ -287,7 +298,8 @@ impl Inner {
         if !extents(fs, &dir)?.is_empty() {
             return Err(LogError::Exists { path: dir });
         }
-        let header = Header { extent: 0, generation: id.generation, forced_roll: false };
+        let (generation, wrote) = (id.generation, self.options.format);
+        let header = Header { extent: 0, generation, forced_roll: false, wrote };
         let current = new_extent(fs, &dir, header)?;
         let file = (0, current.path.clone(), Arc::clone(&current.file));
         let files = vec![file];
@@ -315,25 +327,6 @@ impl Inner {
             lock: Mutex::new(Some(held)),
             written: AtomicU64::new(0),
         }))
-    }
-
-    fn recover(&self) -> Result<Vec<Recovered>, LogError> {
-        let fs = self.fs.as_ref();
-        let mut recovered = Vec::new();
-        for id in logs(fs, &self.data)? {
-            let dir = id.dir(&self.data);
-            let held = fs.lock(&dir.join(LOCK)).map_err(|e| LogError::io("lock", &dir, e))?;
-            if held.is_none() {
-                continue;
-            }
-            match is_open(fs, &dir, &id)
-                .and_then(|open| if open { close(fs, &dir, &id).map(Some) } else { Ok(None) })
-            {
-                Ok(log) => recovered.extend(log),
-                Err(e) => tracing::error!(log = %id, "the log cannot be recovered: {e}"),
-            }
-        }
-        Ok(recovered)
     }
 
     fn list(&self) -> Result<Vec<LogSummary>, LogError> {

@@ -9,9 +9,9 @@
 //! | on the way to the disk | `Options::backlog_bytes` | then the publisher waits, alone |
 //!
 //! A log lies in `DATA/logs/{channel}/s{session}/g{generation}/` as `lock` and `00000000.extent`,
-//! `00000001.extent`, … The writer creates and seals extents and holds the lock for life: a free
-//! lock is the proof that it is dead, and only then may `Logs::recover` seal in its place. Byte
-//! order little-endian, checksums CRC-32C; see `format`.
+//! `00000001.extent`, …, and `sealed` once all of it is durable. The writer creates and seals
+//! extents and holds the lock for life: a free lock is the proof that it is dead, and only then may
+//! `Logs::recover` seal in its place. Byte order little-endian, checksums CRC-32C; see `format`.
 //!
 //! How a packet travels: `writer` encodes it into a buffer; `flush` queues the buffer; `io` writes
 //! it to the file, puts the same bytes into `tail`, and moves *visible*; every `subscription`
@@ -55,7 +55,8 @@
 //! returned.
 //! Invariant: a reader never makes a writer wait; a slow disk makes only the writers wait, each at
 //! its own limit.
-//! Invariant: a log has no holes; recovery cuts at the first record that is not whole.
+//! Invariant: a log has no holes; recovery cuts at the first record that is not whole, and refuses
+//! where the log was durable behind it (see `recover`).
 //! Invariant: nothing here deletes a file.
 
 pub mod batch;
@@ -77,6 +78,8 @@ pub mod stats;
 pub mod subscription;
 mod sync;
 mod tail;
+mod torn;
+mod walk;
 pub mod writer;
 
 #[cfg(test)]
@@ -85,3 +88,7 @@ mod durable_test;
 pub(crate) mod fixture;
 #[cfg(test)]
 mod log_test;
+#[cfg(test)]
+mod other_test;
+#[cfg(test)]
+mod sim;

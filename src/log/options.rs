@@ -1,6 +1,7 @@
 //! How a process keeps its logs: when to sync, when to roll, how much to hold in memory.
 
 use crate::base::time::MICROS;
+use crate::log::format::version::Wrote;
 use std::time::Duration;
 
 /// When what is written becomes durable. What a machine crash can lose; a process crash loses
@@ -38,6 +39,8 @@ pub struct Options {
     pub low_space: u64,
     /// Most logs that are synced at one time; default 8. See the module's doc.
     pub sync_threads: usize,
+    /// The version that new extents say wrote them, and their oldest reader: this code's own.
+    pub format: Wrote,
 }
 
 impl Default for Options {
@@ -51,6 +54,7 @@ impl Default for Options {
             backlog_bytes: 8 << 20,
             low_space: 1 << 30,
             sync_threads: 8,
+            format: Wrote::TODAY,
         }
     }
 }

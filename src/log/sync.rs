@@ -11,6 +11,7 @@ use crate::base::time::Mono;
 use crate::log::error::LogError;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::options::Sync;
+use crate::log::recover;
 use crate::log::shared::{Shared, lock};
 use crate::log::stats::SyncSample;
 use crate::log::writer::Sealed;
@@ -69,7 +70,7 @@ impl Totals {
 }
 
 /// Answers when the last of many is done.
-struct AllDone(Option<oneshot::Sender<()>>);
+pub(super) struct AllDone(Option<oneshot::Sender<()>>);
 
 impl Drop for AllDone {
     fn drop(&mut self) {
@@ -80,7 +81,7 @@ impl Drop for AllDone {
 }
 
 /// What a worker does.
-enum Job {
+pub(super) enum Job {
     /// Syncs what is visible; not when that is being done already.
     Due(Arc<Shared>),
     /// Syncs what is visible, after a sync that is under way.
@@ -104,8 +105,7 @@ struct Watched {
 
 impl SyncThread {
     pub(super) fn run(self) {
-        let worker = Worker { totals: Arc::clone(&self.totals), clock: self.clock.clone() };
-        let mut pool = Pool::new(self.threads, worker);
+        let mut pool = Pool::new(self.threads, self.worker());
         let mut logs: Vec<Watched> = Vec::new();
         loop {
             let next = logs.iter().filter_map(|w| w.due).min();
@@ -124,6 +124,11 @@ impl SyncThread {
                 Ok(SyncOp::Seal { log, sealed, done }) => pool.give(Job::Seal(log, sealed, done)),
             }
         }
+    }
+
+    /// What syncs, wherever it runs.
+    pub(super) fn worker(&self) -> Worker {
+        Worker { totals: Arc::clone(&self.totals), clock: self.clock.clone() }
     }
 
     /// Due an interval after now, less what the last sync took: a record is durable within the
@@ -219,13 +224,13 @@ impl Pool {
 
 /// What every worker has.
 #[derive(Clone)]
-struct Worker {
+pub(super) struct Worker {
     totals: Arc<Totals>,
     clock: Clock,
 }
 
 impl Worker {
-    fn work(&self, job: Job) {
+    pub(super) fn work(&self, job: Job) {
         match job {
             Job::Due(log) => {
                 log.sync_queued.store(false, Ordering::Release);
@@ -239,6 +244,9 @@ impl Worker {
             Job::Seal(log, mut sealed, done) => {
                 if log.options.sync != Sync::Never {
                     self.sync(&log, lock(&log.turn));
+                    if !log.has_failed() && log.sync_error.get().is_none() {
+                        recover::note_sealed(log.fs.as_ref(), &log.dir);
+                    }
                 }
                 lock(&log.lock).take();
                 let why = || log.error.get().or(log.sync_error.get()).cloned();
@@ -286,6 +294,8 @@ impl Worker {
         dirty.took = ended.since(asked.unwrap_or(started));
         dirty.files.retain(|(x, ..)| *x >= visible.extent && !failed.contains(x));
         if !named {
+            // A later sync would not ask for these names again, and must not answer for them.
+            dirty.lost = Some((dirty.durable.extent, since));
             dirty.since = since.or(dirty.since);
             return;
         }

@@ -5,8 +5,11 @@
 use crate::base::ids::Seq;
 use crate::base::time::Timescale;
 use crate::log::error::LogError;
+use crate::log::format::durable::{DURABLE_LEN, Durable};
 use crate::log::format::extent::Header;
 use crate::log::format::index::Indexer;
+#[cfg(test)]
+use crate::log::format::record::encode_other;
 use crate::log::format::record::{encode_mark, encode_packet};
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
 use crate::log::id::LogId;
@@ -73,6 +76,8 @@ pub struct Writer {
     segment: bool,
     /// Media time at which the extent began.
     extent_began: Option<i64>,
+    /// How far the log says of itself that it is durable.
+    attested: Position,
     sealed: bool,
 }
 
@@ -96,6 +101,7 @@ impl Writer {
             media: 0,
             segment: false,
             extent_began: None,
+            attested: HEADER_POSITION,
             sealed: false,
         };
         writer.append_mark(&mark)?;
@@ -164,6 +170,18 @@ impl Writer {
         Ok(at)
     }
 
+    /// Appends a record of a kind that this code does not know, as a later version would.
+    #[cfg(test)]
+    pub(super) fn append_other(&mut self, kind: u8, body: &[u8]) -> Result<Position, LogError> {
+        self.check()?;
+        self.make_room(MARK_ROOM);
+        let (at, from) = (self.position(), self.buf.len());
+        encode_other(&mut self.buf, kind, body);
+        self.indexer.mark(at.offset, &self.buf[from..], None)?;
+        self.appended();
+        Ok(at)
+    }
+
     /// Rolls to a new extent when the current one is large or long enough. To be called just before
     /// an independent segment start of the leading track; `media_micros` is that segment's media
     /// time. True when it rolled.
@@ -193,6 +211,7 @@ impl Writer {
         if self.buf.is_empty() {
             return;
         }
+        self.attest();
         let bytes = self.buf.split().freeze();
         let (segment, media) = (std::mem::take(&mut self.segment), self.media);
         let batch = Written { follows: self.follows, first: self.first, bytes, media, segment };
@@ -269,6 +288,18 @@ impl Writer {
         answer.await.unwrap_or(Err(gone))
     }
 
+    /// Notes in the log how far it is durable, when that has moved on and the buffer has room: no
+    /// byte is copied for it.
+    fn attest(&mut self) {
+        let upto = self.durable();
+        if upto <= self.attested || self.buf.capacity() - self.buf.len() < DURABLE_LEN {
+            return;
+        }
+        self.attested = upto;
+        let generation = self.shared.id.generation;
+        Durable { generation, at: self.position(), upto }.encode(&mut self.buf);
+    }
+
     fn check(&self) -> Result<(), LogError> {
         self.shared.error.get().map_or(Ok(()), |e| Err(e.clone()))
     }
@@ -309,7 +340,8 @@ impl Writer {
         self.indexer.roll();
         self.first = self.first.next_extent();
         let (extent, generation) = (self.first.extent, self.shared.id.generation);
-        let header = Header { extent, generation, forced_roll };
+        let wrote = self.shared.options.format;
+        let header = Header { extent, generation, forced_roll, wrote };
         self.push(footer.len(), Op::Roll { footer, header });
         let repeats =
             self.session.iter().cloned().chain(self.tracks.iter().cloned().map(Mark::Track));

@@ -1,7 +1,15 @@
 //! The two ends of an extent's file: the header at its start and the trailer that makes it sealed.
 //! Between them lie the records and the footer's record.
+//!
+//! ```text
+//! header   u64 magic "castlog\n" | u16 version | u16 flags (1: forced roll) | u32 extent
+//!          u64 generation | u16 oldest reader (0 is 1) | u16 0 | u32 crc of the 28 bytes before
+//! trailer  u32 bytes of the footer's record | u32 crc of the four before and the eight after
+//!          u64 magic "castend\n"
+//! ```
 
 use crate::base::ids::Generation;
+use crate::log::format::version::{Range, Wrote};
 use crate::log::format::{RECORD_MAX, crc};
 
 /// First bytes of every extent.
@@ -9,10 +17,6 @@ const MAGIC: [u8; 8] = *b"castlog\n";
 
 /// Last bytes of every sealed extent.
 const TRAILER_MAGIC: [u8; 8] = *b"castend\n";
-
-/// The version this code writes and the only one it reads. It changes only when records of known
-/// kinds change their meaning; new kinds need no new version.
-pub const VERSION: u16 = 1;
 
 /// Bytes of the header; the offset of an extent's first record.
 pub const HEADER_LEN: usize = 32;
@@ -29,6 +33,8 @@ pub struct Header {
     pub generation: Generation,
     /// The extent was rolled at a limit, not at an independent segment start.
     pub forced_roll: bool,
+    /// The version that wrote it and the oldest that may read it.
+    pub wrote: Wrote,
 }
 
 /// Why a file is not an extent this code reads.
@@ -40,12 +46,27 @@ pub enum HeaderError {
     /// Something else.
     #[error("the file is not an extent of a castctl log")]
     Magic,
-    /// Written by another version.
-    #[error("the extent has format version {0}, this castctl reads {VERSION}")]
-    Version(u16),
+    /// Written by a version that this reader does not understand.
+    #[error(
+        "the extent was written in format version {}, for readers of version {} or newer; this \
+         castctl reads {reads}", wrote.version, wrote.oldest_reader
+    )]
+    Version {
+        /// What the header says.
+        wrote: Wrote,
+        /// What the reader understands.
+        reads: Range,
+    },
     /// Damaged.
     #[error("the checksum of the extent's header is wrong")]
     Checksum,
+}
+
+impl HeaderError {
+    /// Bytes were lost; otherwise the header is good and this is no reader for it.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, HeaderError::Version { .. })
+    }
 }
 
 const FORCED_ROLL: u16 = 1;
@@ -56,10 +77,11 @@ impl Header {
         let mut out = [0; HEADER_LEN];
         let flags = if self.forced_roll { FORCED_ROLL } else { 0 };
         out[..8].copy_from_slice(&MAGIC);
-        out[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        out[8..10].copy_from_slice(&self.wrote.version.to_le_bytes());
         out[10..12].copy_from_slice(&flags.to_le_bytes());
         out[12..16].copy_from_slice(&self.extent.to_le_bytes());
         out[16..24].copy_from_slice(&self.generation.0.to_le_bytes());
+        out[24..26].copy_from_slice(&self.wrote.oldest_reader.to_le_bytes());
         let sum = crc(&out[..28]);
         out[28..].copy_from_slice(&sum.to_le_bytes());
         out
@@ -67,6 +89,11 @@ impl Header {
 
     /// Reads a header from the start of `bytes`.
     pub fn decode(bytes: &[u8]) -> Result<Header, HeaderError> {
+        Header::decode_as(Range::TODAY, bytes)
+    }
+
+    /// As a reader of the versions `reads`.
+    pub fn decode_as(reads: Range, bytes: &[u8]) -> Result<Header, HeaderError> {
         let h: &[u8; HEADER_LEN] = bytes.first_chunk().ok_or(HeaderError::Short)?;
         if h[..8] != MAGIC {
             return Err(HeaderError::Magic);
@@ -75,8 +102,11 @@ impl Header {
             return Err(HeaderError::Checksum);
         }
         let version = u16::from_le_bytes([h[8], h[9]]);
-        if version != VERSION {
-            return Err(HeaderError::Version(version));
+        // The first writers left these bytes zero.
+        let oldest_reader = u16::from_le_bytes([h[24], h[25]]).max(1);
+        let wrote = Wrote { version, oldest_reader };
+        if !reads.reads(wrote) {
+            return Err(HeaderError::Version { wrote, reads });
         }
         let flags = u16::from_le_bytes([h[10], h[11]]);
         let mut generation = [0; 8];
@@ -85,6 +115,7 @@ impl Header {
             extent: u32::from_le_bytes([h[12], h[13], h[14], h[15]]),
             generation: Generation(u64::from_le_bytes(generation)),
             forced_roll: flags & FORCED_ROLL != 0,
+            wrote,
         })
     }
 }

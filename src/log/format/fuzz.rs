@@ -1,16 +1,39 @@
 //! Entry points for fuzzing: any bytes in, no panic, no memory beyond the input's own order. `cargo
 //! test` runs them over seeded mutations of real logs.
 
+use crate::base::ids::Generation;
+use crate::log::format::Position;
+use crate::log::format::durable::Durable;
 use crate::log::format::extent::{Header, footer_start};
 use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
 use crate::log::format::scan::Scan;
+use crate::log::format::stream::StreamHeader;
+use crate::log::format::version::Range;
 use bytes::{Bytes, BytesMut};
 
-/// Reads `data` as a header and as a run of records, indexes them, and builds the footer; returns
-/// the records found.
+/// Reads `data` as the heads of files and streams, and as what is sent to agree on a version; what
+/// is one must survive being written again.
+fn heads(data: &[u8]) {
+    if let Ok(header) = Header::decode(data) {
+        assert_eq!(Header::decode(&header.encode()), Ok(header), "a header is stable");
+    }
+    let reads = Range::TODAY;
+    if let Ok(header) = StreamHeader::decode(data, reads) {
+        assert_eq!(StreamHeader::decode(&header.encode(), reads), Ok(header), "so is a stream's");
+    }
+    if let Some(range) = std::str::from_utf8(data).ok().and_then(Range::parse) {
+        assert_eq!(Range::parse(&range.to_string()), Some(range), "and a range");
+    }
+}
+
+/// Reads `data` as heads and as a run of records, indexes them, and builds the footer; returns the
+/// records found.
 pub fn fuzz_scan(data: &[u8]) -> usize {
-    let _ = Header::decode(data);
+    heads(data);
+    let from = Position::default();
+    let claim = Durable::search(data, Generation(1), from);
+    assert!(claim.is_none_or(|p| p.offset <= data.len() as u64), "a claim is of the past");
     let bytes = Bytes::copy_from_slice(data);
     let mut scan = Scan::new(&bytes);
     let (mut index, mut n) = (Indexer::new(), 0);

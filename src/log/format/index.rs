@@ -4,7 +4,7 @@
 use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::Wall;
 use crate::log::format::footer::{Footer, SPAN_LEN};
-use crate::log::format::record::Record;
+use crate::log::format::record::{Record, kind};
 use crate::log::format::{
     FormatError, LIST_MAX, MARK_BYTES_MAX, MARKS_MAX, OPEN_SAMPLES_MAX, Position, Span,
 };
@@ -136,6 +136,8 @@ impl Indexer {
                 Ok(())
             }
             Record::Mark(mark) => self.mark(offset, raw, Some(mark)),
+            // Of no use once the extent is sealed.
+            Record::Unknown { kind: kind::DURABLE } => Ok(()),
             Record::Unknown { .. } => self.mark(offset, raw, None),
         }
     }

@@ -6,17 +6,39 @@
 //! ```text
 //! record  u32 length | u32 crc | u8 kind | u8 flags | u16 track | body
 //!         length counts what crc covers: kind to the end of the body
-//! packet  body: u64 seq | i64 dts | i32 cts | payload
-//!         seq 0 and flag UNLISTED: not listed
 //! extent  header (32 bytes) | record ... | footer record | trailer (16 bytes)
-//!         the last two only when sealed
+//!         the last two only when sealed; see `extent`
+//!
+//! bodies of records, by kind (`record::kind`); ! is a list, a string or what is not always there
+//!   1 packet      u64 seq | i64 dts | i32 cts | payload
+//!                 seq 0 and flag UNLISTED: not listed
+//!   2 generation  u64 session | u64 generation | u64 base | u64 dseq | opt previous generation
+//!                 ! u8 over | end
+//!   3 session     u32 target | i64 segment | i64 part | i64 budget | u32 render | u16 renditions
+//!                 ! str name | u16 track | u8 kind | str codecs | u64 bandwidth
+//!                 | opt width << 32 + height | opt millihertz | opt channels
+//!   4 track       u8 codec | u32 timescale | u32 rate | u32 per | u32 length ! configuration
+//!   5 segment     u64 msn | u64 dseq | i64 wall | u64 first seq
+//!   6 part end    u64 msn | u32 part | u64 first | u64 last | u64 decode time | i64 duration
+//!   7 gap         u64 msn | u32 part | i64 duration | i64 wall | u64 dseq
+//!   8 end         u64 msn | u64 dseq | i64 wall | u16 tracks
+//!                 ! u16 track | u64 msn | u32 parts | u8 last
+//!   9 cue         reserved
+//!  10 durable     see `durable`
+//! 128 footer      see `footer`; never among the records
+//! opt is a u8 presence and a u64; str a u8 length and UTF-8
 //! ```
+//!
+//! Kinds and flags that a reader does not know are skipped, and so is what follows the known fields
+//! of a body: later versions add there. `version` has the rules, `stream` what nodes send first.
+//! `man/castctl-log.5` says all of this for other implementers; `page_test` holds the two together.
 //!
 //! Invariant: no input makes this room panic or allocate more than the input's own length times a
 //! constant.
 //! Invariant: a footer is a function of the extent's records and of the footer before it
 //! (`index::Indexer`), so it can always be rebuilt.
 
+pub mod durable;
 pub mod extent;
 pub mod footer;
 pub mod fuzz;
@@ -24,6 +46,8 @@ pub mod index;
 mod mark;
 pub mod record;
 pub mod scan;
+pub mod stream;
+pub mod version;
 mod wire;
 
 /// Largest payload of one packet: an IDR picture at 200 Mbit/s and one frame a second still fits,
@@ -139,3 +163,5 @@ pub enum FormatError {
 
 #[cfg(test)]
 mod format_test;
+#[cfg(test)]
+mod page_test;

@@ -30,6 +30,8 @@ pub mod kind {
     pub const END: u8 = 8;
     /// Reserved for cues (advertising and programme marks).
     pub const CUE: u8 = 9;
+    /// [`crate::log::format::durable::Durable`]: the log's own bookkeeping, in no footer.
+    pub const DURABLE: u8 = 10;
     /// An extent's footer; not a record of the log but of the extent.
     pub const FOOTER: u8 = 128;
 }
@@ -62,7 +64,8 @@ pub enum Record {
     },
     /// Anything else that this version knows.
     Mark(Mark),
-    /// A kind of a later version, or a mark this version cannot understand: to be skipped.
+    /// Nothing that a reader of media needs: a kind of a later version, a mark this version cannot
+    /// understand, the log's own bookkeeping. To be skipped.
     Unknown {
         /// The kind's number.
         kind: u8,
@@ -203,6 +206,14 @@ pub fn encode_mark(out: &mut BytesMut, mark: &Mark) -> Result<usize, FormatError
         out.truncate(start);
     }
     done
+}
+
+/// Appends a record of any kind, as a later version would.
+#[cfg(test)]
+pub(crate) fn encode_other(out: &mut BytesMut, kind: u8, body: &[u8]) {
+    let start = begin(out, kind, 0, TrackId(0));
+    out.put_slice(body);
+    finish(out, start);
 }
 
 /// Writes a record's head with its length and checksum still open; returns where it starts.
