@@ -9,6 +9,7 @@ pub mod completions;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
+pub mod repair;
 pub mod replay;
 pub mod secret;
 pub mod settings;
@@ -40,6 +41,7 @@ enum Command {
     Up(up::Args),
     Manifest(manifest::Args),
     Inspect(inspect::Args),
+    Repair(repair::Args),
     Replay(replay::Args),
     Bench(bench::Args),
     Man(man::Args),
@@ -60,6 +62,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Repair(args) => repair::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),

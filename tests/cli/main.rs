@@ -2,6 +2,7 @@
 //! Goldens are rewritten by `UPDATE_GOLDEN=1 cargo test --test cli`.
 
 mod inspect;
+mod repair;
 
 use clap::CommandFactory;
 use std::path::{Path, PathBuf};

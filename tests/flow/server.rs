@@ -88,6 +88,11 @@ impl Server {
         format!("http://{}{path}", self.viewers).parse().expect("a URL")
     }
 
+    /// The data directory.
+    pub(crate) fn data(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Where an encoder publishes with `key`.
     pub(crate) fn publish_url(&self, key: &str) -> String {
         format!("rtmp://{}/live/{key}", self.rtmp)
