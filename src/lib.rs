@@ -21,6 +21,7 @@ pub mod edge;
 pub mod ingest;
 // Tools.
 pub mod bench;
+pub mod export;
 pub mod inspect;
 pub mod replay;
 // Composition.

@@ -7,6 +7,10 @@
 
 #[path = "tidy/calls.rs"]
 mod calls;
+#[path = "tidy/limits.rs"]
+mod limits;
+#[path = "tidy/map.rs"]
+mod map;
 #[path = "tidy/package.rs"]
 mod package;
 #[path = "tidy/rooms.rs"]
@@ -61,11 +65,13 @@ fn judge(root: &Path) -> Vec<Finding> {
         calls::check(file, &mut found);
     }
     shape::check_sizes(&src, &mut found);
+    limits::check(&src, &tests, &mut found);
     for file in src.iter().chain(&tests) {
         shape::check_text(file, &mut found);
         calls::check_everywhere(file, &mut found);
     }
     package::check(root, &mut found);
+    map::check(root, &mut found);
     found.sort();
     found.dedup();
     found

@@ -126,3 +126,32 @@ impl Client {
         self.table.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rt::task;
+
+    #[tokio::test]
+    async fn so_many_calls_wait_and_the_next_caller_waits_to_ask() {
+        let (client, mut calls) = embedded();
+        let ask = |client: Client| async move {
+            let channel = "main".parse().expect("a channel name");
+            client.find(&channel, Session(1)).await
+        };
+        let asked = (0..=CALLS_MAX).map(|_| task::spawn("ask", ask(client.clone())));
+        let asked: Vec<_> = asked.collect();
+        while calls.calls.len() < CALLS_MAX {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..=CALLS_MAX {
+            let call = calls.calls.recv().await;
+            assert!(matches!(call, Some(Call::Find(..))), "the one that waited came too");
+        }
+        // Each call is dropped with its answer: the registry is gone, and callers are told so.
+        for one in asked {
+            let refused = one.await.expect("not aborted").expect("no panic").expect_err("gone");
+            assert_eq!(refused.to_string(), "the registry is unavailable: it has stopped");
+        }
+    }
+}

@@ -101,8 +101,15 @@ mod tests {
         for good in ["a", "main-stage_2", "9news"] {
             assert_eq!(good.parse::<Channel>().expect(good).as_str(), good);
         }
-        for bad in ["", "Main", "a/b", "..", "-x", "a b", &"x".repeat(65)] {
+        for bad in ["", "Main", "a/b", "..", "-x", "a b"] {
             assert!(bad.parse::<Channel>().is_err(), "{bad:?}");
         }
+        assert!("x".repeat(CHANNEL_NAME_MAX).parse::<Channel>().is_ok());
+        let long = "x".repeat(CHANNEL_NAME_MAX + 1);
+        let said = format!(
+            "channel name {long:?} must be 1 to 64 of a-z, 0-9, '-' and '_', and start with a \
+             letter or digit"
+        );
+        assert_eq!(long.parse::<Channel>().expect_err("too long").to_string(), said);
     }
 }

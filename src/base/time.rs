@@ -4,6 +4,7 @@
 //! them as arguments.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Microseconds in a second.
@@ -78,6 +79,71 @@ impl fmt::Display for Wall {
     }
 }
 
+/// Why a text is no moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a moment: write 2026-11-20T17:23:06.125Z, or +01:00 and the like for Z")]
+pub struct WallError(String);
+
+impl FromStr for Wall {
+    type Err = WallError;
+
+    /// Reads RFC 3339 with any offset; digits beyond microseconds are dropped.
+    fn from_str(s: &str) -> Result<Wall, WallError> {
+        rfc3339(s).ok_or_else(|| WallError(s.to_owned()))
+    }
+}
+
+fn rfc3339(s: &str) -> Option<Wall> {
+    let digits = |s: &str, range: std::ops::Range<usize>| {
+        let part = s.get(range).filter(|p| p.bytes().all(|b| b.is_ascii_digit()))?;
+        part.parse::<i64>().ok()
+    };
+    let is = |at: usize, of: &[u8]| s.as_bytes().get(at).is_some_and(|b| of.contains(b));
+    if !(is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":")) {
+        return None;
+    }
+    let (y, m, d) = (digits(s, 0..4)?, digits(s, 5..7)?, digits(s, 8..10)?);
+    let (h, min, sec) = (digits(s, 11..13)?, digits(s, 14..16)?, digits(s, 17..19)?);
+    if h > 23 || min > 59 || sec > 60 {
+        return None;
+    }
+    let mut rest = s.get(19..)?;
+    let mut micros = 0;
+    if let Some(fraction) = rest.strip_prefix('.') {
+        let len = fraction.bytes().take_while(u8::is_ascii_digit).count();
+        let kept = digits(fraction, 0..len.min(6)).filter(|_| len > 0)?;
+        micros = kept * 10i64.pow(6 - len.min(6) as u32);
+        rest = &fraction[len..];
+    }
+    let offset = match rest {
+        "Z" | "z" => 0,
+        _ => {
+            let sign = if rest.starts_with('+') { 1 } else { -1 };
+            let (h, min) = (digits(rest, 1..3)?, digits(rest, 4..6)?);
+            let form = rest.len() == 6 && rest.starts_with(['+', '-']);
+            if !form || rest.get(3..4) != Some(":") || h > 23 || min > 59 {
+                return None;
+            }
+            sign * (h * 60 + min) * 60
+        }
+    };
+    let days = days_from_civil(y, m, d);
+    // A day that does not exist comes back as another.
+    if civil_from_days(days) != (y, m, d) {
+        return None;
+    }
+    Some(Wall((days * 86_400 + h * 3600 + min * 60 + sec - offset) * MICROS + micros))
+}
+
+/// The inverse of [`civil_from_days`].
+fn days_from_civil(y: i64, m: i64, d: i64) -> i64 {
+    let y = y - i64::from(m <= 2);
+    let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
+    let mp = (m + 9) % 12;
+    let doe = yoe * 365 + yoe / 4 - yoe / 100 + (153 * mp + 2) / 5 + d - 1;
+    era * 146_097 + doe - 719_468
+}
+
 /// Days since 1970-01-01 to a proleptic Gregorian date (year, month 1-12, day 1-31).
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     // Counted in 400-year eras that start on 1 March, so that a leap day is the last day of its
@@ -135,6 +201,33 @@ mod tests {
             (-1, "1969-12-31T23:59:59.999Z"),
         ] {
             assert_eq!(Wall(micros).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn moments_are_read_as_they_are_printed() {
+        for (text, micros) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T00:00:00.000Z", 951_782_400_000_000),
+            ("2026-11-20T17:23:06.1259999Z", 1_795_195_386_125_999),
+            ("2026-11-20 18:23:06.125+01:00", 1_795_195_386_125_000),
+            ("2026-11-20T12:53:06.1-04:30", 1_795_195_386_100_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Wall(micros)), "{text}");
+        }
+        for bad in [
+            "",
+            "2026-11-20",
+            "2026-11-20T17:23:06",
+            "2026-02-30T17:23:06Z",
+            "2026-13-01T17:23:06Z",
+            "2026-11-20T24:23:06Z",
+            "2026-11-20T17:23:06.Z",
+            "2026-11-20T17:23:06+0100",
+            "2026-11-20T17:23:06Zé",
+            "+026-11-20T17:23:06Z",
+        ] {
+            assert!(bad.parse::<Wall>().is_err(), "{bad}");
         }
     }
 

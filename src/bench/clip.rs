@@ -174,7 +174,10 @@ pub fn made(dir: &Path, bits: u64) -> Result<PathBuf, BenchError> {
         return Ok(path);
     }
     if bits < BITS_MIN {
-        return Err(BenchError::UnfitClip { path, why: "would have less than 256kbps" });
+        return Err(BenchError::UnfitClip {
+            path,
+            why: "would have less than 256 kbit/s: there would be no picture",
+        });
     }
     std::fs::create_dir_all(dir).map_err(BenchError::io("make", dir))?;
     // Renamed when it is whole: two commands may make it at once.
@@ -218,6 +221,14 @@ fn arguments(bits: u64) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::media::flv::file::FlvWriter;
+
+    #[test]
+    fn a_picture_needs_some_bits() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let refused = made(dir.path(), BITS_MIN - 1).expect_err("too few").to_string();
+        let said = "would have less than 256 kbit/s: there would be no picture";
+        assert!(refused.ends_with(said), "{refused}");
+    }
 
     fn file() -> Bytes {
         let mut w = FlvWriter::new(true, true);

@@ -1,6 +1,7 @@
 //! Why a measurement could not be made.
 
 use crate::base::error::Kind;
+use crate::log::error::LogError;
 use crate::media::flv::FlvError;
 use crate::rtmp::error::SessionError;
 use std::path::PathBuf;
@@ -72,6 +73,9 @@ pub enum BenchError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A log could not be written.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The RTMP session could not begin.
     #[error(transparent)]
     Session(#[from] SessionError),

@@ -3,7 +3,7 @@
 //! load; a peer runs after it in the same round, so that both meet the same machine.
 //!
 //! Invariant: nothing here reaches into a server; it publishes over RTMP, watches over HTTP and
-//! reads `/proc`.
+//! reads `/proc`. `sync` measures the disk under the log's own writer instead.
 
 pub mod clip;
 pub mod error;
@@ -16,4 +16,5 @@ pub mod publishers;
 pub mod report;
 pub mod server;
 pub mod stats;
+pub mod sync;
 pub mod viewer;

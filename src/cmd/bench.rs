@@ -8,6 +8,7 @@ use crate::bench::latency;
 use crate::bench::progress::Progress;
 use crate::bench::report;
 use crate::bench::server::{Server, Setup, Target, TempDir, Which};
+use crate::bench::sync::{self, Method};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::rt::clock::Clock;
 use crate::rt::signal::Stop;
@@ -33,6 +34,7 @@ pub struct Args {
 enum Verb {
     Ingest(Ingest),
     Latency(Latency),
+    Sync(Sync),
 }
 
 /// What both have in common.
@@ -107,6 +109,35 @@ struct Latency {
     common: Common,
 }
 
+/// How late logs are durable when many are written: one after another, several at a time, or the
+/// whole file system at once
+#[derive(Debug, clap::Args)]
+struct Sync {
+    /// Numbers of logs, measured one after another
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "1,50,200",
+        value_parser = clap::value_parser!(u16).range(1..=2000))]
+    logs: Vec<u16>,
+    /// Ways to sync: a number of threads that sync log by log, or syncfs
+    #[arg(long, value_name = "WAY,..", value_delimiter = ',', default_value = "1,4,8,16,syncfs")]
+    by: Vec<Method>,
+    /// The interval that is aimed at
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = units::duration)]
+    interval: Duration,
+    /// Bit rate of each log
+    #[arg(long, value_name = "RATE", default_value = "2500kbps", value_parser = units::bitrate)]
+    bitrate: u64,
+    /// Seconds of each measurement
+    #[arg(long, value_name = "S", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// Directory on the disk to be measured [default: the system's temporary one]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl From<BenchError> for Failure {
     fn from(e: BenchError) -> Failure {
         Failure::of(e.kind(), e)
@@ -123,6 +154,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let done = match args.verb {
         Verb::Ingest(args) => runtime.block_on(stoppable(ingest(args))),
         Verb::Latency(args) => runtime.block_on(stoppable(latency(args))),
+        Verb::Sync(args) => runtime.block_on(stoppable(syncs(args))),
     };
     runtime.shutdown_background();
     done
@@ -231,6 +263,33 @@ async fn latency(args: Latency) -> Result<Exit, Failure> {
         print_json(&measured)?;
     } else {
         common::out(report::latency_table(&measured));
+    }
+    Ok(Exit::Done)
+}
+
+async fn syncs(args: Sync) -> Result<Exit, Failure> {
+    let dir = args.dir.unwrap_or_else(std::env::temp_dir);
+    let clock = Clock::system();
+    let each = args.logs.len() * args.by.len();
+    let progress = Progress::new(args.seconds * each as u64);
+    let mut rows = Vec::new();
+    for logs in &args.logs {
+        for method in &args.by {
+            let plan = sync::Plan {
+                logs: *logs,
+                method: *method,
+                interval: args.interval,
+                bytes_per_second: args.bitrate / 8,
+                seconds: args.seconds,
+            };
+            rows.push(plan.run(&dir, &clock, &progress).await?);
+        }
+    }
+    drop(progress);
+    if args.json {
+        print_json(&rows)?;
+    } else {
+        common::out(sync::table(&rows));
     }
     Ok(Exit::Done)
 }

@@ -4,7 +4,6 @@ use crate::base::time::Wall;
 use crate::base::units;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::inspect::error::InspectError;
-use crate::inspect::playlist::date;
 use crate::inspect::report::Report;
 use crate::inspect::rows::Row;
 use crate::inspect::timeline::Choice;
@@ -38,18 +37,14 @@ pub struct Args {
     #[arg(long)]
     packets: bool,
     /// With a timeline: from this wall-clock time on (2026-11-20T17:23:06Z)
-    #[arg(long, value_name = "TIME", value_parser = wall)]
+    #[arg(long, value_name = "TIME")]
     from: Option<Wall>,
     /// With a timeline: up to this wall-clock time
-    #[arg(long, value_name = "TIME", value_parser = wall)]
+    #[arg(long, value_name = "TIME")]
     to: Option<Wall>,
     /// With a timeline: these segments
     #[arg(long, value_name = "A..B", value_parser = numbers, conflicts_with_all = ["from", "to"])]
     msn: Option<(u64, u64)>,
-}
-
-fn wall(text: &str) -> Result<Wall, String> {
-    date(text).ok_or_else(|| "a time is like 2026-11-20T17:23:06.125Z".into())
 }
 
 fn numbers(text: &str) -> Result<(u64, u64), String> {

@@ -6,6 +6,8 @@
 pub mod bench;
 pub mod common;
 pub mod completions;
+pub mod disk;
+pub mod export;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
@@ -43,6 +45,7 @@ enum Command {
     Inspect(inspect::Args),
     Repair(repair::Args),
     Replay(replay::Args),
+    Export(export::Args),
     Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -64,6 +67,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Inspect(args) => inspect::run(args),
         Command::Repair(args) => repair::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Export(args) => export::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -5,6 +5,7 @@ use crate::control::registry::ChannelEntry;
 use crate::edge;
 use crate::edge::answer::Cors;
 use crate::ingest;
+use crate::log::options::{Options, Sync};
 use crate::manifest::types::{self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy};
 use crate::media::track::FrameRate;
 use std::sync::Arc;
@@ -37,6 +38,16 @@ fn durability(policy: SyncPolicy) -> Durability {
         SyncPolicy::EachSegment => Durability::EachSegment,
         SyncPolicy::Never => Durability::Never,
     }
+}
+
+/// How logs are kept.
+pub fn logs(server: &Server) -> Options {
+    let sync = match server.sync {
+        SyncPolicy::Interval(every) => Sync::Interval(every),
+        SyncPolicy::EachSegment => Sync::EachSegment,
+        SyncPolicy::Never => Sync::Never,
+    };
+    Options { sync, low_space: server.low_space, ..Options::default() }
 }
 
 /// The RTMP listener.

@@ -3,14 +3,14 @@
 
 use crate::api::client;
 use crate::cmd::common::{self, Exit, Failure};
-use crate::cmd::{secret, settings};
+use crate::cmd::{disk, secret, settings};
 use crate::control::registry::{ChannelEntry, Registry};
 use crate::control::server as registry;
 use crate::edge;
 use crate::ingest;
 use crate::ingest::context::Context;
+use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::logs::Logs;
-use crate::log::options::Options;
 use crate::manifest::types::{ChannelSpec, Manifest};
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
@@ -113,10 +113,11 @@ pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
-    let logs = Logs::open(&server.data, Options::default()).map_err(Failure::failed)?;
+    let logs = Logs::open(&server.data, settings::logs(server)).map_err(Failure::failed)?;
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
     let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
     let registry = registry.map_err(Failure::failed)?;
+    reserve(&server.data.join("registry.db-wal"));
     let (client, calls) = client::embedded();
     let sources =
         edge::feed::Sources { logs: logs.clone(), client: client.clone(), clock: clock.clone() };
@@ -133,6 +134,17 @@ pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
     let viewers = edge::server::Server::bind(settings::viewers(server), sources, counters).await;
     let viewers = viewers.map_err(Failure::failed)?;
     Ok(Bound { ready, metrics, logs, registry, calls, clock, rtmp, viewers, admin })
+}
+
+/// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so
+/// that ends are still told when the disk is full.
+const JOURNAL_ROOM: u64 = 8 << 20;
+
+fn reserve(journal: &Path) {
+    let reserved = Disk.open(journal, Open::Write).and_then(|f| f.allocate(0, JOURNAL_ROOM));
+    if let Err(e) = reserved {
+        tracing::warn!("no room is kept for {}: {e}", journal.display());
+    }
 }
 
 impl Bound {
@@ -158,10 +170,13 @@ impl Bound {
         tracing::info!(rtmp = %rtmp.addr(), viewers = %viewers.addr(), admin = %admin.addr(),
             data = %logs.data().display(), "serving");
         let (rtmp_latch, viewers_latch) = (ready.latch("rtmp"), ready.latch("viewers"));
+        let disk_latch = ready.latch("disk");
         let registry = registry::serve(registry, calls, clock.clone(), after.clone());
         let registry = task::spawn("registry", registry);
         let admin = task::spawn("admin", admin.serve(after.clone()));
-        let figures = task::spawn("log figures", log_figures(logs, metrics, clock));
+        let figures =
+            task::spawn("log figures", disk::figures(logs.clone(), metrics, clock.clone()));
+        let watch = task::spawn("disk", disk::watch(logs, disk_latch, clock));
         let mut rtmp = task::spawn("rtmp", rtmp.serve(rtmp_latch, drain.clone()));
         let mut viewers = task::spawn("viewers", viewers.serve(viewers_latch, drain.clone()));
         let (mut early, mut watched) = (None, None);
@@ -185,6 +200,7 @@ impl Bound {
         let _ = registry.await;
         let _ = admin.await;
         figures.abort();
+        watch.abort();
         match ended {
             Ok(Some(result)) if matches!(watched, Ok(Some(()))) => result.map_err(Failure::failed),
             Ok(Some(Ok(()))) => Err(Failure::failed("the viewers' server stopped; see the log")),
@@ -208,32 +224,6 @@ async fn serve(manifest: Manifest) -> Result<Exit, Failure> {
     tokio::select! {
         ended = bound.serve(drain.clone()) => ended.map(|()| Exit::Done),
         () = signals => Ok(Exit::Forced),
-    }
-}
-
-/// Shows what the logs did since, every few seconds.
-async fn log_figures(logs: Logs, metrics: Metrics, clock: Clock) {
-    const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
-    let room = metrics.room("log");
-    let open = room.gauge("open", "Logs being written");
-    let backlog = room.gauge("backlog_bytes", "Bytes handed over and not written yet");
-    let tail = room.gauge("tail_bytes", "Bytes held in memory for readers");
-    let not_durable = room.gauge("not_durable", "Logs with visible records that are not durable");
-    let failed = room.gauge("failed", "Logs that stopped after an error");
-    let last_sync = room.gauge_f64("last_sync_seconds", "Duration of the last sync");
-    loop {
-        let s = logs.stats();
-        let sum = |f: fn(&crate::log::stats::LogStats) -> u64| -> i64 {
-            s.logs.iter().map(f).sum::<u64>().try_into().unwrap_or(i64::MAX)
-        };
-        open.set(s.logs.len() as i64);
-        backlog.set(sum(|l| l.backlog));
-        tail.set(sum(|l| l.tail_bytes));
-        not_durable.set(sum(|l| u64::from(l.durable < l.visible)));
-        failed.set(sum(|l| u64::from(l.failed)));
-        last_sync.set(s.last_sync_micros as f64 / 1e6);
-        let next = clock.now().mono.plus(EVERY);
-        clock.sleep_until(next).await;
     }
 }
 

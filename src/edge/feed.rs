@@ -5,7 +5,7 @@
 use crate::api::client::Client;
 use crate::api::types::LiveSession;
 use crate::base::ids::{Generation, Seq, TrackId};
-use crate::edge::media::{Cell, Init};
+use crate::edge::media::Cell;
 use crate::edge::session::{Opened, Session};
 use crate::hls::segment::Part;
 use crate::log::batch::Entry;
@@ -17,6 +17,7 @@ use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::subscription::From;
 use crate::media::fmp4::fragment::Sample;
+use crate::media::fmp4::init::Init;
 use crate::media::timeline::mark::{Mark, PartEnd};
 use crate::rt::clock::Clock;
 use std::collections::{HashMap, VecDeque};
@@ -286,7 +287,7 @@ impl Feed {
         let Some(r) = opened.renditions.iter().find(|r| r.track == p.track) else { return };
         let mut shelf = r.write();
         if let Some(init) = shelf.current().cloned() {
-            let cell = Cell::new(init, as_part(p), samples);
+            let cell = Cell::new(init, Part::from(p), samples);
             shelf.keep(generation, p.first_seq, p.duration, cell);
         }
     }
@@ -326,18 +327,6 @@ impl Feed {
                     rendition = r.name, "a mark does not fit and is left out: {e}"),
             }
         }
-    }
-}
-
-/// A part as the window lists it.
-fn as_part(p: &PartEnd) -> Part {
-    Part {
-        first: p.first_seq,
-        last: p.last_seq,
-        decode_time: p.decode_time,
-        duration: p.duration,
-        independent: p.independent,
-        gap: false,
     }
 }
 

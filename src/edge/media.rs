@@ -1,64 +1,18 @@
 //! Bytes of media: parts muxed from samples, once; whole segments as the parts they consist of.
 
-use crate::base::ids::{Seq, TrackId};
+use crate::base::ids::Seq;
 use crate::hls::segment::Part;
 use crate::log::batch::Batch;
 use crate::log::format::record::Record;
-use crate::media::codec::{self, Details};
-use crate::media::fmp4::fragment::{Fragment, Sample, fragment};
-use crate::media::fmp4::init::{init, init_hash};
-use crate::media::track::Track;
+use crate::media::fmp4::fragment::{Sample, fragment};
+use crate::media::fmp4::init::Init;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-/// The only track of every file: each rendition is one track.
-const TRACK_NUMBER: u32 = 1;
-
-/// A track's configuration as viewers get it.
-#[derive(Debug)]
-pub struct Init {
-    /// What the log recorded.
-    pub track: Track,
-    /// What it says.
-    pub details: Details,
-    /// The init section.
-    pub bytes: Bytes,
-    /// Its name.
-    pub hash: String,
-}
-
-/// A configuration that can't be made into an init section.
-#[derive(Debug, thiserror::Error)]
-#[error("track {track} has no usable configuration: {why}")]
-pub struct InitError {
-    track: TrackId,
-    why: String,
-}
-
-impl Init {
-    /// Makes the init section of a track.
-    pub fn new(track: Track) -> Result<Init, InitError> {
-        let fail = |why: String| InitError { track: track.id, why };
-        let details = codec::details(&track).map_err(|e| fail(e.to_string()))?;
-        let bytes = init(&track, &details, TRACK_NUMBER).map_err(|e| fail(e.to_string()))?;
-        let hash = init_hash(&bytes);
-        Ok(Init { track, details, bytes, hash })
-    }
-}
-
 /// The bytes of a part: the same samples give the same bytes on every edge.
 pub fn mux(init: &Init, part: &Part, samples: &[Sample]) -> Bytes {
-    fragment(&Fragment {
-        track_number: TRACK_NUMBER,
-        sequence: part.sequence(),
-        decode_time: part.decode_time,
-        duration: part.duration,
-        timescale: init.track.timescale,
-        mux: init.details.mux_timescale,
-        frame_ticks: init.details.frame_ticks(),
-        samples,
-    })
+    fragment(&part.fragment(init, samples))
 }
 
 type Make = Box<dyn FnOnce() -> Bytes + Send>;

@@ -2,8 +2,9 @@
 //! are a function of the records it has read, and of nothing else.
 //!
 //! `channels` finds the session a path means and keeps one `feed` per watched session, which reads
-//! its logs and moves the shared state of `session` and `rendition` on; `media` makes bytes of
-//! samples; `http` answers; `server` listens.
+//! its logs and moves the shared state of `session` and `rendition` on (the texts of playlists and
+//! their ETags are made there); `media` makes bytes of samples; `http` decides the answer to a
+//! request, `answer` its headers; `pages` embeds the watch page (`web/`); `server` listens.
 //!
 //! Invariant: media is made once and shared; a viewer costs a clone of `Bytes`. Viewers who wait
 //! for the same part wait on one watch and get the same bytes.

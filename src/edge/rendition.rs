@@ -2,13 +2,14 @@
 //! viewers wait for.
 
 use crate::base::ids::{Generation, Msn, Seq, TrackId};
-use crate::edge::media::{Cell, Init};
+use crate::edge::media::Cell;
 use crate::hls::lookup::Lookup;
 use crate::hls::playlist::{self, Report, View};
 use crate::hls::reload;
 use crate::hls::segment::Part;
 use crate::hls::window::Window;
 use crate::log::format::Span;
+use crate::media::fmp4::init::Init;
 use crate::media::timeline::mark::SessionRecord;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -16,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
-/// Target durations of parts kept in memory: listed for three, downloadable for three more
-/// (draft-pantos-hls-rfc8216bis
-/// 6.2.2), and one segment in progress. Older media is read from the log.
-const MEMORY_TARGET_DURATIONS: i64 = 7;
+/// Target durations of parts kept in memory: where players without low latency join, three from the
+/// end (draft-pantos-hls-rfc8216bis-22, 4.4.3.8), and the segment they join in. What is older stays
+/// downloadable too (6.2.2) and is read from the log, to the same bytes.
+const MEMORY_TARGET_DURATIONS: i64 = 4;
 
 /// One version of a rendition's playlists.
 #[derive(Debug, Clone, Default)]

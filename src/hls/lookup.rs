@@ -76,6 +76,11 @@ impl Window {
         self.session.rendition(self.track).map_or("", |r| &r.name)
     }
 
+    /// Version of muxer and renderer, as it stands in media URLs.
+    pub fn render(&self) -> u32 {
+        self.session.render
+    }
+
     fn listed_open_parts(&self) -> usize {
         self.open.as_ref().map_or(0, |o| o.parts.len())
     }

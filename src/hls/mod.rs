@@ -26,6 +26,7 @@ pub mod playlist;
 pub mod reload;
 pub mod segment;
 pub mod text;
+pub mod vod;
 pub mod window;
 
 #[cfg(test)]

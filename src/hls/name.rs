@@ -224,6 +224,7 @@ fn number(s: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::CHANNEL_NAME_MAX;
 
     #[test]
     fn every_name_round_trips() {
@@ -299,6 +300,32 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<Path>(), Err(NotAName), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn lengths_are_kept_to_the_byte() {
+        let rendition = |n: usize| format!("/live/main/s7/{}/index.m3u8", "r".repeat(n));
+        let hash = |n: usize| format!("/live/main/s7/video/v1/init-{}.mp4", "a".repeat(n));
+        for (legal, beyond) in [
+            (rendition(RENDITION_NAME_MAX), rendition(RENDITION_NAME_MAX + 1)),
+            (hash(INIT_HASH_MAX), hash(INIT_HASH_MAX + 1)),
+        ] {
+            assert_eq!(legal.parse::<Path>().map(|p| p.to_string()).as_ref(), Ok(&legal));
+            let refused = beyond.parse::<Path>().expect_err("one byte more");
+            assert_eq!(refused.to_string(), "not a path of the live tree");
+        }
+        let longest = Path::File {
+            place: Place {
+                channel: "c".repeat(CHANNEL_NAME_MAX).parse().expect("a channel"),
+                session: Session(u64::MAX),
+                rendition: "r".repeat(RENDITION_NAME_MAX),
+            },
+            render: u32::MAX,
+            file: File::Init { hash: "a".repeat(INIT_HASH_MAX) },
+        };
+        let text = longest.to_string();
+        assert!(text.len() <= PATH_MAX, "{} bytes", text.len());
+        assert_eq!(text.parse(), Ok(longest));
     }
 
     /// A stranger's path: mutated names neither panic nor parse to something that prints

@@ -3,6 +3,9 @@
 
 use crate::base::ids::{Generation, Msn, Seq};
 use crate::base::time::Wall;
+use crate::media::fmp4::fragment::{Fragment, Sample};
+use crate::media::fmp4::init::{Init, TRACK_NUMBER};
+use crate::media::timeline::mark::PartEnd;
 
 /// One part of a segment: samples `first..=last` of the segment's track and generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,36 @@ impl Part {
     /// that it grows from part to part and is the same wherever the part is made.
     pub fn sequence(&self) -> u32 {
         (self.first.0 as u32).wrapping_add(1)
+    }
+
+    /// What the part's bytes are made from: the same samples give the same bytes wherever it is
+    /// muxed, on an edge or in an export.
+    pub fn fragment<'a>(&self, init: &Init, samples: &'a [Sample]) -> Fragment<'a> {
+        Fragment {
+            track_number: TRACK_NUMBER,
+            description: 1,
+            sequence: self.sequence(),
+            decode_time: self.decode_time,
+            duration: self.duration,
+            timescale: init.track.timescale,
+            mux: init.details.mux_timescale,
+            frame_ticks: init.details.frame_ticks(),
+            samples,
+        }
+    }
+}
+
+impl From<&PartEnd> for Part {
+    /// A part as its mark lists it.
+    fn from(p: &PartEnd) -> Part {
+        Part {
+            first: p.first_seq,
+            last: p.last_seq,
+            decode_time: p.decode_time,
+            duration: p.duration,
+            independent: p.independent,
+            gap: false,
+        }
     }
 }
 

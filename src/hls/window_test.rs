@@ -7,7 +7,7 @@ use crate::hls::name::File;
 use crate::hls::playlist::{View, render};
 use crate::hls::reload::State;
 use crate::hls::tape::{Step, Tape, session, tell};
-use crate::hls::window::{HOLE_MAX, MarkError, Window};
+use crate::hls::window::{BREAKS_MAX, HOLE_MAX, MarkError, Window};
 use crate::media::timeline::mark::{
     End, GenerationStart, LastSegment, Mark, PartEnd, SegmentStart,
 };
@@ -17,6 +17,27 @@ fn fate<T>(lookup: Lookup<T>) -> &'static str {
         Lookup::Found(_) => "found",
         Lookup::Future => "future",
         Lookup::Never => "never",
+    }
+}
+
+#[test]
+fn as_many_discontinuities_as_are_believed_and_no_more() {
+    for (breaks, said) in
+        [(BREAKS_MAX, None), (BREAKS_MAX + 1, Some("segment 101: discontinuity number 17 after 0"))]
+    {
+        let mut tape = Tape::new().two_seconds();
+        let mut window = tape.window();
+        tape.dseq += breaks;
+        let tape = tape.segment().part(500, true);
+        let start = &tape.steps[tape.steps.len() - 2..];
+        let told = tell(&mut window, &start[0]).map_err(|e| e.to_string());
+        assert_eq!(told.err().as_deref(), said, "{breaks}");
+        if said.is_none() {
+            tell(&mut window, &start[1]).expect("its part");
+            let text = render(&window, View::Live, false, &[]).expect("listed");
+            let tags = text.lines().filter(|l| *l == "#EXT-X-DISCONTINUITY").count();
+            assert_eq!(tags as u64, BREAKS_MAX);
+        }
     }
 }
 

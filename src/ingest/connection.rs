@@ -29,7 +29,7 @@ const READ_AHEAD: usize = 4 << 10;
 const READ_MIN: usize = 8 << 10;
 
 /// An encoder that does not take our few bytes for this long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a peer that has been told why may take to close its side: a few round trips, and the
 /// media that was under way.
@@ -97,15 +97,16 @@ impl Connection {
 
     async fn serve(&mut self) {
         loop {
-            if self.drain_session().await.is_err() {
+            if let Err(e) = self.drain_session().await {
+                tracing::info!(peer = %self.peer, "connection over: {e}");
+                break;
+            }
+            if self.closed {
                 break;
             }
             if let Err(e) = self.settle().await {
                 self.fail(&e);
                 let _ = self.drain_session().await;
-                break;
-            }
-            if self.closed {
                 break;
             }
             if !self.wait().await {
@@ -118,10 +119,7 @@ impl Connection {
             self.desk.context().metrics.publishers.dec();
             match publisher.disconnected().await {
                 Ok(()) => self.desk.leave(publisher, seat),
-                Err(e) => {
-                    tracing::error!(%channel, "{e}");
-                    self.desk.end(publisher, &seat, false).await;
-                }
+                Err(e) => self.desk.give_up(publisher, seat, &e).await,
             }
         }
     }
@@ -236,7 +234,11 @@ impl Connection {
     async fn send(&mut self, bytes: &Bytes) -> std::io::Result<()> {
         match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(bytes)).await {
             Ok(done) => done,
-            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+            Err(_) => {
+                let seconds = WRITE_TIMEOUT.as_secs();
+                let why = format!("the peer has taken nothing of what it was sent for {seconds} s");
+                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
+            }
         }
     }
 
@@ -292,11 +294,11 @@ impl Connection {
                 let now = self.mono();
                 self.session.accept_publish(now);
             }
-            Err((reason, message)) => {
+            Err(Denied { reason, message }) => {
                 tracing::warn!(peer = %self.peer, app = request.app, "publish refused: {message}");
                 let label = ByReason { reason };
                 self.desk.context().metrics.refused.get_or_create(&label).inc();
-                self.session.refuse_publish("NetStream.Publish.BadName", &message);
+                self.session.refuse_publish(code(reason), &message);
                 self.closed = true;
             }
         }
@@ -304,24 +306,42 @@ impl Connection {
 
     /// Whose key it is, and the channel's publisher; or a word for metrics and a sentence for the
     /// encoder.
-    async fn admit(&mut self, request: &PublishRequest) -> Result<String, (&'static str, String)> {
+    async fn admit(&mut self, request: &PublishRequest) -> Result<String, Denied> {
         if request.app != APP {
             let message =
                 format!("unknown application {:?}: publish to /{APP}/<stream key>", request.app);
-            return Err(("app", message));
+            return Err(Denied { reason: "app", message });
         }
         let ctx = self.desk.context().clone();
         let ask = Ask { key: request.stream_key.clone(), node: ctx.node.clone() };
         let admitted = ctx.client.admit(ask).await.map_err(PublishError::from);
-        let settings = admitted.map_err(|e| (e.reason(), e.to_string()))?.settings;
+        let settings = admitted.map_err(|e| denied(e.reason(), &e))?.settings;
         let claimed = self.desk.claim(&settings, &request.stream_key).await;
-        let (mut publisher, seat) = claimed.map_err(|e| (e.reason(), e.to_string()))?;
+        let (mut publisher, seat) = claimed.map_err(|e| denied(e.reason(), &e))?;
         if let Err(e) = publisher.connected() {
-            self.desk.end(publisher, &seat, false).await;
-            return Err((e.reason(), e.to_string()));
+            self.desk.give_up(publisher, seat, &e).await;
+            return Err(denied(e.reason(), &e));
         }
         ctx.metrics.publishers.inc();
         self.publish = Some((publisher, seat));
         Ok(settings.name.to_string())
+    }
+}
+
+/// Why a publish is refused: a word for metrics and a sentence for the encoder.
+struct Denied {
+    reason: &'static str,
+    message: String,
+}
+
+fn denied(reason: &'static str, why: &impl ToString) -> Denied {
+    Denied { reason, message: why.to_string() }
+}
+
+/// The status that says whose fault it is: the name's that was asked for, or ours.
+fn code(reason: &str) -> &'static str {
+    match reason {
+        "app" | "key" | "in_use" => "NetStream.Publish.BadName",
+        _ => "NetStream.Publish.Failed",
     }
 }

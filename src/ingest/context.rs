@@ -2,13 +2,15 @@
 
 use crate::api::client::Client;
 use crate::api::types::{NodeName, Refusal};
-use crate::base::ids::Generation;
+use crate::base::ids::{Channel, Generation, Session};
 use crate::ingest::metrics::Ingest;
 use crate::log::error::LogError;
 use crate::log::logs::Logs;
 use crate::media::codec::CodecError;
 use crate::media::flv::FlvError;
+use crate::media::timeline::mark::End;
 use crate::rt::clock::Clock;
+use std::collections::HashMap;
 
 /// What every publisher on this origin shares.
 #[derive(Debug)]
@@ -23,6 +25,28 @@ pub struct Context {
     pub clock: Clock,
     /// Counters.
     pub metrics: Ingest,
+}
+
+/// Ends of logs by what they belong to.
+pub type Ends = HashMap<(Channel, Session, Generation), End>;
+
+impl Context {
+    /// Seals the logs that lost their writer; how they ended.
+    pub async fn recover(&self) -> Result<Ends, LogError> {
+        let mut ends = Ends::new();
+        for r in self.logs.recover().await? {
+            let cut = r.cut.as_ref();
+            tracing::warn!(log = %r.id, extents = r.extents,
+                cut_bytes = cut.map_or(0, |c| c.bytes),
+                cut_packets = cut.map_or(0, |c| c.packets),
+                cut_ms = cut.map_or(0, |c| c.micros / 1000),
+                "sealed a log that lost its writer; what was torn at its end is cut off");
+            if let Some(end) = r.end {
+                ends.insert((r.id.channel, r.id.session, r.id.generation), end);
+            }
+        }
+        Ok(ends)
+    }
 }
 
 /// Why a publish ends that its encoder did not end.
@@ -54,7 +78,7 @@ impl PublishError {
         match self {
             PublishError::Media(_) | PublishError::Codec(_) => "codec",
             PublishError::NoTracks => "no_tracks",
-            PublishError::Log(_) => "log",
+            PublishError::Log(_) => "disk",
             PublishError::Fenced(_) => "fenced",
             PublishError::Refused(Refusal::UnknownKey) => "key",
             PublishError::Refused(_) => "registry",

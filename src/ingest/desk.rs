@@ -4,12 +4,13 @@
 //!
 //! Invariant: the table's lock is never held across an await.
 
-use crate::api::types::{ChannelSettings, Unfinished};
-use crate::base::ids::{Channel, Session};
+use crate::api::types::{ChannelSettings, End as Told, Unfinished};
+use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::{Mono, Wall};
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::publisher::Publisher;
+use crate::ingest::stalled::Stalled;
 use crate::media::timeline::mark::End;
 use crate::rt::drain::{Drain, Work};
 use crate::rt::task;
@@ -29,6 +30,8 @@ struct Slot {
     seat: u64,
     /// The key of the connection that holds the publisher; `None` while it is away.
     key: Option<String>,
+    /// Nobody has a publisher: the disk takes none.
+    stalled: bool,
     take: oneshot::Sender<Handover>,
 }
 
@@ -95,7 +98,8 @@ impl Table {
         let (take, taken) = oneshot::channel();
         let number = self.next_seat;
         self.next_seat += 1;
-        let slot = Slot { seat: number, key: key.map(str::to_owned), take };
+        let key = key.map(str::to_owned);
+        let slot = Slot { seat: number, key, stalled: false, take };
         let before = self.slots.insert(channel.clone(), slot);
         (Seat { channel: channel.clone(), number, taken }, before.map(|s| s.take))
     }
@@ -105,6 +109,11 @@ impl Desk {
     /// An empty table. `work` counts publishers for the drain.
     pub fn new(ctx: Arc<Context>, drain: Drain, work: Work) -> Desk {
         Desk { ctx, slots: Arc::default(), drain, work }
+    }
+
+    /// Resolves when the origin drains.
+    pub(super) async fn draining(&self) {
+        self.drain.wait().await;
     }
 
     /// What publishers share.
@@ -153,9 +162,21 @@ impl Desk {
         if self.drain.started() {
             return Err(ClaimError::Draining);
         }
+        // Who waits for the disk to be well is not disturbed before it is; and no generation is
+        // granted that could not be written.
+        if !self.table(|t| t.slots.get(&settings.name).is_some_and(|s| !s.stalled)) {
+            self.ctx.logs.usable().await.map_err(PublishError::from)?;
+        }
         let (seat, owner) = self.sit(&settings.name, Some(key))?;
+        let owned = owner.is_some();
         match self.take_over(settings, owner).await {
             Ok(publisher) => Ok((publisher, seat)),
+            Err(e @ ClaimError::Publish(_)) if owned => {
+                // Whoever held the session has let go of it.
+                let over = self.ctx.clock.now().mono.plus(settings.reconnect_window);
+                self.stall(settings.clone(), seat, over, None);
+                Err(e)
+            }
             Err(e) => {
                 self.release(&seat);
                 Err(e)
@@ -179,6 +200,7 @@ impl Desk {
                 }
             }
         }
+        self.ctx.logs.usable().await.map_err(PublishError::from)?;
         let grant = self.ctx.client.grant(&settings.name, self.ctx.node.clone()).await;
         let grant = grant.map_err(PublishError::from)?;
         tracing::info!(channel = %settings.name, session = %grant.session,
@@ -197,10 +219,11 @@ impl Desk {
         self.away(publisher, seat, over);
     }
 
-    fn away(&self, publisher: Box<Publisher>, seat: Seat, over: Mono) {
+    /// As [`Desk::leave`], until a given moment.
+    pub(super) fn away(&self, publisher: Box<Publisher>, seat: Seat, over: Mono) {
         self.table(|t| {
             if let Some(s) = t.slots.get_mut(&seat.channel).filter(|s| s.seat == seat.number) {
-                s.key = None;
+                (s.key, s.stalled) = (None, false);
             }
         });
         let desk = self.clone();
@@ -230,10 +253,8 @@ impl Desk {
                 return self.end(publisher, &seat, true).await;
             }
             if let Err(e) = publisher.settle().await {
-                tracing::error!(channel = %seat.channel,
-                    "gaps can't be written, so the session ends: {e}");
-                // The registry refuses it where a newer generation has the session.
-                return self.end(publisher, &seat, true).await;
+                tracing::error!(channel = %seat.channel, "gaps can't be written: {e}");
+                return self.give_up_until(publisher, seat, &e, over).await;
             }
         }
     }
@@ -246,7 +267,7 @@ impl Desk {
         tracing::warn!(%channel, "the connection that asked for the publisher is gone");
         match self.sit_if_free(&channel) {
             Some(seat) => self.leave(publisher, seat),
-            None => self.finish(publisher, &channel, false).await,
+            None => drop(self.finish(publisher, &channel, false).await),
         }
     }
 
@@ -257,36 +278,74 @@ impl Desk {
 
     /// Ends a publisher for good.
     pub async fn end(&self, publisher: Box<Publisher>, seat: &Seat, session_over: bool) {
-        self.finish(publisher, &seat.channel, session_over).await;
+        drop(self.finish(publisher, &seat.channel, session_over).await);
         self.release(seat);
     }
 
-    async fn finish(&self, publisher: Box<Publisher>, channel: &Channel, session_over: bool) {
+    /// Ends a publisher; what the registry could not be told of it.
+    async fn finish(
+        &self,
+        publisher: Box<Publisher>,
+        channel: &Channel,
+        session_over: bool,
+    ) -> Option<(Generation, Told)> {
         let generation = publisher.generation();
-        match publisher.end(session_over).await {
+        let ended = publisher.end(session_over).await;
+        match ended.result {
             Ok(()) => tracing::info!(%channel, %generation, session_over, "ended"),
             Err(e) => tracing::error!(%channel, %generation, "ended badly: {e}"),
         }
+        ended.untold.map(|end| (generation, end))
+    }
+
+    /// Ends a publisher that can go on no more. Where its disk is why, its session waits for the
+    /// disk, and for its encoder, as long as it would for the encoder alone.
+    pub async fn give_up(&self, publisher: Box<Publisher>, seat: Seat, why: &PublishError) {
+        let over = self.ctx.clock.now().mono.plus(publisher.settings().reconnect_window);
+        self.give_up_until(publisher, seat, why, over).await;
+    }
+
+    async fn give_up_until(
+        &self,
+        publisher: Box<Publisher>,
+        seat: Seat,
+        why: &PublishError,
+        over: Mono,
+    ) {
+        if !matches!(why, PublishError::Log(_)) {
+            // A newer generation has the session.
+            return self.end(publisher, &seat, false).await;
+        }
+        let settings = publisher.settings().clone();
+        let untold = self.finish(publisher, &seat.channel, false).await;
+        self.stall(settings, seat, over, untold);
+    }
+
+    fn stall(
+        &self,
+        settings: Arc<ChannelSettings>,
+        seat: Seat,
+        over: Mono,
+        untold: Option<(Generation, Told)>,
+    ) {
+        self.table(|t| {
+            if let Some(s) = t.slots.get_mut(&seat.channel).filter(|s| s.seat == seat.number) {
+                (s.key, s.stalled) = (None, true);
+            }
+        });
+        let stalled = Stalled { desk: self.clone(), settings, over, untold };
+        let guard = self.work.guard();
+        task::spawn(format!("stalled {}", seat.channel), async move {
+            stalled.run(seat).await;
+            drop(guard);
+        });
     }
 
     /// After a restart: ends of logs that lost their writer are told, and sessions whose window is
     /// open are taken up again, each by a new generation that writes gaps until its encoder is
     /// back.
     pub async fn take_up(&self) -> Result<(), PublishError> {
-        let mut ends = HashMap::new();
-        let logs = self.ctx.logs.clone();
-        let recovered = logs.recover().await?;
-        for r in recovered {
-            let cut = r.cut.as_ref();
-            tracing::warn!(log = %r.id, extents = r.extents,
-                cut_bytes = cut.map_or(0, |c| c.bytes),
-                cut_packets = cut.map_or(0, |c| c.packets),
-                cut_ms = cut.map_or(0, |c| c.micros / 1000),
-                "sealed a log that lost its writer; what was torn at its end is cut off");
-            if let Some(end) = r.end {
-                ends.insert((r.id.channel, r.id.session, r.id.generation), end);
-            }
-        }
+        let mut ends = self.ctx.recover().await?;
         for open in self.ctx.client.unfinished(self.ctx.node.clone()).await? {
             let key = (open.settings.name.clone(), open.session, open.generation);
             self.take_up_one(open, ends.remove(&key)).await;
@@ -316,8 +375,14 @@ impl Desk {
                 let gone = Duration::from_micros(gone.unsigned_abs());
                 self.sit_away(publisher, now.mono, gone, session);
             }
-            Err(e) => tracing::error!(channel = %settings.name, %session,
-                "can't be taken up again: {e}"),
+            Err(e) => {
+                tracing::error!(channel = %settings.name, %session,
+                    "can't be taken up again yet: {e}");
+                let over = self.ctx.clock.now().mono.plus(settings.reconnect_window);
+                if let Ok((seat, _)) = self.sit(&settings.name, None) {
+                    self.stall(settings.clone(), seat, over, None);
+                }
+            }
         }
     }
 
@@ -336,5 +401,56 @@ impl Desk {
     /// The generation that a channel's owner writes, for tests and status.
     pub fn is_held(&self, channel: &Channel) -> bool {
         self.table(|t| t.slots.contains_key(channel))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client;
+    use crate::api::types::{Durability, Pace};
+    use crate::ingest::metrics::Ingest;
+    use crate::log::logs::Logs;
+    use crate::log::options::Options;
+    use crate::rt::clock::Clock;
+    use crate::telemetry::metrics::Metrics;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_does_not_let_go_is_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (client, _calls) = client::embedded();
+        let ctx = Context {
+            node: "node".into(),
+            logs: Logs::open(dir.path(), Options::default()).expect("a directory of our own"),
+            client,
+            clock: Clock::starting_at(Wall(0)),
+            metrics: Ingest::register(&Metrics::new()),
+        };
+        let desk = Desk::new(Arc::new(ctx), Drain::new(), Work::new());
+        let channel: Channel = "main".parse().expect("a channel name");
+        let second = Duration::from_secs(1);
+        let settings = Arc::new(ChannelSettings {
+            name: channel.clone(),
+            segment: second,
+            target_duration: 2 * second,
+            part: second / 5,
+            reconnect_window: second,
+            pace: Pace::Wall,
+            frame_rate: (30, 1),
+            latency_budget: second / 5,
+            durability: Durability::Never,
+        });
+        // Asked to hand over, it does nothing.
+        let (_owner, _) = desk.sit(&channel, Some("key-of-main")).expect("nobody sits there");
+        let other = desk.claim(&settings, "another-key").await.expect_err("another's channel");
+        let said = "channel main is being published to with another key; stop that encoder first";
+        assert_eq!(other.to_string(), said);
+        let begun = desk.context().clock.now().mono;
+        let stuck = desk.claim(&settings, "key-of-main").await.expect_err("never handed over");
+        let said = "the connection that holds channel main does not let go of it; try again";
+        assert_eq!((stuck.to_string().as_str(), stuck.reason()), (said, "stuck"));
+        let waited = desk.context().clock.now().mono.since(begun);
+        assert_eq!(waited.as_secs(), HANDOVER_MAX.as_secs());
+        assert!(!desk.is_held(&channel), "the next one is granted a generation of its own");
     }
 }

@@ -10,7 +10,7 @@ use crate::ingest::probe::{Announced, Known};
 use crate::ingest::reports::Reports;
 use crate::log::id::LogId;
 use crate::log::options::Sync;
-use crate::log::writer::Writer;
+use crate::log::writer::{Sealed, Writer};
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
 use crate::media::timeline::lane::Plan;
@@ -356,9 +356,7 @@ impl Live {
     }
 
     /// Writes what is left, syncs, and lets go of the log.
-    pub async fn seal(mut self) -> Result<(), PublishError> {
-        self.writer.flush();
-        self.writer.seal().await?;
-        Ok(())
+    pub async fn seal(self) -> Result<Sealed, PublishError> {
+        Ok(self.writer.seal().await?)
     }
 }

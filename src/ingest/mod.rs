@@ -19,4 +19,5 @@ pub mod probe;
 pub mod publisher;
 pub mod reports;
 pub mod server;
+mod stalled;
 pub mod unwrap;

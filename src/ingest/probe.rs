@@ -118,6 +118,28 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::Wall;
+
+    #[test]
+    fn a_probe_holds_so_much_and_then_ends() {
+        let now = Now { mono: Mono(0), wall: Wall(0) };
+        let packet = |bytes: usize| {
+            let payload = Bytes::from(vec![0; bytes]);
+            Packet { track: TrackId::VIDEO, dts: 0, cts: 0, key: true, payload }
+        };
+        let config = Bytes::from_static(&[0x12, 0x10]);
+        let sound = Known::new(Codec::Aac, config, None).expect("a configuration");
+        let announced = Announced::default();
+        for (extra, over) in [(0, false), (1, true)] {
+            let mut probe = Probe::default();
+            probe.hold(now, packet(PROBE_BYTES_MAX - 1));
+            probe.hold(now, packet(1 + extra));
+            assert_eq!(probe.is_hopeless(now), over, "without a configuration");
+            probe.configure(now, sound.clone());
+            assert_eq!(probe.is_done(now, &announced), over, "with one of two");
+            assert!(!probe.is_hopeless(now));
+        }
+    }
 
     #[test]
     fn sound_is_the_same_whatever_the_picture_declares() {

@@ -1,7 +1,7 @@
 //! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
 //! connections within the reconnect window.
 
-use crate::api::types::{ChannelSettings, Grant};
+use crate::api::types::{ChannelSettings, End, Grant};
 use crate::base::ids::{Generation, TrackId};
 use crate::base::time::{Mono, Now};
 use crate::ingest::context::{Context, PublishError};
@@ -9,6 +9,7 @@ use crate::ingest::convert;
 use crate::ingest::live::{Live, session_record};
 use crate::ingest::probe::{Announced, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
+use crate::log::error::LogError;
 use crate::media::flv::FlvError;
 use crate::media::flv::body::{self, AudioBody, VideoBody};
 use crate::media::packet::Packet;
@@ -38,6 +39,17 @@ pub struct Publisher {
     clock: Unwrap,
     announced: Announced,
     nal_len_size: u8,
+    /// Why its log takes nothing more: the generation can only be ended.
+    broken: Option<LogError>,
+}
+
+/// What became of a publisher that was ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its last records are written and its log is sealed, or why not.
+    pub result: Result<(), PublishError>,
+    /// The end that the registry could not be told.
+    pub untold: Option<End>,
 }
 
 impl Publisher {
@@ -51,7 +63,21 @@ impl Publisher {
             clock: Unwrap::default(),
             announced: Announced::default(),
             nal_len_size: 4,
+            broken: None,
         }
+    }
+
+    /// Remembers a failure of the log.
+    fn note<T>(&mut self, result: Result<T, PublishError>) -> Result<T, PublishError> {
+        if let Err(PublishError::Log(e)) = &result {
+            self.broken.get_or_insert_with(|| e.clone());
+        }
+        result
+    }
+
+    /// Does its log take nothing more?
+    pub fn is_broken(&self) -> bool {
+        self.broken.is_some()
     }
 
     /// A publisher that takes up an open session without an encoder: its log is opened at once, so
@@ -59,8 +85,8 @@ impl Publisher {
     pub async fn resume(&mut self) -> Result<(), PublishError> {
         let Some(record) = &self.grant.record else { return Ok(()) };
         let record = convert::record_from_api(record);
-        let live = Live::open(&self.ctx, &self.settings, &self.grant, record, Vec::new()).await?;
-        self.stage = Stage::Live(Box::new(live));
+        let live = Live::open(&self.ctx, &self.settings, &self.grant, record, Vec::new()).await;
+        self.stage = Stage::Live(Box::new(self.note(live)?));
         self.settle().await
     }
 
@@ -87,18 +113,26 @@ impl Publisher {
         match &mut self.stage {
             Stage::Probing(p) => *p = Probe::default(),
             Stage::Live(live) => {
-                live.connected(now)?;
                 self.nal_len_size = live.nal_len_size();
+                let connected = live.connected(now);
+                self.note(connected)?;
             }
         }
         Ok(())
     }
 
     /// The connection is gone; what it sent is closed and written.
+    ///
+    /// # Errors
+    /// The log takes nothing more, or no more: the publisher can only be ended.
     pub async fn disconnected(&mut self) -> Result<(), PublishError> {
+        if let Some(e) = &self.broken {
+            return Err(e.clone().into());
+        }
         let now = self.ctx.clock.now();
         if let Stage::Live(live) = &mut self.stage {
-            live.disconnected(now)?;
+            let disconnected = live.disconnected(now);
+            self.note(disconnected)?;
         }
         self.settle().await
     }
@@ -150,7 +184,10 @@ impl Publisher {
         let now = self.ctx.clock.now();
         match &mut self.stage {
             Stage::Probing(p) => p.configure(now, known),
-            Stage::Live(live) => live.configure(now, known)?,
+            Stage::Live(live) => {
+                let configured = live.configure(now, known);
+                self.note(configured)?;
+            }
         }
         Ok(())
     }
@@ -161,7 +198,10 @@ impl Publisher {
         let now = self.ctx.clock.now();
         match &mut self.stage {
             Stage::Probing(probe) => probe.hold(now, p),
-            Stage::Live(live) => live.packet(now, p)?,
+            Stage::Live(live) => {
+                let taken = live.packet(now, p);
+                self.note(taken)?;
+            }
         }
         Ok(())
     }
@@ -190,6 +230,11 @@ impl Publisher {
 
     /// Opens the log when the tracks are known, lets the clock have its say, writes what is due.
     pub async fn settle(&mut self) -> Result<(), PublishError> {
+        let settled = self.settle_log().await;
+        self.note(settled)
+    }
+
+    async fn settle_log(&mut self) -> Result<(), PublishError> {
         let now = self.ctx.clock.now();
         if let Stage::Probing(probe) = &mut self.stage {
             if probe.is_hopeless(now) {
@@ -218,45 +263,66 @@ impl Publisher {
         };
         let record = convert::record_from_api(&record);
         let held = probe.take();
-        let mut live =
-            Live::open(&self.ctx, &self.settings, &self.grant, record, probe.known).await?;
+        let live = Live::open(&self.ctx, &self.settings, &self.grant, record, probe.known).await?;
         let now = self.ctx.clock.now();
         tracing::info!(log = %live.id(), packets = held.len(), "recording");
+        // Its own from here on: whatever fails, this log has an end that is told.
+        self.stage = Stage::Live(Box::new(live));
+        let Stage::Live(live) = &mut self.stage else { return Ok(()) };
         for p in held {
             live.packet(now, p)?;
             live.settle(now).await?;
         }
-        self.stage = Stage::Live(Box::new(live));
         Ok(())
     }
 
     /// Ends the generation, and with `session_over` the session: the registry answers first, then
-    /// the last record is written and the log sealed.
-    pub async fn end(self, session_over: bool) -> Result<(), PublishError> {
+    /// the last record is written and the log sealed. A log that takes nothing more is sealed
+    /// first: what it holds is its end.
+    pub async fn end(self, session_over: bool) -> Ended {
         let now = self.ctx.clock.now();
-        let (channel, generation) = (&self.settings.name, self.grant.generation);
-        match self.stage {
-            Stage::Live(mut live) => {
-                // A log that takes nothing more still has an end, and its numbers are used up.
-                let (end, recorded) = live.end(now, session_over);
-                let told =
-                    self.ctx.client.end(channel, generation, convert::end_to_api(&end)).await;
-                if let Err(e) = told {
-                    tracing::warn!(log = %live.id(), "the end was not taken by the registry: {e}");
+        let Publisher { ctx, settings, grant, stage, broken, .. } = self;
+        let tell = async |end: End| {
+            let told = ctx.client.end(&settings.name, grant.generation, end.clone()).await;
+            told.map_err(|e| {
+                let (channel, generation) = (&settings.name, grant.generation);
+                tracing::warn!(%channel, %generation, "the registry did not take the end: {e}");
+                (e, end)
+            })
+        };
+        match stage {
+            Stage::Live(live) if broken.is_some() => match live.seal().await {
+                Ok(sealed) => {
+                    let end = End { session_over, ..convert::end_to_api(&sealed.end) };
+                    let untold = tell(end).await.err().map(|e| e.1);
+                    Ended { result: broken.map_or(Ok(()), |e| Err(e.into())), untold }
                 }
-                live.seal().await?;
-                recorded
+                // What it holds is unknown: the registry decides by the last report.
+                Err(e) => Ended { result: Err(e), untold: None },
+            },
+            Stage::Live(mut live) => {
+                let (end, recorded) = live.end(now, session_over);
+                let untold = tell(convert::end_to_api(&end)).await.err().map(|e| e.1);
+                let sealed = live.seal().await;
+                let result = sealed.and_then(|s| match s.failed {
+                    Some(e) => Err(e.into()),
+                    None => recorded,
+                });
+                Ended { result, untold }
             }
             Stage::Probing(_) => {
                 // Nothing was written: the generation ends before its first number.
-                let end = crate::api::types::End {
-                    msn: self.grant.base.0.saturating_sub(1),
-                    dseq: self.grant.dseq,
-                    wall: self.grant.previous.as_ref().map_or(now.wall.0, |(_, e)| e.wall),
+                let end = End {
+                    msn: grant.base.0.saturating_sub(1),
+                    dseq: grant.dseq,
+                    wall: grant.previous.as_ref().map_or(now.wall.0, |(_, e)| e.wall),
                     tracks: Vec::new(),
-                    session_over: session_over || self.grant.record.is_none(),
+                    session_over: session_over || grant.record.is_none(),
                 };
-                Ok(self.ctx.client.end(channel, generation, end).await?)
+                match tell(end).await {
+                    Ok(()) => Ended { result: Ok(()), untold: None },
+                    Err((e, end)) => Ended { result: Err(e.into()), untold: Some(end) },
+                }
             }
         }
     }

@@ -13,8 +13,11 @@ use tokio::sync::watch;
 /// How long a DISCONTINUITY is held for an answer before it becomes visible knowingly: one lease.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// Pause before a report is tried again.
+/// Pause before a report is tried again; twice as long each time.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// Longest pause: two leases.
+const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// What the registry has confirmed.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +54,12 @@ impl Reports {
         let name = format!("reports {channel}");
         let of_task = clock.clone();
         task::spawn(name, async move {
+            let mut pause = RETRY;
             while wanted.changed().await.is_ok() {
                 let Some(report) = *wanted.borrow_and_update() else { continue };
                 match client.report(&channel, generation, report).await {
                     Ok(()) => {
+                        pause = RETRY;
                         let at = of_task.now().mono;
                         ack.send_replace(Acked { msn: report.msn, at, fenced: false });
                     }
@@ -64,8 +69,9 @@ impl Reports {
                     }
                     Err(e) => {
                         tracing::warn!(%channel, "report not taken, trying again: {e}");
-                        let again = of_task.now().mono.plus(RETRY);
+                        let again = of_task.now().mono.plus(pause);
                         of_task.sleep_until(again).await;
+                        pause = (pause * 2).min(RETRY_MAX);
                         wanted.mark_changed();
                     }
                 }

@@ -4,13 +4,12 @@ use crate::ingest::connection::Connection;
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::desk::Desk;
 use crate::rt::drain::{Drain, Work};
-use crate::rt::listen::{BindError, Listener};
+use crate::rt::listen::{BindError, Listener, Seats};
 use crate::rt::task;
 use crate::telemetry::ready::Latch;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 /// What differs between deployments.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +50,10 @@ impl Server {
         let desk = Desk::new(self.ctx.clone(), drain.clone(), work.clone());
         desk.take_up().await?;
         ready.open();
-        let seats = Arc::new(Semaphore::new(self.config.max_connections));
+        let mut seats = Seats::new(self.config.max_connections, "RTMP");
         loop {
             let accept = async {
-                let permit = seats.clone().acquire_owned().await;
+                let permit = seats.take().await;
                 (permit, self.listener.accept().await)
             };
             let (permit, (stream, peer)) = tokio::select! {

@@ -9,13 +9,13 @@ use std::cell::Cell;
 use std::time::Duration;
 
 /// Largest playlist in bytes: a DVR window of a day at 2 s has some 4 MiB.
-const PLAYLIST_MAX: usize = 16 << 20;
+pub(super) const PLAYLIST_MAX: usize = 16 << 20;
 
 /// Largest media file in bytes: 10 s of 50 Mbit/s.
-const MEDIA_MAX: usize = 64 << 20;
+pub(super) const MEDIA_MAX: usize = 64 << 20;
 
 /// Longest wait for an answer. Servers hold a blocking reload for up to three target durations.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An HTTP client.
 #[derive(Debug)]
@@ -104,7 +104,11 @@ impl Http {
 
 /// What went wrong, with the reason below it: reqwest's own words stop at "error sending request".
 fn failed(url: &str, e: &reqwest::Error) -> InspectError {
-    let mut why = if e.is_timeout() { "no answer in time".to_owned() } else { String::new() };
+    if e.is_timeout() {
+        let why = format!("no whole answer within {} s", TIMEOUT.as_secs());
+        return InspectError::Fetch { url: url.to_owned(), why };
+    }
+    let mut why = String::new();
     let mut source = std::error::Error::source(e);
     while let Some(below) = source {
         why = below.to_string();

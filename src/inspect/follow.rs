@@ -25,7 +25,7 @@ const DURATION_ERROR: f64 = 0.1;
 const INITS_MAX: usize = 64;
 
 /// Reloads that may fail in a row before a playlist is given up.
-const FAILURES_MAX: u32 = 5;
+pub(super) const FAILURES_MAX: u32 = 5;
 
 /// What the followers of one stream feed, in one task.
 #[derive(Debug)]

@@ -61,3 +61,22 @@ impl Histogram {
         self.counts.range(..limit).map(|(_, n)| n).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_beyond_those_told_apart_count_as_their_neighbours() {
+        let mut h = Histogram::default();
+        let last = 2 * (DISTINCT_MAX as i64 - 1);
+        (0..DISTINCT_MAX as i64).for_each(|v| h.add(2 * v));
+        assert_eq!((h.min(), h.max(), h.median()), (Some(0), Some(last), Some(last / 2 - 1)));
+        for value in [3, last + 100, -5] {
+            h.add(value);
+        }
+        assert_eq!((h.min(), h.max()), (Some(0), Some(last)), "none is added");
+        assert_eq!((h.total(), h.counts.len()), (DISTINCT_MAX as u64 + 3, DISTINCT_MAX));
+        assert_eq!((h.counts[&2], h.counts[&last], h.counts[&0]), (2, 2, 2));
+    }
+}

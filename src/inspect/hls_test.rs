@@ -22,10 +22,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Path and query to body.
-type Site = HashMap<String, Bytes>;
+pub(super) type Site = HashMap<String, Bytes>;
 
 /// Serves the site, one request a connection; 404 for the rest.
-async fn serve(site: Site) -> String {
+pub(super) async fn serve(site: Site) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let base = format!("http://{}", listener.local_addr().expect("bound"));
     let site = Arc::new(site);
@@ -63,6 +63,7 @@ fn part(track: &Track, samples: &[Packet], mux_start: u64) -> Bytes {
         .map(|p| Sample { dts: p.dts, cts: p.cts, key: p.key, payload: p.payload.clone() })
         .collect();
     fragment(&Fragment {
+        description: 1,
         track_number: 1,
         sequence: 1,
         decode_time: mux_start,
@@ -74,12 +75,12 @@ fn part(track: &Track, samples: &[Packet], mux_start: u64) -> Bytes {
     })
 }
 
-const HEAD: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=0.52\n\
+pub(super) const HEAD: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-PART-INF:PART-TARGET=0.52\n\
     #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.56\n#EXT-X-MEDIA-SEQUENCE:10\n\
     #EXT-X-MAP:URI=\"init.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-20T12:00:00.000Z\n";
 
 /// One segment of 40 pictures, then six parts of 10, one for each blocking reload, and the end.
-fn live_site() -> Site {
+pub(super) fn live_site() -> Site {
     let (tracks, all) = packets(Path::new(BBB));
     let track = &tracks[0];
     let video: Vec<Packet> = all.into_iter().filter(|p| p.track == track.id).collect();
@@ -115,7 +116,7 @@ fn live_site() -> Site {
     site
 }
 
-async fn look(url: &str) -> Result<Report, InspectError> {
+pub(super) async fn look(url: &str) -> Result<Report, InspectError> {
     hls::inspect(url, Duration::from_secs(20), &Clock::system(), &Drain::new()).await
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 /// Largest file that is taken for an extent: the writer rolls at 128 MiB, and a footer of marks
 /// follows.
-const EXTENT_MAX: u64 = 256 << 20;
+pub(super) const EXTENT_MAX: u64 = 256 << 20;
 
 /// How deep below a directory logs are looked for: `logs`, channel, session, generation.
 pub(super) const DEPTH: usize = 4;
@@ -255,6 +255,14 @@ impl Look {
             // A writer is in the middle of a record.
             facts.torn_bytes = 0;
         }
+        if ends.untried > 0 {
+            let n = ends.untried;
+            let text = format!(
+                "{name}: {n} places that look like records were not tried: too much of the file \
+                 looks like records and is none"
+            );
+            self.report.found(Severity::Damage, text);
+        }
         let at = ends.records_end;
         facts.sealed = ends.was_sealed();
         if let Some(why) = &ends.footer_fault {
@@ -311,7 +319,7 @@ pub(super) fn read(path: &Path) -> std::io::Result<Bytes> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(EXTENT_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > EXTENT_MAX {
-        return Err(std::io::Error::other("it is larger than any extent"));
+        return Err(std::io::Error::other("it is larger than any extent of a log"));
     }
     Ok(bytes.into())
 }

@@ -17,7 +17,7 @@ mod histogram;
 pub mod hls;
 pub mod lines;
 pub mod log;
-pub mod playlist;
+mod playlist;
 pub mod report;
 pub mod rows;
 pub mod rtmp;
@@ -33,3 +33,5 @@ mod walk;
 mod hls_test;
 #[cfg(test)]
 mod inspect_test;
+#[cfg(test)]
+mod limits_test;

@@ -282,7 +282,7 @@ fn placed(
 }
 
 /// An RFC 3339 date with its offset, `2026-11-20T17:23:06.125+01:00`.
-pub fn date(text: &str) -> Option<Wall> {
+fn date(text: &str) -> Option<Wall> {
     let (day, time) = text.trim().split_once(['T', 't', ' '])?;
     let mut day = day.splitn(3, '-').map(str::parse::<i64>);
     let (y, m, d) = (day.next()?.ok()?, day.next()?.ok()?, day.next()?.ok()?);

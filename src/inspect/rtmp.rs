@@ -7,6 +7,7 @@ use crate::inspect::report::{Report, Severity};
 use crate::inspect::tags::Tags;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
+use crate::rt::listen;
 use crate::rtmp::client::{ClientEvent, ClientOutput, ClientSession};
 use crate::rtmp::error::SessionError;
 use crate::rtmp::url::RtmpUrl;
@@ -16,11 +17,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Longest wait for the TCP connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longest wait for the first media after the server's consent: some servers consent before anybody
 /// publishes.
-const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const MEDIA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes read at once.
 const READ_BYTES: usize = 64 << 10;
@@ -84,9 +85,7 @@ pub async fn inspect(
 
 impl Player {
     async fn connect(url: &RtmpUrl, clock: Clock) -> Result<Player, InspectError> {
-        let connecting = TcpStream::connect((url.host.as_str(), url.port));
-        let answer = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-        let answer = answer.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        let answer = listen::connect(&url.host, url.port, CONNECT_TIMEOUT).await;
         let stream = answer.map_err(|source| InspectError::Connect {
             host: url.host.clone(),
             port: url.port,

@@ -30,7 +30,7 @@ const ROUNDING: i64 = 2_000;
 const SKEW: i64 = MICROS / 2;
 
 /// Most packets of one track that wait for their part's end; see `format::OPEN_SAMPLES_MAX`.
-const OPEN_MAX: usize = crate::log::format::OPEN_SAMPLES_MAX;
+pub(super) const OPEN_MAX: usize = crate::log::format::OPEN_SAMPLES_MAX;
 
 /// What is looked at of a log.
 #[derive(Debug, Clone, Copy, Default)]

@@ -5,10 +5,11 @@
 use crate::base::ids::{Channel, Generation, Session};
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
+use crate::log::format::footer::Footer;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::id::{LogId, extent_index, extent_name, numbered};
-use crate::log::reader::extents;
+use crate::log::reader::{ExtentReader, extents};
 use crate::log::subscription::{Source, Subscription};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +49,39 @@ impl LogDir {
         Ok(LogDir { source: Source { fs, id, dir, live: None }, extents })
     }
 
+    /// All logs at a path: the one whose directory (or extent) it is, else those of a session's or
+    /// a channel's directory, in the order in which they were written. Blocks for small reads.
+    ///
+    /// # Errors
+    /// There is no log there, a directory cannot be listed, or a log's first header cannot be read.
+    pub fn all(path: &Path) -> Result<Vec<LogDir>, LogError> {
+        let list = |dir: &Path, letter| {
+            let names = Disk.list(dir).map_err(|e| LogError::io("list", dir, e))?;
+            let mut found: Vec<(u64, PathBuf)> =
+                names.iter().filter_map(|n| Some((numbered(n, letter)?, dir.join(n)))).collect();
+            found.sort_unstable();
+            Ok::<_, LogError>(found)
+        };
+        if !path.is_dir() || !extents(&Disk, path)?.is_empty() {
+            return Ok(vec![LogDir::open(path)?]);
+        }
+        let mut dirs = list(path, 'g')?;
+        for (_, session) in list(path, 's')? {
+            dirs.extend(list(&session, 'g')?);
+        }
+        let mut logs = Vec::with_capacity(dirs.len());
+        for (_, dir) in dirs {
+            // A writer that died before its first extent left a directory and nothing in it.
+            if !extents(&Disk, &dir)?.is_empty() {
+                logs.push(LogDir::open(&dir)?);
+            }
+        }
+        match logs.is_empty() {
+            true => Err(LogError::NotFound { path: path.to_owned() }),
+            false => Ok(logs),
+        }
+    }
+
     /// Which log it is, as far as the path and the extents tell.
     pub fn id(&self) -> &LogId {
         &self.source.id
@@ -61,6 +95,29 @@ impl LogDir {
     /// The file of an extent.
     pub fn extent_path(&self, extent: u32) -> PathBuf {
         self.source.dir.join(extent_name(extent))
+    }
+
+    /// Length of an extent's file in bytes; zero when it cannot be asked.
+    pub fn extent_bytes(&self, extent: u32) -> u64 {
+        let file = self.source.fs.open(&self.extent_path(extent), Open::Read);
+        file.and_then(|f| f.len()).unwrap_or(0)
+    }
+
+    /// What a sealed extent holds; `None` of one that is not sealed. Blocks.
+    ///
+    /// # Errors
+    /// The file, its header or its footer cannot be read.
+    pub fn footer(&self, extent: u32) -> Result<Option<Footer>, LogError> {
+        let Source { fs, id, dir, .. } = &self.source;
+        match ExtentReader::open(fs.as_ref(), dir, id, extent)? {
+            Some(reader) => reader.footer(),
+            None => Err(LogError::NotFound { path: self.extent_path(extent) }),
+        }
+    }
+
+    /// Reads on from a record's start, as a footer names it.
+    pub fn read_at(&self, position: Position) -> Subscription {
+        Subscription::new(self.source.clone(), position)
     }
 
     /// Reads from an extent's first record on, to the end of what is written.

@@ -46,6 +46,15 @@ pub enum LogError {
         /// Bytes that must be free.
         needed: u64,
     },
+    /// Nothing can be written.
+    #[error(
+        "the file system of {} is read-only: remount it for writing (the kernel's log says why, \
+         where nobody did it)", path.display()
+    )]
+    ReadOnly {
+        /// The directory of logs.
+        path: PathBuf,
+    },
     /// There is no such log.
     #[error("there is no log at {}", path.display())]
     NotFound {
@@ -114,6 +123,7 @@ impl LogError {
             },
             LogError::Held { .. } | LogError::Exists { .. } => Kind::Conflict,
             LogError::LowSpace { .. } => Kind::Exhausted,
+            LogError::ReadOnly { .. } => Kind::Unavailable,
             LogError::NotFound { .. } => Kind::NotFound,
             LogError::NoSuchPosition { .. }
             | LogError::RangeTooLong { .. }

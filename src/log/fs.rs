@@ -1,7 +1,7 @@
 //! The door to the file system: everything the log does to a disk goes through these two traits, so
 //! that tests can put a disk behind them that is slow, full or loses power.
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, StatVfsMountFlags};
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
@@ -46,6 +46,10 @@ pub trait FileSystem: Debug + Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
     /// Bytes that an unprivileged process can still write below `dir`.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
+    /// Is the file system of `dir` mounted read-only, or has the kernel made it so?
+    fn is_read_only(&self, _dir: &Path) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// One file.
@@ -115,6 +119,10 @@ impl FileSystem for Disk {
     fn free_space(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn is_read_only(&self, dir: &Path) -> io::Result<bool> {
+        Ok(rustix::fs::statvfs(dir)?.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 }
 

@@ -1,15 +1,14 @@
-//! The two threads that wait for disks, so that nothing else does: `log-io` writes what the writers
-//! hand over and makes it visible, `log-sync` makes it durable.
+//! The thread that writes, so that nothing else waits for a disk: `log-io` writes what the writers
+//! hand over and makes it visible. `sync` makes it durable.
 
-use crate::base::time::Mono;
 use crate::log::error::LogError;
-use crate::log::format::Position;
 use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::fs::{LogFile, Open};
 use crate::log::id::extent_name;
 use crate::log::options::Sync;
 use crate::log::recover;
 use crate::log::shared::{Current, Phase, Shared, lock};
+use crate::log::sync::{SyncOp, Totals};
 use crate::log::tail::Written;
 use crate::log::writer::Sealed;
 use crate::rt::clock::Clock;
@@ -17,17 +16,20 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 /// Room kept reserved behind the newest record, so that a generation can be ended and its extent
 /// sealed on a full disk: a footer of a minute of three tracks at 200 ms parts has about 100 KiB.
-const RESERVE: u64 = 256 << 10;
+pub(super) const RESERVE: u64 = 256 << 10;
 
 /// Room is reserved this much at a time: one call for about 3 s of a 2.5 Mbit/s stream.
-const RESERVE_STEP: u64 = 1 << 20;
+pub(super) const RESERVE_STEP: u64 = 1 << 20;
+
+/// What the name of an extent ends with that could not be begun.
+const STUB: &str = "extent.stub";
 
 /// What a writer asks the io thread to do, in order.
 pub(super) enum Op {
@@ -45,31 +47,6 @@ pub(super) enum Op {
     },
     /// The writer was dropped.
     Abandon,
-}
-
-/// What the sync thread is asked to do.
-pub(super) enum SyncOp {
-    Register(Weak<Shared>),
-    /// A segment has started.
-    Segment(Arc<Shared>),
-    /// Everything, now.
-    Now(oneshot::Sender<()>),
-    /// The last sync of a log, then its lock is free.
-    Seal {
-        log: Arc<Shared>,
-        sealed: Sealed,
-        done: oneshot::Sender<Result<Sealed, LogError>>,
-    },
-}
-
-/// Sums over all logs of the process.
-#[derive(Debug, Default)]
-pub(super) struct Totals {
-    pub(super) writes: AtomicU64,
-    pub(super) write_micros: AtomicU64,
-    pub(super) syncs: AtomicU64,
-    pub(super) sync_micros: AtomicU64,
-    pub(super) last_sync_micros: AtomicU64,
 }
 
 /// The io thread's life: ends when every writer and every `Logs` is gone.
@@ -139,6 +116,7 @@ impl IoThread {
         self.totals.writes.fetch_add(1, Ordering::Relaxed);
         self.totals.write_micros.fetch_add(took, Ordering::Relaxed);
         log.written.fetch_add(total as u64, Ordering::Relaxed);
+        lock(&log.dirty).since.get_or_insert(started);
         let segment = batches.iter().any(|b| b.segment);
         {
             let mut tail = lock(&log.tail);
@@ -170,11 +148,17 @@ impl IoThread {
             Op::Seal { footer, mut sealed, done } => {
                 log.release(footer.len());
                 match self.close(log, &footer, &mut sealed) {
+                    Ok(()) if sealed.left_open => {
+                        abandon(log);
+                        let _ = done.send(Ok(sealed));
+                    }
                     Ok(()) => {
                         log.state.send_modify(|s| {
                             s.visible = sealed.position;
                             s.phase = Phase::Sealed;
                         });
+                        // The footer is to be durable too.
+                        lock(&log.dirty).since.get_or_insert(self.clock.now().mono);
                         let log = Arc::clone(log);
                         let _ = self.sync.send(SyncOp::Seal { log, sealed, done });
                     }
@@ -190,7 +174,8 @@ impl IoThread {
     }
 
     /// Writes the last footer. After a failure the file may end in a torn record: then the log is
-    /// closed as recovery would close it, into the room that was reserved.
+    /// closed as recovery would close it, into the room that was reserved; where not even that can
+    /// be written, its end is read and the log is left to recovery.
     fn close(&self, log: &Shared, footer: &[u8], sealed: &mut Sealed) -> Result<(), LogError> {
         if !log.has_failed() {
             match seal_extent(&mut lock(&log.current), footer) {
@@ -198,21 +183,30 @@ impl IoThread {
                 Err(e) => log.fail(e),
             }
         }
-        let closed = recover::close(log.fs.as_ref(), &log.dir, &log.id)?;
+        sealed.failed = log.error.get().cloned();
+        let closed = match recover::close(log.fs.as_ref(), &log.dir, &log.id) {
+            Ok(closed) => closed,
+            Err(e) => {
+                tracing::error!(log = %log.id,
+                    "it can't be sealed either and is left for recovery: {e}");
+                sealed.left_open = true;
+                recover::survey(log.fs.as_ref(), &log.dir, &log.id)?
+            }
+        };
         sealed.position = closed.position;
         sealed.extents = closed.extents;
         if let Some(end) = closed.end {
             sealed.end = end;
         }
-        sealed.failed = log.error.get().cloned();
         Ok(())
     }
 }
 
 /// Gives the log up as it is; recovery will seal it.
 fn abandon(log: &Shared) {
-    log.state.send_modify(|s| s.phase = Phase::Gone);
+    // The lock first: who learns that the writer is gone may recover at once.
     lock(&log.lock).take();
+    log.state.send_modify(|s| s.phase = Phase::Gone);
 }
 
 /// Appends to the current file, with room to spare behind.
@@ -252,128 +246,27 @@ pub(super) fn new_extent(
         file.write_at(&[&header.encode()], 0)?;
         Ok(file)
     });
-    let file = made.map_err(|e| LogError::io("create", &path, e))?;
-    let mut current = Current { file, path, offset: HEADER_LEN as u64, allocated: 0 };
-    append(&mut current, &[])?;
-    Ok(current)
+    let made = made.map_err(|e| LogError::io("create", &path, e)).and_then(|file| {
+        let path = path.clone();
+        let mut current = Current { file, path, offset: HEADER_LEN as u64, allocated: 0 };
+        append(&mut current, &[]).map(|()| current)
+    });
+    if made.is_err() {
+        // Out of the way of whoever seals the log: it ends with the extent before.
+        let _ = fs.rename(&path, &path.with_extension(STUB));
+    }
+    made
 }
 
+/// Ends an extent and begins the next. The next has its room before the reserve of this one is
+/// given back: on a full disk the log can still be sealed where it is.
 fn roll(log: &Shared, footer: &[u8], header: Header) -> Result<(), LogError> {
+    let next = new_extent(log.fs.as_ref(), &log.dir, header)?;
     let mut current = lock(&log.current);
     seal_extent(&mut current, footer)?;
-    let next = new_extent(log.fs.as_ref(), &log.dir, header)?;
     let mut dirty = lock(&log.dirty);
     dirty.files.push((header.extent, next.path.clone(), Arc::clone(&next.file)));
     dirty.names = true;
     *current = next;
     Ok(())
-}
-
-/// The sync thread's life: ends when the io thread and every `Logs` are gone.
-pub(super) struct SyncThread {
-    pub(super) inbox: Receiver<SyncOp>,
-    pub(super) totals: Arc<Totals>,
-    pub(super) clock: Clock,
-}
-
-/// A log and when it is due; never, where its policy is not an interval.
-struct Watched {
-    log: Weak<Shared>,
-    due: Option<Mono>,
-}
-
-impl SyncThread {
-    pub(super) fn run(self) {
-        let mut logs: Vec<Watched> = Vec::new();
-        loop {
-            let next = logs.iter().filter_map(|w| w.due).min();
-            let op = match next {
-                Some(due) => self.inbox.recv_timeout(due.since(self.clock.now().mono)),
-                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match op {
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => self.round(&mut logs, false),
-                Ok(SyncOp::Register(log)) => logs.push(self.watch(log)),
-                Ok(SyncOp::Segment(log)) => self.sync(&log),
-                Ok(SyncOp::Now(done)) => {
-                    self.round(&mut logs, true);
-                    let _ = done.send(());
-                }
-                Ok(SyncOp::Seal { log, sealed, done }) => {
-                    if log.options.sync != Sync::Never {
-                        self.sync(&log);
-                    }
-                    lock(&log.lock).take();
-                    let unsynced = sealed.failed.is_none().then(|| log.error.get().cloned());
-                    let _ = done.send(unsynced.flatten().map_or(Ok(sealed), Err));
-                }
-            }
-        }
-    }
-
-    fn watch(&self, log: Weak<Shared>) -> Watched {
-        let now = self.clock.now().mono;
-        let due = log.upgrade().and_then(|log| match log.options.sync {
-            Sync::Interval(every) => Some(now.plus(every)),
-            Sync::EachSegment | Sync::Never => None,
-        });
-        Watched { log, due }
-    }
-
-    /// Syncs every log that is due, or `all` of them; forgets those that are gone.
-    fn round(&self, logs: &mut Vec<Watched>, all: bool) {
-        let now = self.clock.now().mono;
-        logs.retain_mut(|watched| {
-            let Some(log) = watched.log.upgrade() else { return false };
-            if all || watched.due.is_some_and(|due| due <= now) {
-                self.sync(&log);
-                *watched = self.watch(Arc::downgrade(&log));
-            }
-            true
-        });
-    }
-
-    /// Makes one log durable up to what is visible now.
-    fn sync(&self, log: &Shared) {
-        let visible = log.state.borrow().visible;
-        let (files, names) = {
-            let mut dirty = lock(&log.dirty);
-            if dirty.durable >= visible && dirty.files.len() <= 1 && !dirty.names {
-                return;
-            }
-            (dirty.files.clone(), std::mem::take(&mut dirty.names))
-        };
-        let started = self.clock.now().mono;
-        for (_, path, file) in &files {
-            if let Err(e) = file.sync_data() {
-                // What the kernel could not write may be gone from its cache: trying again would
-                // lie.
-                return log.fail(LogError::io("sync", path, e));
-            }
-        }
-        if names && let Err(e) = sync_names(log) {
-            return log.fail(e);
-        }
-        let took = self.clock.now().mono.since(started).as_micros() as u64;
-        self.totals.syncs.fetch_add(1, Ordering::Relaxed);
-        self.totals.sync_micros.fetch_add(took, Ordering::Relaxed);
-        self.totals.last_sync_micros.store(took, Ordering::Relaxed);
-        let mut dirty = lock(&log.dirty);
-        dirty.durable = dirty.durable.max(visible);
-        dirty.files.retain(|(extent, ..)| *extent >= visible.extent);
-    }
-}
-
-/// Makes the names of the log's files and of the directories above it durable.
-fn sync_names(log: &Shared) -> Result<(), LogError> {
-    for dir in log.dir.ancestors().take_while(|d| d.starts_with(&log.data)) {
-        log.fs.sync_dir(dir).map_err(|e| LogError::io("sync", dir, e))?;
-    }
-    Ok(())
-}
-
-/// Durable so far.
-pub(super) fn durable(log: &Shared) -> Position {
-    lock(&log.dirty).durable
 }

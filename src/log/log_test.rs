@@ -6,10 +6,10 @@ use crate::base::time::{Timescale, Wall};
 use crate::log::error::LogError;
 use crate::log::format::extent::HEADER_LEN;
 use crate::log::format::record::Record;
-use crate::log::format::{HEADER_POSITION, Position};
+use crate::log::format::{HEADER_POSITION, PAYLOAD_MAX, Position};
 use crate::log::fs::{Disk, FileSystem, Lock, LogFile, Open};
 use crate::log::id::LogId;
-use crate::log::logs::Logs;
+use crate::log::logs::{Logs, READ_MAX};
 use crate::log::options::{Options, Sync};
 use crate::log::recover::{Cut, close};
 use crate::log::subscription::{From, Subscription};
@@ -19,6 +19,7 @@ use crate::media::timeline::mark::{
     GenerationStart, LastSegment, Mark, PartEnd, SegmentStart, TrackEnd,
 };
 use crate::media::track::{Codec, Track};
+use crate::rt::task;
 use bytes::Bytes;
 use std::io;
 use std::path::Path;
@@ -405,6 +406,29 @@ async fn a_log_has_one_writer_and_is_written_once() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_being_made_is_not_there_yet() {
+    let (dir, disk) = (TempDir::new().expect("a directory"), TestDisk::new());
+    let logs = logs(&dir, &disk, options());
+    let file = id(1).dir(dir.path()).join("00000000.extent");
+    disk.gate(false);
+    let making = task::spawn("making", {
+        let logs = logs.clone();
+        async move { logs.create(&id(1), start(1)).await }
+    });
+    while !file.exists() {
+        tokio::task::yield_now().await;
+    }
+    // A reader that took it for a log which its writer had left would think that it is read.
+    let early = logs.index(&id(1)).await.expect_err("too early");
+    assert!(matches!(early, LogError::NotFound { .. }), "{early}");
+    let early = logs.subscribe(&id(1), From::Start).expect_err("too early");
+    assert!(matches!(early, LogError::NotFound { .. }), "{early}");
+    disk.gate(true);
+    let _writer = making.await.expect("not aborted").expect("no panic").expect("created");
+    assert!(!logs.index(&id(1)).await.expect("readable").sealed);
+}
+
+#[tokio::test]
 async fn a_writer_that_is_dropped_leaves_a_log_that_recovers() {
     let (dir, disk) = (TempDir::new().expect("a directory"), TestDisk::new());
     let logs = logs(&dir, &disk, options());
@@ -532,4 +556,25 @@ async fn damage_inside_a_sealed_extent_names_the_file_and_the_byte() {
     let LogError::Damaged { offset, .. } = &err else { panic!("{err}") };
     assert!((*offset as usize) <= at && at < *offset as usize + 1100, "{err}");
     assert!(err.to_string().contains("00000000.extent is damaged at byte"), "{err}");
+}
+
+#[tokio::test]
+async fn one_read_gives_so_much_and_says_when_it_is_asked_for_more() {
+    let (dir, disk) = (TempDir::new().expect("a directory"), TestDisk::new());
+    let logs = logs(&dir, &disk, options());
+    let mut writer = logs.create(&id(1), start(1)).await.expect("created");
+    writer.append_mark(&video()).expect("a track");
+    let begin = writer.position();
+    let mut ends = Vec::new();
+    for i in 0..=READ_MAX / PAYLOAD_MAX as u64 {
+        writer.append_packet(&frame(i, PAYLOAD_MAX - 64), Some(Seq(i))).expect("appended");
+        ends.push(writer.position());
+    }
+    writer.seal().await.expect("sealed");
+    let (fits, more) = (ends[ends.len() - 2], ends[ends.len() - 1]);
+    assert!(fits.offset - begin.offset <= READ_MAX && more.offset - begin.offset > READ_MAX);
+    assert!(logs.read(&id(1), begin..fits).await.is_ok());
+    let refused = logs.read(&id(1), begin..more).await.expect_err("too much").to_string();
+    let said = format!("{begin} to {more} is longer than the 64.0 MiB one read may ask for");
+    assert_eq!(refused, said);
 }

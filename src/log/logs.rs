@@ -6,24 +6,27 @@ use crate::log::format::extent::Header;
 use crate::log::format::footer::Footer;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem};
-use crate::log::id::{LOCK, LogId};
-use crate::log::io::{IoThread, SyncOp, SyncThread, Totals, new_extent};
+use crate::log::health::{DiskState, Health};
+use crate::log::id::{LOCK, LOGS, LogId};
+use crate::log::index::read_index;
+use crate::log::io::{IoThread, new_extent};
+use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, extents, logs};
 use crate::log::recover::{Recovered, close, is_open};
-use crate::log::shared::{Dirty, Phase, Queue, Shared, lock};
-use crate::log::stats::{LogStats, Stats, stats};
+use crate::log::shared::{Dirty, Queue, Shared};
+use crate::log::stats::{LogStats, Stats, SyncSample, stats};
 use crate::log::subscription::{From, Source, Subscription};
+use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
 use crate::media::timeline::mark::GenerationStart;
 use crate::rt::clock::Clock;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Most bytes that one `Logs::read` gives: a segment at 100 Mbit/s and 4 s has 50 MiB.
@@ -42,10 +45,12 @@ struct Inner {
     options: Arc<Options>,
     io: Sender<Arc<Shared>>,
     sync: Sender<SyncOp>,
-    live: Mutex<HashMap<LogId, Weak<Shared>>>,
+    live: LiveLogs,
     /// Counts the logs made, so that those who wait for one can look again.
     created: watch::Sender<u64>,
     totals: Arc<Totals>,
+    health: Arc<Health>,
+    clock: Clock,
 }
 
 /// The marks of a log without its media.
@@ -86,6 +91,10 @@ impl Logs {
         let at = |what| move |e| LogError::io(what, data, e);
         fs.create_dir_all(data).map_err(at("use the data directory"))?;
         fs.list(data).map_err(at("read the data directory"))?;
+        // Where the logs lie may be a volume of its own.
+        let root = data.join(LOGS);
+        let root = if fs.create_dir_all(&root).is_ok() { root } else { data.to_owned() };
+        let health = Arc::new(Health::new(root, options.low_space));
         let (totals, clock) = (Arc::new(Totals::default()), Clock::system());
         let ((io, io_inbox), (sync, sync_inbox)) = (channel(), channel());
         let writer = IoThread {
@@ -94,7 +103,12 @@ impl Logs {
             totals: Arc::clone(&totals),
             clock: clock.clone(),
         };
-        let syncer = SyncThread { inbox: sync_inbox, totals: Arc::clone(&totals), clock };
+        let syncer = SyncThread {
+            inbox: sync_inbox,
+            totals: Arc::clone(&totals),
+            clock: clock.clone(),
+            threads: options.sync_threads,
+        };
         for (name, run) in [
             ("log-io", Box::new(move || writer.run()) as Box<dyn FnOnce() + Send>),
             ("log-sync", Box::new(move || syncer.run())),
@@ -103,8 +117,9 @@ impl Logs {
             thread.spawn(run).map_err(at("start the threads for"))?;
         }
         let (data, options) = (data.to_owned(), Arc::new(options));
-        let (live, created) = (Mutex::default(), watch::Sender::new(0));
-        Ok(Logs { inner: Arc::new(Inner { data, fs, options, io, sync, live, created, totals }) })
+        let (live, created) = (LiveLogs::default(), watch::Sender::new(0));
+        let inner = Inner { data, fs, options, io, sync, live, created, totals, health, clock };
+        Ok(Logs { inner: Arc::new(inner) })
     }
 
     /// The data directory.
@@ -198,33 +213,73 @@ impl Logs {
         let _ = answer.await;
     }
 
+    /// Looks at the disk without writing; with `probe`, and where a write or a sync failed before,
+    /// also by writing a block beside the logs, so that it is known when the disk is well again.
+    pub async fn look(&self, probe: bool) -> DiskState {
+        let inner = Arc::clone(&self.inner);
+        let looked =
+            blocking(&self.inner.data, move || Ok(inner.health.look(inner.fs.as_ref(), probe)));
+        match looked.await {
+            Ok(state) => state,
+            Err(e) => DiskState { trouble: Some(e), ..DiskState::default() },
+        }
+    }
+
+    /// Would a new log be taken now?
+    ///
+    /// # Errors
+    /// Space is low, the file system is read-only, or it failed and no [`Logs::look`] has found it
+    /// well since.
+    pub async fn usable(&self) -> Result<(), LogError> {
+        self.look(false).await.trouble.map_or(Ok(()), Err)
+    }
+
+    /// What is known of the disk, as it changes.
+    pub fn disk(&self) -> watch::Receiver<DiskState> {
+        self.inner.health.watch()
+    }
+
+    /// Syncs since the last call: at most 4096, the first of them.
+    pub fn take_sync_samples(&self) -> Vec<SyncSample> {
+        self.inner.totals.take_samples()
+    }
+
     /// Figures of the logs being written.
     pub fn stats(&self) -> Stats {
-        let t = &self.inner.totals;
+        let (t, now) = (&self.inner.totals, self.inner.clock.now().mono);
         let get = |v: &AtomicU64| v.load(Ordering::Relaxed);
-        let mut logs: Vec<LogStats> = self.inner.open_logs().iter().map(|s| stats(s)).collect();
+        let open = self.inner.live.open();
+        let mut logs: Vec<LogStats> = open.iter().map(|s| stats(s, now)).collect();
         logs.sort_by(|a, b| a.id.cmp(&b.id));
         Stats {
             logs,
             writes: get(&t.writes),
             write_micros: get(&t.write_micros),
             syncs: get(&t.syncs),
+            sync_errors: get(&t.sync_errors),
             sync_micros: get(&t.sync_micros),
             last_sync_micros: get(&t.last_sync_micros),
+            disk: self.inner.health.watch().borrow().clone(),
         }
     }
 }
 
 impl Inner {
     fn create(&self, id: LogId, sync: Sync) -> Result<Arc<Shared>, LogError> {
+        let made = self.live.make(&id, || id.dir(&self.data), || self.make(id.clone(), sync));
+        if let Ok(shared) = &made {
+            let _ = self.sync.send(SyncOp::Register(Arc::downgrade(shared)));
+            self.created.send_modify(|n| *n += 1);
+        }
+        made
+    }
+
+    /// Makes a log's directory, lock and first extent.
+    fn make(&self, id: LogId, sync: Sync) -> Result<Arc<Shared>, LogError> {
         let dir = id.dir(&self.data);
         let fs = self.fs.as_ref();
-        let free = fs
-            .free_space(&self.data)
-            .map_err(|e| LogError::io("measure the free space of", &self.data, e))?;
-        let needed = self.options.low_space;
-        if free < needed {
-            return Err(LogError::LowSpace { path: self.data.clone(), free, needed });
+        if let Some(trouble) = self.health.look(fs, false).trouble {
+            return Err(trouble);
         }
         fs.create_dir_all(&dir).map_err(|e| LogError::io("create", &dir, e))?;
         let held = fs.lock(&dir.join(LOCK)).map_err(|e| LogError::io("lock", &dir, e))?;
@@ -235,9 +290,10 @@ impl Inner {
         let header = Header { extent: 0, generation: id.generation, forced_roll: false };
         let current = new_extent(fs, &dir, header)?;
         let file = (0, current.path.clone(), Arc::clone(&current.file));
-        let dirty = Dirty { durable: HEADER_POSITION, files: vec![file], names: true };
-        let shared = Arc::new(Shared {
-            id: id.clone(),
+        let files = vec![file];
+        let dirty = Dirty { durable: HEADER_POSITION, files, names: true, ..Dirty::default() };
+        Ok(Arc::new(Shared {
+            id,
             dir,
             data: self.data.clone(),
             fs: Arc::clone(&self.fs),
@@ -251,15 +307,14 @@ impl Inner {
             current: Mutex::new(current),
             dirty: Mutex::new(dirty),
             error: OnceLock::new(),
+            sync_error: OnceLock::new(),
+            leave: AtomicU64::new(0),
+            turn: Mutex::new(()),
+            sync_queued: AtomicBool::new(false),
+            health: Arc::clone(&self.health),
             lock: Mutex::new(Some(held)),
             written: AtomicU64::new(0),
-        });
-        let mut live = lock(&self.live);
-        live.retain(|_, weak| weak.strong_count() > 0);
-        live.insert(id, Arc::downgrade(&shared));
-        let _ = self.sync.send(SyncOp::Register(Arc::downgrade(&shared)));
-        self.created.send_modify(|n| *n += 1);
-        Ok(shared)
+        }))
     }
 
     fn recover(&self) -> Result<Vec<Recovered>, LogError> {
@@ -301,45 +356,22 @@ impl Inner {
 
     fn source(&self, id: &LogId) -> Result<Source, LogError> {
         let dir = id.dir(&self.data);
-        let live = lock(&self.live).get(id).and_then(Weak::upgrade);
-        let live = live.filter(|s| s.state.borrow().phase != Phase::Gone).map(|s| {
+        let there = match self.live.find(id) {
+            Found::Here(_) => true,
+            _ => !extents(self.fs.as_ref(), &dir)?.is_empty(),
+        };
+        // Asked again: a writer may have come while the directory was read.
+        let live = match self.live.find(id) {
+            Found::Here(live) => Some(live),
+            Found::Unknown if there => None,
+            _ => return Err(LogError::NotFound { path: dir }),
+        };
+        let live = live.map(|s| {
             let rx = s.state.subscribe();
             (s, rx)
         });
-        if live.is_none() && extents(self.fs.as_ref(), &dir)?.is_empty() {
-            return Err(LogError::NotFound { path: dir });
-        }
         Ok(Source { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
     }
-
-    fn open_logs(&self) -> Vec<Arc<Shared>> {
-        let live = lock(&self.live);
-        let all = live.values().filter_map(Weak::upgrade);
-        all.filter(|s| s.state.borrow().phase == Phase::Open).collect()
-    }
-}
-
-fn read_index(source: &Source) -> Result<Index, LogError> {
-    // What the writer has not shown as sealed is not, whatever the file looks like.
-    let state = source.state();
-    let mut index = Index { footers: Vec::new(), tail: HEADER_POSITION, sealed: false };
-    let all = extents(source.fs.as_ref(), &source.dir)?;
-    for extent in &all {
-        index.tail = Position { extent: *extent, ..HEADER_POSITION };
-        if state.is_some_and(|s| s.phase == Phase::Open && *extent >= s.visible.extent) {
-            return Ok(index);
-        }
-        let reader = ExtentReader::open(source.fs.as_ref(), &source.dir, &source.id, *extent)?;
-        let footer = match reader {
-            Some(reader) => reader.footer()?,
-            None => None,
-        };
-        let Some(footer) = footer else { return Ok(index) };
-        index.tail = footer.end();
-        index.footers.push(Arc::new(footer));
-    }
-    index.sealed = true;
-    Ok(index)
 }
 
 /// Runs file work where it may block.

@@ -29,8 +29,11 @@ pub mod dir;
 pub mod error;
 pub mod format;
 pub mod fs;
+pub mod health;
 pub mod id;
+mod index;
 mod io;
+mod live;
 pub mod logs;
 pub mod options;
 mod reader;
@@ -39,9 +42,12 @@ pub mod repair;
 mod shared;
 pub mod stats;
 pub mod subscription;
+mod sync;
 mod tail;
 pub mod writer;
 
+#[cfg(test)]
+mod durable_test;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]

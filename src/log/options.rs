@@ -33,8 +33,11 @@ pub struct Options {
     /// Bytes a writer may have handed over that are not written yet; above it `Writer::ready`
     /// waits; default 8 MiB, about 25 s of a 2.5 Mbit/s stream.
     pub backlog_bytes: usize,
-    /// New logs are refused when fewer bytes are free; default 256 MiB.
+    /// New logs are refused when fewer bytes are free; default 1 GiB: more than two minutes of
+    /// ten streams of 6 Mbit/s, for those that run and for whoever makes room.
     pub low_space: u64,
+    /// Most logs that are synced at one time; default 8. See the module's doc.
+    pub sync_threads: usize,
 }
 
 impl Default for Options {
@@ -46,7 +49,8 @@ impl Default for Options {
             tail_bytes: 16 << 20,
             tail_micros: 4 * MICROS,
             backlog_bytes: 8 << 20,
-            low_space: 256 << 20,
+            low_space: 1 << 30,
+            sync_threads: 8,
         }
     }
 }

@@ -142,6 +142,40 @@ pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recov
     })
 }
 
+/// What [`close`] would find, without writing: for a disk that takes nothing any more.
+pub(super) fn survey(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recovered, LogError> {
+    let mut walk = Walk::default();
+    let (mut position, mut seen) = (HEADER_POSITION, 0);
+    for extent in extents(fs, dir)? {
+        if seen > 0 {
+            walk.indexer.roll();
+        }
+        let Some(reader) = ExtentReader::open(fs, dir, id, extent)? else { break };
+        seen += 1;
+        if let Some(footer) = reader.footer()? {
+            footer.marks().for_each(|m| walk.mark(&m.mark));
+            position = footer.end();
+            walk.indexer = Indexer::at(&footer);
+            continue;
+        }
+        let len = reader.len()?;
+        let (end, sealing) = walk_extent(&reader, len, &mut walk)?;
+        position = Position { extent, offset: end };
+        if !sealing && end < len {
+            break;
+        }
+    }
+    Ok(Recovered {
+        id: id.clone(),
+        end: walk.start.as_ref().map(|s| walk.indexer.end(s)),
+        start: walk.start,
+        cut: None,
+        extents: seen,
+        position,
+        session: walk.session,
+    })
+}
+
 /// Walks one unsealed extent and seals it behind its last good record; returns where that ends and
 /// what was cut.
 fn seal_extent(

@@ -3,9 +3,11 @@
 //! Invariant: `visible` moves only after the bytes before it were written to the file, and the tail
 //! holds them by then.
 
+use crate::base::time::Mono;
 use crate::log::error::LogError;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{FileSystem, Lock, LogFile};
+use crate::log::health::Health;
 use crate::log::id::LogId;
 use crate::log::io::Op;
 use crate::log::options::Options;
@@ -13,8 +15,9 @@ use crate::log::tail::Tail;
 use bytes::BytesMut;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Locks a mutex. Poison is ignored: every critical section of this room leaves its data whole at
@@ -57,12 +60,31 @@ pub(super) struct Current {
 }
 
 /// What a machine crash could still lose; the sync thread's.
+#[derive(Default)]
 pub(super) struct Dirty {
     pub(super) durable: Position,
+    /// Bytes of records before `durable`.
+    pub(super) durable_bytes: u64,
     /// Files that are not known to be durable, oldest first; the last is the one being written.
     pub(super) files: Vec<(u32, PathBuf, Arc<dyn LogFile>)>,
     /// A name was added to the log's directory, or the directory itself is new.
     pub(super) names: bool,
+    /// When the oldest bytes were written that no sync covers yet.
+    pub(super) since: Option<Mono>,
+    /// ... and those that the sync under way covers.
+    pub(super) syncing: Option<Mono>,
+    /// The first extent whose sync failed, and since when what is in it waits: *durable* stands
+    /// before it for good.
+    pub(super) lost: Option<(u32, Option<Mono>)>,
+    /// How long the last sync took.
+    pub(super) took: Duration,
+}
+
+impl Dirty {
+    /// When the oldest bytes were written that a machine crash could lose.
+    pub(super) fn oldest(&self) -> Option<Mono> {
+        self.lost.and_then(|l| l.1).or(self.syncing).or(self.since)
+    }
 }
 
 /// One live log.
@@ -82,6 +104,15 @@ pub(super) struct Shared {
     pub(super) current: Mutex<Current>,
     pub(super) dirty: Mutex<Dirty>,
     pub(super) error: OnceLock<LogError>,
+    /// Why *durable* stands for good, if it does.
+    pub(super) sync_error: OnceLock<LogError>,
+    /// One more than the extent that the writer is to leave; 0 for none.
+    pub(super) leave: AtomicU64,
+    /// Held while the log is being synced.
+    pub(super) turn: Mutex<()>,
+    /// A sync is queued already.
+    pub(super) sync_queued: AtomicBool,
+    pub(super) health: Arc<Health>,
     pub(super) lock: Mutex<Option<Lock>>,
     pub(super) written: AtomicU64,
 }
@@ -95,12 +126,37 @@ impl Shared {
     /// Notes the first failure, wakes whoever waits for room, and says it once in the process's
     /// log.
     pub(super) fn fail(&self, error: LogError) {
+        self.health.failed(&error);
         if self.error.set(error).is_ok()
             && let Some(error) = self.error.get()
         {
             tracing::error!(log = %self.id, "the log has stopped: {error}");
         }
         self.room.notify_waiters();
+    }
+
+    /// Notes that an extent could not be synced. What the kernel could not write may be gone from
+    /// its cache, so that trying again would lie: the first time, the writer is sent on to a new
+    /// extent, and *durable* stays before this one; the second time, the log stops.
+    pub(super) fn sync_failed(&self, extent: u32, error: LogError) {
+        self.health.failed(&error);
+        let first = {
+            let mut dirty = lock(&self.dirty);
+            let since = dirty.syncing;
+            dirty.lost.get_or_insert((extent, since)).0 == extent
+        };
+        if !first || self.sync_error.set(error.clone()).is_err() {
+            return self.fail(error);
+        }
+        tracing::error!(log = %self.id, extent,
+            "{error}; what this extent holds could be lost if the machine crashes, and counts as \
+            not durable from now on; the log goes on in a new extent");
+        self.leave.store(u64::from(extent) + 1, Ordering::Release);
+    }
+
+    /// Is the writer to leave this extent?
+    pub(super) fn is_to_leave(&self, extent: u32) -> bool {
+        self.leave.load(Ordering::Acquire) == u64::from(extent) + 1
     }
 
     /// Bytes left the queue, written or dropped.

@@ -10,7 +10,7 @@ use crate::log::format::index::Indexer;
 use crate::log::format::record::{encode_mark, encode_packet};
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
 use crate::log::id::LogId;
-use crate::log::io::{Op, durable};
+use crate::log::io::Op;
 use crate::log::shared::{Shared, lock};
 use crate::log::tail::Written;
 use crate::media::packet::Packet;
@@ -47,8 +47,11 @@ pub struct Sealed {
     pub position: Position,
     /// How many extents it has.
     pub extents: u32,
-    /// Why it had to be sealed before everything that was appended was written.
+    /// Why it had to be sealed before everything that was appended was written, or is not known to
+    /// be durable.
     pub failed: Option<LogError>,
+    /// Not even the footer could be written: recovery will seal it. What it holds can be read.
+    pub left_open: bool,
 }
 
 /// Writes one log. Dropped without `seal`, it leaves the log to recovery.
@@ -176,8 +179,17 @@ impl Writer {
         due
     }
 
-    /// Hands everything appended so far to the io thread. Never waits.
+    /// Hands everything appended so far to the io thread, and rolls where the extent could not be
+    /// synced. Never waits.
     pub fn flush(&mut self) {
+        self.hand_over();
+        if self.shared.is_to_leave(self.first.extent) && !self.shared.has_failed() {
+            self.roll(true);
+            self.extent_began = None;
+        }
+    }
+
+    fn hand_over(&mut self) {
         if self.buf.is_empty() {
             return;
         }
@@ -219,7 +231,7 @@ impl Writer {
 
     /// A machine crash loses nothing before this.
     pub fn durable(&self) -> Position {
-        durable(&self.shared)
+        lock(&self.shared.dirty).durable
     }
 
     /// Why the log has stopped, if it has: nothing is written after the first failure until `seal`.
@@ -239,7 +251,7 @@ impl Writer {
     /// # Errors
     /// The log could not be sealed; recovery will try again.
     pub async fn seal(mut self) -> Result<Sealed, LogError> {
-        self.flush();
+        self.hand_over();
         self.sealed = true;
         let position = self.position();
         let sealed = Sealed {
@@ -248,6 +260,7 @@ impl Writer {
             position,
             extents: position.extent + 1,
             failed: None,
+            left_open: false,
         };
         let footer = self.footer();
         let (done, answer) = oneshot::channel();
@@ -264,7 +277,7 @@ impl Writer {
     /// copied again.
     fn make_room(&mut self, need: usize) {
         if self.buf.capacity() - self.buf.len() < need {
-            self.flush();
+            self.hand_over();
             self.buf = lock(&self.shared.spare).take().unwrap_or_default();
             self.buf.clear();
             self.buf.reserve(need.max(BUFFER_BYTES));
@@ -274,7 +287,7 @@ impl Writer {
     /// After every record: bounds the batch and the extent.
     fn appended(&mut self) {
         if self.buf.len() >= BATCH_BYTES {
-            self.flush();
+            self.hand_over();
         }
         let hard = self.shared.options.extent_bytes.saturating_mul(2);
         if self.position().offset >= hard || self.indexer.full() {
@@ -291,7 +304,7 @@ impl Writer {
     }
 
     fn roll(&mut self, forced_roll: bool) {
-        self.flush();
+        self.hand_over();
         let footer = self.footer();
         self.indexer.roll();
         self.first = self.first.next_extent();
@@ -323,7 +336,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.sealed {
-            self.flush();
+            self.hand_over();
             self.push(0, Op::Abandon);
         }
     }

@@ -9,9 +9,9 @@ use crate::manifest::raw::{RawChannel, RawManifest, RawServer, RawSync, RawViewe
 use crate::manifest::types::{
     AdminServer, CHANNELS_MAX, CONNECTIONS_MAX, ChannelSpec, CorsOrigins, DRAIN_TIMEOUT_MAX,
     FRAME_RATE_MAX, FRAME_RATE_MIN, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX,
-    Manifest, PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX, RtmpServer, SEGMENT_MAX, SEGMENT_MIN,
-    SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, Server, StreamKey, SyncPolicy, TARGET_DURATION_MAX,
-    ViewerServer,
+    LOW_SPACE_MAX, LOW_SPACE_MIN, Manifest, PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX,
+    RtmpServer, SEGMENT_MAX, SEGMENT_MIN, SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, Server, StreamKey,
+    SyncPolicy, TARGET_DURATION_MAX, ViewerServer,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -265,6 +265,7 @@ impl<'a> Check<'a> {
             None => base.data,
         };
         let sync = raw.sync.as_ref().map_or(base.sync, |s| self.sync("server.sync", s));
+        let low_space = self.low_space(raw.low_space.as_ref(), base.low_space);
         let rtmp = self.rtmp(raw);
         let viewers = match &raw.viewers {
             Some(raw) => self.viewers(raw),
@@ -281,7 +282,24 @@ impl<'a> Check<'a> {
         let range = Duration::ZERO..=DRAIN_TIMEOUT_MAX;
         let drain_timeout =
             self.duration("server.drainTimeout", &raw.drain_timeout, base.drain_timeout, range);
-        Server { data, sync, rtmp, viewers, admin: AdminServer { listen }, drain_timeout }
+        let admin = AdminServer { listen };
+        Server { data, sync, low_space, rtmp, viewers, admin, drain_timeout }
+    }
+
+    fn low_space(&mut self, raw: Option<&String>, default: u64) -> u64 {
+        let Some(text) = raw else { return default };
+        let path = "server.lowSpace";
+        match units::bytes(text) {
+            Ok(n) => {
+                let show = |n| units::HumanBytes(n).to_string();
+                self.range(path, text, n, LOW_SPACE_MIN..=LOW_SPACE_MAX, show);
+                n
+            }
+            Err(e) => {
+                self.error(path, e.to_string());
+                default
+            }
+        }
     }
 
     fn rtmp(&mut self, raw: &RawServer) -> RtmpServer {

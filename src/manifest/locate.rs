@@ -8,11 +8,11 @@ use saphyr_parser::{Event, Marker, Parser};
 use std::collections::{HashMap, HashSet};
 
 /// Deepest nesting: the manifest itself nests five deep.
-const DEPTH_MAX: usize = 16;
+pub(super) const DEPTH_MAX: usize = 16;
 
 /// Most characters and values once every alias is written out: twice the largest file, so that
 /// aliases may save typing but never make a bomb.
-const WEIGHT_MAX: usize = 2 * FILE_MAX;
+pub(super) const WEIGHT_MAX: usize = 2 * FILE_MAX;
 
 /// A place in the text; both from 1, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

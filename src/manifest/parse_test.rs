@@ -1,11 +1,17 @@
 //! The manifest parser from outside: exact messages, defaults, limits, and a smoke run over damaged
 //! texts.
 
-use crate::manifest::parse::{ERRORS_MAX, FILE_MAX, parse, parse_bytes};
+use crate::manifest::locate::{DEPTH_MAX, WEIGHT_MAX};
+use crate::manifest::parse::{ERRORS_MAX, FILE_MAX, TEXT_MAX, parse, parse_bytes};
 use crate::manifest::raw::{
     RawAdmin, RawChannel, RawInterval, RawManifest, RawRtmp, RawServer, RawViewers,
 };
-use crate::manifest::types::{CorsOrigins, Manifest, Pace, SyncPolicy};
+use crate::manifest::types::{
+    CHANNELS_MAX, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, FRAME_RATE_MAX, FRAME_RATE_MIN,
+    IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX, Manifest, PART_MAX, PART_MIN, Pace,
+    RECONNECT_WINDOW_MAX, SEGMENT_MAX, SEGMENT_MIN, STREAM_KEY_MAX, STREAM_KEY_MIN,
+    SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, SyncPolicy, TARGET_DURATION_MAX,
+};
 use std::time::Duration;
 
 const SAMPLE: &str = include_str!("../../recipes/castctl.yaml");
@@ -458,6 +464,143 @@ fn limits_hold() {
     assert!(parse_bytes("x", b"server: {}").is_ok());
 }
 
+/// The value that is the limit, the nearest one beyond it, the manifest around it, the field's
+/// path, and what is said of the one beyond.
+type Edge = (String, String, &'static str, &'static str, String);
+
+fn edges() -> Vec<Edge> {
+    let step = Duration::from_millis(1);
+    let text = |d: Duration| format!("{}ms", d.as_millis());
+    let low = |d: Duration| (text(d), text(d - step), "below the minimum");
+    let high = |d: Duration| (text(d), text(d + step), "above the maximum");
+    let rate = |m: u32| format!("{}", f64::from(m) / 1000.0);
+    let second = Duration::from_secs(1);
+    let target = Duration::from_secs(TARGET_DURATION_MAX.into());
+    let rows = [
+        ("channels[0].segment", "channels: [{name: a, segment: ?}]", low(SEGMENT_MIN), "1s"),
+        ("channels[0].segment", "channels: [{name: a, segment: ?}]", high(SEGMENT_MAX), "10s"),
+        (
+            "channels[0].targetDuration",
+            "channels: [{name: a, targetDuration: ?}]",
+            (text(target), text(target + second), "above the maximum"),
+            "60s",
+        ),
+        ("channels[0].part", "channels: [{name: a, part: ?}]", low(PART_MIN), "100ms"),
+        ("channels[0].part", "channels: [{name: a, segment: 4s, part: ?}]", high(PART_MAX), "2s"),
+        (
+            "channels[0].reconnectWindow",
+            "channels: [{name: a, reconnectWindow: ?}]",
+            high(RECONNECT_WINDOW_MAX),
+            "1h",
+        ),
+        (
+            "channels[0].frameRate",
+            "channels: [{name: a, frameRate: ?}]",
+            (rate(FRAME_RATE_MIN), rate(FRAME_RATE_MIN - 1), "below the minimum"),
+            "1",
+        ),
+        (
+            "channels[0].frameRate",
+            "channels: [{name: a, frameRate: ?}]",
+            (rate(FRAME_RATE_MAX), rate(FRAME_RATE_MAX + 1), "above the maximum"),
+            "240",
+        ),
+        ("server.sync.interval", "server: {sync: {interval: ?}}", low(SYNC_INTERVAL_MIN), "10ms"),
+        ("server.sync.interval", "server: {sync: {interval: ?}}", high(SYNC_INTERVAL_MAX), "60s"),
+        (
+            "server.rtmp.maxConnections",
+            "server: {rtmp: {maxConnections: ?}}",
+            (CONNECTIONS_MAX.to_string(), (CONNECTIONS_MAX + 1).to_string(), "above the maximum"),
+            "100000",
+        ),
+        (
+            "server.rtmp.idleTimeout",
+            "server: {rtmp: {idleTimeout: ?}}",
+            low(IDLE_TIMEOUT_MIN),
+            "1s",
+        ),
+        (
+            "server.rtmp.idleTimeout",
+            "server: {rtmp: {idleTimeout: ?}}",
+            high(IDLE_TIMEOUT_MAX),
+            "1h",
+        ),
+        ("server.drainTimeout", "server: {drainTimeout: ?}", high(DRAIN_TIMEOUT_MAX), "1h"),
+    ];
+    let edge = |(path, around, (at, beyond, how), limit): (_, _, (String, String, &str), &str)| {
+        let said = format!("{beyond:?} is {how}, {limit}");
+        (at, beyond, around, path, said)
+    };
+    rows.map(edge).into()
+}
+
+#[test]
+fn the_limit_is_accepted_and_what_is_beyond_it_is_not() {
+    for (at, beyond, around, path, said) in edges() {
+        let legal = around.replace('?', &at);
+        assert!(parse("x", &legal).is_ok(), "{legal}: {}", message(&legal));
+        let column = around.find('?').expect("a place for the value") + 1;
+        let want = format!("castctl.yaml:1:{column}: {path}: {said}");
+        assert_eq!(message(&around.replace('?', &beyond)), want);
+    }
+}
+
+#[test]
+fn counts_and_lengths_are_kept_to_the_number() {
+    let channels = |n: usize| {
+        let each: String = (0..n).map(|i| format!("- name: c{i}\n")).collect();
+        format!("channels:\n{each}")
+    };
+    let keys = |n: usize| {
+        let each: Vec<String> = (0..n).map(|i| format!("long-enough-{i}")).collect();
+        format!("channels: [{{name: a, keys: [{}]}}]", each.join(", "))
+    };
+    let key = |n: usize| format!("channels: [{{name: a, keys: [{}]}}]", "k".repeat(n));
+    // The document's own mapping is one level.
+    let deep = |n: usize| format!("a: {}1{}", "[".repeat(n - 1), "]".repeat(n - 1));
+    for (legal, beyond, said) in [
+        (
+            channels(CHANNELS_MAX),
+            channels(CHANNELS_MAX + 1),
+            "channels: 10001 are too many, at most 10000",
+        ),
+        (
+            keys(KEYS_PER_CHANNEL_MAX),
+            keys(KEYS_PER_CHANNEL_MAX + 1),
+            "channels[0].keys: a channel has at most 16 stream keys, not 17",
+        ),
+        (
+            key(STREAM_KEY_MIN),
+            key(STREAM_KEY_MIN - 1),
+            "channels[0].keys[0]: a stream key has 8 to 256 characters; this one has 7",
+        ),
+        (
+            key(STREAM_KEY_MAX),
+            key(STREAM_KEY_MAX + 1),
+            "channels[0].keys[0]: a stream key has 8 to 256 characters; this one has 257",
+        ),
+        (deep(DEPTH_MAX), deep(DEPTH_MAX + 1), "nested more than 16 deep"),
+    ] {
+        let error = message(&beyond);
+        assert!(error.ends_with(said), "{error}");
+        assert!(!message(&legal).contains(said.rsplit(": ").next().unwrap_or(said)), "{said}");
+    }
+    // A value of so many bytes, written out by an alias as often as it takes.
+    let size = FILE_MAX / 2;
+    let bomb = |times: usize| {
+        let list = vec!["*a"; times].join(", ");
+        format!("channels: [&a {}, {list}]", "k".repeat(size))
+    };
+    let fits = WEIGHT_MAX / (size + 1) - 1;
+    let said = "aliases repeat too much: over 2097152 bytes written out";
+    assert!(message(&bomb(fits + 1)).ends_with(said), "{}", message(&bomb(fits + 1)));
+    assert!(!message(&bomb(fits)).contains("aliases repeat too much"));
+    let word = "x".repeat(2 * TEXT_MAX);
+    let cut = format!("{}...", "x".repeat(TEXT_MAX));
+    let error = message(&format!("{word}: 1"));
+    assert!(error.starts_with(&format!("castctl.yaml:1:1: {cut}: ")), "{error}");
+}
+
 #[test]
 fn alias_bombs_are_refused() {
     let mut bomb = String::from("channels:\n- &a0 [k, k, k, k, k, k, k, k, k, k]\n");
@@ -504,7 +647,7 @@ fn every_field_is_in_the_page_and_in_the_sample() {
         fields::<RawAdmin>(),
         fields::<RawInterval>(),
     ];
-    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 10, 6, 3, 3, 1, 1]);
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 10, 7, 3, 3, 1, 1]);
     for field in parts.iter().flatten() {
         let heading = [format!(".B {field}\n"), format!(".BR {field} "), format!(".SS {field}\n")];
         let documented = heading.iter().any(|h| PAGE.contains(h)) || field == "interval";

@@ -42,6 +42,7 @@ pub(super) struct RawChannel {
 pub(super) struct RawServer {
     pub(super) data: Text,
     pub(super) sync: Option<RawSync>,
+    pub(super) low_space: Text,
     pub(super) rtmp: Option<RawRtmp>,
     pub(super) viewers: Option<RawViewers>,
     pub(super) admin: Option<RawAdmin>,

@@ -35,6 +35,10 @@ pub const FRAME_RATE_MAX: u32 = 240_000;
 pub const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// Longest time between two syncs: what a crash of the machine may cost.
 pub const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Least free space below which publishes are refused: a new log reserves more than 1 MiB.
+pub const LOW_SPACE_MIN: u64 = 4 << 20;
+/// ... and most: above any volume, so that a slip of the pen is seen.
+pub const LOW_SPACE_MAX: u64 = 1 << 50;
 /// Most RTMP connections that may be asked for: each costs a descriptor and its buffers.
 pub const CONNECTIONS_MAX: u32 = 100_000;
 /// Shortest idle time-out: an encoder that sends one key frame a second must pass.
@@ -197,6 +201,9 @@ pub struct Server {
     pub data: PathBuf,
     /// `sync`: the channels' default for when a log is made durable. Default `interval: 500ms`.
     pub sync: SyncPolicy,
+    /// `lowSpace`: with fewer bytes free where the logs lie, new publishes are refused. Default
+    /// 1 GiB; 4 MiB to 1 PiB.
+    pub low_space: u64,
     /// `rtmp`: where encoders publish.
     pub rtmp: RtmpServer,
     /// `viewers`: where playlists, media and the watch page are served.
@@ -212,6 +219,7 @@ impl Default for Server {
         Server {
             data: PathBuf::from("./castctl-data"),
             sync: SyncPolicy::default(),
+            low_space: 1 << 30,
             rtmp: RtmpServer::default(),
             viewers: ViewerServer::default(),
             admin: AdminServer::default(),

@@ -123,5 +123,12 @@ mod tests {
         ] {
             assert_eq!(text.parse().ok(), want, "{text}");
         }
+        for (limit, beyond) in [(SPEED_MIN, SPEED_MIN - 0.001), (SPEED_MAX, SPEED_MAX + 0.5)] {
+            assert_eq!(limit.to_string().parse(), Ok(Speed::Times(limit)));
+            let refused = beyond.to_string().parse::<Speed>().expect_err("beyond").to_string();
+            let said =
+                format!("\"{beyond}\" is no speed: write max, or a number from 0.01 to 1000");
+            assert_eq!(refused, said);
+        }
     }
 }

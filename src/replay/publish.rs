@@ -5,6 +5,7 @@ use crate::base::time::Mono;
 use crate::replay::error::PublishError;
 use crate::replay::message::{Message, MessageKind};
 use crate::rt::clock::Clock;
+use crate::rt::listen;
 use crate::rtmp::client::{ClientEvent, ClientOutput, ClientSession};
 use crate::rtmp::error::SessionError;
 use crate::rtmp::url::RtmpUrl;
@@ -24,7 +25,7 @@ pub const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest wait for the server to close after the end was sent: it is a courtesy to wait, so that
 /// our closing does not reset what it has yet to read.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Bytes read from the server at once; it has little to say.
 const READ_BYTES: usize = 16 << 10;
@@ -55,12 +56,12 @@ impl Publisher {
     /// # Errors
     /// No connection, a refusal, or a server that does not speak RTMP or not in time.
     pub async fn connect(url: &RtmpUrl, clock: Clock) -> Result<Publisher, PublishError> {
-        let connecting = TcpStream::connect((url.host.as_str(), url.port));
-        let answer = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
-        let stream =
-            answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())).map_err(|source| {
-                PublishError::Connect { host: url.host.clone(), port: url.port, source }
-            })?;
+        let answer = listen::connect(&url.host, url.port, CONNECT_TIMEOUT).await;
+        let stream = answer.map_err(|source| PublishError::Connect {
+            host: url.host.clone(),
+            port: url.port,
+            source,
+        })?;
         // A frame must not wait for the acknowledgement of the one before.
         stream.set_nodelay(true)?;
         let session = ClientSession::publish(url, clock.now().mono)?;

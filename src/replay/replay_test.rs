@@ -6,10 +6,11 @@ use crate::media::flv::file::{FlvReader, FlvWriter, TagKind};
 use crate::replay::error::{PublishError, SourceError};
 use crate::replay::message::{Message, MessageKind, Timed};
 use crate::replay::play::{PlayError, Progress, Speed, play};
-use crate::replay::publish::Publisher;
+use crate::replay::publish::{CONNECT_TIMEOUT, FINISH_TIMEOUT, Publisher, STALL_TIMEOUT};
 use crate::replay::source::{Rounds, Source};
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
+use crate::rt::listen::unanswered;
 use crate::rt::task::spawn;
 use crate::rtmp::error::SessionError;
 use crate::rtmp::event::{Event, Output};
@@ -27,6 +28,8 @@ use tokio::task::JoinHandle;
 enum Manner {
     Take,
     Refuse,
+    /// Reads nothing more once it has consented.
+    Deaf,
     /// Closes the socket after this many messages.
     Hangs(usize),
 }
@@ -42,7 +45,7 @@ async fn server(manner: Manner) -> (RtmpUrl, Seen) {
         let (mut socket, _) = listener.accept().await.expect("a connection");
         let clock = Clock::system();
         let mut session = ServerSession::new(ServerConfig::default(), clock.now().mono);
-        let mut seen = Vec::new();
+        let (mut seen, mut accepted) = (Vec::new(), false);
         loop {
             while let Some(out) = session.poll_output() {
                 match out {
@@ -55,7 +58,10 @@ async fn server(manner: Manner) -> (RtmpUrl, Seen) {
                         match manner {
                             Manner::Refuse => session
                                 .refuse_publish("NetStream.Publish.BadName", "somebody is live"),
-                            _ => session.accept_publish(clock.now().mono),
+                            _ => {
+                                session.accept_publish(clock.now().mono);
+                                accepted = true;
+                            }
                         }
                     }
                     Output::Event(event) => seen.push(event),
@@ -64,6 +70,9 @@ async fn server(manner: Manner) -> (RtmpUrl, Seen) {
             let over = matches!(seen.last(), Some(Event::Closed { .. }));
             if over || matches!(manner, Manner::Hangs(n) if seen.len() >= n) {
                 return seen;
+            }
+            if manner == Manner::Deaf && accepted {
+                std::future::pending::<()>().await;
             }
             if socket.read_buf(session.input_buf()).await.unwrap_or(0) == 0 {
                 return seen;
@@ -273,6 +282,50 @@ async fn refusals_and_losses_are_told_apart() {
     let url = format!("rtmp://127.0.0.1:{port}/live/key").parse().expect("legal");
     let e = Publisher::connect(&url, clock).await.expect_err("nobody listens");
     assert!(matches!(e, PublishError::Connect { .. }), "{e}");
+}
+
+/// A paused clock moves on to the next time-out as soon as no socket has anything to say.
+#[tokio::test]
+async fn a_server_that_reads_nothing_is_given_up() {
+    let (url, _seen) = server(Manner::Deaf).await;
+    let clock = Clock::system();
+    let mut publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    tokio::time::pause();
+    let body = Bytes::from(vec![0; 1 << 20]);
+    let message = Message { kind: MessageKind::Video, timestamp: 0, body };
+    let begun = clock.now().mono;
+    // More than any socket holds.
+    let stalled = loop {
+        if let Err(e) = publisher.send(&message).await {
+            break e;
+        }
+    };
+    assert_eq!(stalled.to_string(), "the server has taken no data for 30 s");
+    assert!(clock.now().mono.since(begun) >= STALL_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_close_is_not_waited_for() {
+    let (url, _seen) = server(Manner::Deaf).await;
+    let clock = Clock::system();
+    let publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    tokio::time::pause();
+    let begun = clock.now().mono;
+    publisher.finish().await.expect("all is written: the courtesy ends without an error");
+    assert_eq!(clock.now().mono.since(begun).as_secs(), FINISH_TIMEOUT.as_secs());
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_is_named() {
+    let (addr, _full) = unanswered();
+    let url: RtmpUrl = format!("rtmp://{addr}/live/key").parse().expect("legal");
+    tokio::time::pause();
+    let clock = Clock::system();
+    let begun = clock.now().mono;
+    let lost = Publisher::connect(&url, clock.clone()).await.expect_err("nobody answers");
+    assert_eq!(clock.now().mono.since(begun).as_secs(), CONNECT_TIMEOUT.as_secs());
+    let said = format!("cannot connect to 127.0.0.1 port {}: no answer within 10 s", url.port);
+    assert_eq!(lost.to_string(), said);
 }
 
 #[tokio::test]

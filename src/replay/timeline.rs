@@ -116,6 +116,16 @@ mod tests {
     }
 
     #[test]
+    fn a_step_back_is_reordering_up_to_the_limit() {
+        let at = |step: i64| {
+            let list = [(Video, 0), (Video, 9000), (Audio, 9000 - step), (Video, 9040)];
+            run(&mut Timeline::default(), &list)[3].1
+        };
+        assert_eq!(at(STEP_BACK_MAX), 9040, "reordered: the clock is the same");
+        assert_eq!(at(STEP_BACK_MAX + 1), 9000 + STEP_BACK_MAX + 1 + 40, "a clock set back");
+    }
+
+    #[test]
     fn rounds_join_one_frame_after_the_later_track() {
         let mut t = Timeline::default();
         let round = [(Video, 0), (Audio, 0), (Audio, 23), (Video, 40), (Audio, 46), (Video, 80)];

@@ -1,7 +1,7 @@
 //! Tests of the chunk reader on hand-written chunks.
 
 use super::*;
-use crate::rtmp::limits::CHUNK_SIZE_OUT;
+use crate::rtmp::limits::{CHUNK_SIZE_OUT, CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX};
 
 /// A chunk whose header fields are those its type has.
 fn chunk(fmt: u8, csid: u8, time: u32, type_id: u8, len: usize, body: &[u8]) -> Vec<u8> {
@@ -237,6 +237,7 @@ fn every_type_has_its_largest_message() {
 
 #[test]
 fn chunk_streams_and_unfinished_bytes_are_bounded() {
+    assert_eq!((CHUNK_STREAMS_MAX, PARTIAL_BYTES_MAX), (64, 16_777_216));
     let one = |csid: u8| chunk(0, csid, 0, 8, 1, &[1]);
     let low: Vec<_> = (2..62).map(one).collect();
     let forms = [&[0, 255][..], &[1, 0, 1], &[1, 255, 255], &[0, 0], &[1, 7, 0]]

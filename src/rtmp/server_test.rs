@@ -343,6 +343,7 @@ fn commands_out_of_place_end_the_session() {
     twice.connect(&[("app", Amf0::string("live"))]);
     let text = r#"command "connect": the connection is connected"#;
     assert_eq!(twice.closed().as_deref(), Some(text));
+    assert_eq!(PUBLISHES_MAX, 1, "a second one is refused: `second publish` above");
     let mut many = Peer::connected();
     for i in 1..=MESSAGE_STREAMS_MAX {
         assert_eq!(many.closed(), None, "{i}");
@@ -488,6 +489,8 @@ fn media_before_a_publish_is_small_and_nobodys() {
 #[test]
 fn time_outs() {
     let mut fresh = ServerSession::new(ServerConfig::default(), Mono(SECOND));
+    let limits = [HANDSHAKE_TIMEOUT, PUBLISH_TIMEOUT, IDLE_TIMEOUT].map(|t| t.as_secs());
+    assert_eq!(limits, [10, 10, 30]);
     assert_eq!(fresh.poll_timeout(), Some((Mono(11 * SECOND), Reason::Handshake)));
     fresh.input_buf().extend_from_slice(&[3]);
     fresh.process(Mono(10 * SECOND));

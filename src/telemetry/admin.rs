@@ -196,7 +196,7 @@ mod tests {
         tokio::io::AsyncWriteExt::write_all(&mut idle, b"GET /livez HT").await.expect("writes");
         assert_eq!(fetch(addr, "/livez").await.0, 200, "the connection before it is accepted");
         stop.start();
-        let ended = tokio::time::timeout(Duration::from_secs(30), task).await;
+        let ended = tokio::time::timeout(30 * STOP_GRACE, task).await;
         assert!(ended.expect("ends by itself").expect("not aborted").is_some());
     }
 

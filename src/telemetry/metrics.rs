@@ -159,6 +159,11 @@ impl Room {
         self.add(name, help, Family::default())
     }
 
+    /// A gauge of any numbers per set of labels.
+    pub fn gauges_f64<L: Labels>(&self, name: &str, help: &str) -> Family<L, GaugeF64> {
+        self.add(name, help, Family::default())
+    }
+
     /// A histogram per set of labels.
     pub fn histograms<L: Labels>(
         &self,

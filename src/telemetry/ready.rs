@@ -1,5 +1,6 @@
 //! Readiness: a latch for everything that must be well before this process may get traffic, and the
-//! phase that follows from them. No sockets here; `admin` shows it.
+//! phase that follows from them. No sockets here: `admin` shows it, and which latches a process has
+//! is its command's business (`cmd::up`).
 
 use crate::rt::drain::Phase;
 use std::sync::Arc;

@@ -11,6 +11,8 @@ mod browser;
 mod clip;
 mod clocks;
 mod crash;
+mod crash_loop;
+mod disks;
 mod encoder;
 mod fetched;
 mod limits;

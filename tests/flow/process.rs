@@ -76,6 +76,11 @@ impl Process {
         self.err.borrow().clone()
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw_pid()
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         // A process that has ended needs no signal.
@@ -148,6 +153,11 @@ impl Up {
         if let Some(manifest) = manifest {
             command.arg("--manifest").arg(manifest);
         }
+        Up::run(command).await
+    }
+
+    /// Runs a command that becomes `castctl up`.
+    pub(crate) async fn run(mut command: Command) -> Up {
         let process = Process::start(&mut command);
         let mut lines = process.out.clone();
         let said = within("castctl up to say where it is", async {

@@ -5,6 +5,7 @@ use crate::clip;
 use crate::encoder::Encoder;
 use crate::process::{self, Up, ffmpeg};
 use crate::server::{local, within};
+use castctl::ingest::probe::PROBE_BYTES_MAX;
 use castctl::media::flv::body;
 use castctl::media::flv::file::{Tag, TagKind};
 use std::net::SocketAddr;
@@ -93,6 +94,10 @@ async fn an_encoder_is_told_what_cannot_be_carried() {
     let bare = clip::looped(&clip::bbb(), 1);
     let bare: Vec<Tag> = bare.into_iter().filter(|t| t.body.get(1) != Some(&0)).collect();
     cut_off(&mut site, &bare, "no audio or video configuration arrived").await;
+    // More of it than is held while its configuration is awaited.
+    let picture = [&[0x17, 1, 0, 0, 0][..], &vec![0; PROBE_BYTES_MAX / 3]].concat();
+    let pictures: Vec<Tag> = (0..4).map(|_| video(&picture)).collect();
+    cut_off(&mut site, &pictures, "no audio or video configuration arrived").await;
     // Nothing at all.
     let idle = "no message from the peer within the idle time-out";
     let mut encoder = Encoder::connect(site.rtmp, "second-key").await.expect("accepted");

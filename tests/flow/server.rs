@@ -103,6 +103,11 @@ impl Server {
         Oracle::watch(vec![self.url("/")], channel)
     }
 
+    /// Starts the drain, and does not wait for its end.
+    pub(crate) fn drain(&self) {
+        self.drain.start();
+    }
+
     /// Drains and ends; the directory is left to look at.
     pub(crate) async fn stop(self) -> TempDir {
         self.drain.start();

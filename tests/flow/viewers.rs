@@ -4,6 +4,8 @@ use crate::clip;
 use crate::encoder::Encoder;
 use crate::fetched::{self, get};
 use crate::server::{KEY, Server, brisk, fast, within};
+use castctl::edge::server::HEAD_MAX;
+use castctl::hls::name::PATH_MAX;
 use castctl::manifest::types::ChannelSpec;
 use reqwest::{Method, StatusCode, Url};
 use std::time::Duration;
@@ -74,7 +76,8 @@ async fn what_cannot_be_answered_is_said_so() {
     refused(media("v1/init-00.mp4"), gone, "no such init section").await;
     refused(session.join("dance/index.m3u8").expect("a URL"), gone, "no such rendition").await;
     refused(server.url("/live/main/s9/index.m3u8"), gone, "no such session").await;
-    refused(server.url(&format!("/live/{}", "x".repeat(300))), gone, "").await;
+    let long = format!("/live/{}", "x".repeat(PATH_MAX));
+    refused(server.url(&long), gone, "not a path of the live tree").await;
     let post = fetched::client().request(Method::POST, session.clone()).send().await;
     assert_eq!(post.expect("an answer").status(), StatusCode::METHOD_NOT_ALLOWED);
     // The encoder stands still, on a channel without gaps by the clock: the reload is held for
@@ -90,7 +93,7 @@ async fn what_cannot_be_answered_is_said_so() {
 async fn a_request_head_has_a_limit() {
     let server = Server::start(vec![brisk("main", &[KEY])]).await;
     let mut socket = TcpStream::connect(server.viewers).await.expect("connected");
-    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "x".repeat(64 << 10));
+    let head = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "x".repeat(2 * HEAD_MAX));
     // The server may hang up before it has read everything.
     let _ = socket.write_all(head.as_bytes()).await;
     let mut answer = [0; 64];

@@ -1,7 +1,7 @@
 //! The law can fail: every rule, shown a small breach of it, finds exactly that.
 
 use crate::source::{Source, blank};
-use crate::{calls, package, rooms, shape, tree};
+use crate::{calls, limits, map, package, rooms, shape, tree};
 use std::collections::BTreeMap;
 
 /// All findings of the per-file rules in `text` as module `module`, as `line rule`.
@@ -206,5 +206,65 @@ fn package_rules_find_their_breach() {
         let mut found = Vec::new();
         package::script("recipes/x.sh", text, mode, &mut found);
         assert_eq!(found.iter().map(|f| f.line).collect::<Vec<_>>(), want, "{text}");
+    }
+}
+
+#[test]
+fn the_map_rule_finds_what_is_not_there() {
+    let files = [
+        ("src/hls/name.rs", "fn parse() {}\n"),
+        ("src/hls/text.rs", "struct Text;\n"),
+        ("src/hls", ""),
+        ("tests/flow", ""),
+        ("tests/flow/main.rs", "mod a;\n"),
+        ("Cargo.toml", "[package]\n"),
+    ];
+    let read =
+        |path: &str| files.iter().find(|(name, _)| *name == path).map(|(_, t)| (*t).to_owned());
+    for (text, want) in [
+        ("`hls/name.rs`, `text.rs`; `src/hls/name.rs` and `Cargo.toml`", vec![]),
+        ("`tests/flow`: `main.rs`", vec![]),
+        ("| a | `hls/name.rs` (`parse`), `text.rs` (`Text`) |", vec![]),
+        ("`hls::name`, `/readyz`, `write(2)`, `rtmp://host/live`, `parse`", vec![]),
+        ("```\nhls/gone.rs `hls/gone.rs`\n```\n", vec![]),
+        ("a\n`hls/gone.rs`", vec!["2: `hls/gone.rs` is not there"]),
+        ("`hls/name.rs`, `gone.rs`", vec!["1: `gone.rs` is not there"]),
+        ("| `hls/name.rs` |\n| `text.rs` |", vec!["2: `text.rs` is not there"]),
+        ("`hls::gone`", vec!["1: `hls::gone` is not there"]),
+        ("`hls/name.rs` (`parse`, `render`)", vec!["1: `render` is not in `src/hls/name.rs`"]),
+    ] {
+        let mut found = Vec::new();
+        map::names(text, &read, &mut found);
+        let said: Vec<String> = found.iter().map(|f| format!("{}: {}", f.line, f.what)).collect();
+        assert_eq!(said, want, "{text}");
+    }
+}
+
+#[test]
+fn a_limit_without_a_test_is_found() {
+    let limit = "pub const A_MAX: u8 = 1;\nconst IDLE_TIMEOUT: u8 = 2;\nconst MAXIMAL: u8 = 3;\n";
+    let inline = format!(
+        "{limit}#[cfg(test)]\nmod tests {{\n    use super::*;\n    fn t() {{ A_MAX; }}\n}}\n"
+    );
+    let beside = "use crate::x::a::A_MAX;\nfn t() { IDLE_TIMEOUT; }\n";
+    let flow = "use castctl::x::a::{A_MAX, IDLE_TIMEOUT};\n";
+    let other = "use crate::x::b::A_MAX;\n// IDLE_TIMEOUT\nfn t() { \"IDLE_TIMEOUT\"; }\n";
+    let why = "a reason that says what it is for";
+    for (name, text, test, exempt, want) in [
+        ("no test", limit, None, &[][..], vec![1, 2]),
+        ("inline", &inline, None, &[], vec![2]),
+        ("beside", limit, Some(("x/a/tests", beside)), &[], vec![]),
+        ("flow", limit, Some(("tests/limits", flow)), &[], vec![]),
+        ("another's", limit, Some(("x/b/tests", other)), &[], vec![1, 2]),
+        ("exempt", limit, None, &[("x::a::A_MAX", why)], vec![2]),
+        ("needless", &inline, None, &[("x::a::A_MAX", why), ("x::a::IDLE_TIMEOUT", why)], vec![1]),
+        ("gone", limit, Some(("x/a/tests", beside)), &[("x::a::B_MAX", why)], vec![1]),
+        ("no reason", limit, None, &[("x::a::A_MAX", ""), ("x::a::IDLE_TIMEOUT", why)], vec![1]),
+    ] {
+        let src = [Source::new("src/x/a.rs", "x/a", false, text)];
+        let tests = test.map(|(module, text)| Source::new("tests/t.rs", module, true, text));
+        let mut found = Vec::new();
+        limits::judge(&src, tests.as_slice(), exempt, &mut found);
+        assert_eq!(found.iter().map(|f| f.line).collect::<Vec<_>>(), want, "{name}: {found:?}");
     }
 }

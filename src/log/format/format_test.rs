@@ -12,7 +12,8 @@ use crate::log::format::record::{
 };
 use crate::log::format::scan::{Scan, Stop};
 use crate::log::format::{
-    CONFIG_MAX, FormatError, LENGTH_MAX, PAYLOAD_MAX, Position, STRING_MAX, Span,
+    CONFIG_MAX, LENGTH_MAX, LIST_MAX, MARK_BYTES_MAX, MARK_MAX, MARKS_MAX, OPEN_SAMPLES_MAX,
+    PAYLOAD_MAX, Position, RECORD_MAX, STRING_MAX, Span,
 };
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{
@@ -403,37 +404,115 @@ fn the_limits_say_what_is_too_large() {
     );
     packet.payload = packet.payload.slice(1..);
     let len = encode_packet(&mut BytesMut::new(), &packet, None).expect("exactly the limit");
-    assert_eq!(len, LENGTH_MAX + 8);
-    let track = Mark::Track(Track {
+    assert_eq!((len, len), (LENGTH_MAX + 8, RECORD_MAX));
+    let (renditions, track) = ("a session's list of renditions", "a decoder configuration");
+    for (legal, beyond, what, len, max) in [
+        (configured(CONFIG_MAX), configured(CONFIG_MAX + 1), track, 65_537, 65_536),
+        (named(1, STRING_MAX), named(1, STRING_MAX + 1), "a rendition's name", 256, 255),
+        (named(LIST_MAX, STRING_MAX), named(LIST_MAX + 1, 1), renditions, 65, 64),
+        (ends(LIST_MAX), ends(LIST_MAX + 1), "an end's list of tracks", 65, 64),
+    ] {
+        // The largest of each kind is far below the largest mark, so that none is refused for it.
+        let size = encode_mark(&mut BytesMut::new(), &legal).expect(what);
+        assert!(size < MARK_MAX, "{what}: {size}");
+        let said = encode_mark(&mut out, &beyond).expect_err(what).to_string();
+        assert_eq!(said, format!("{what} has {len}, the log's limit is {max}"));
+    }
+    assert_eq!(&out[..], b"before", "a refused record leaves nothing behind");
+}
+
+fn configured(bytes: usize) -> Mark {
+    Mark::Track(Track {
         id: TrackId(1),
         codec: Codec::H264,
         timescale: Timescale::MILLIS,
         rate: None,
-        config: Bytes::from(vec![0; CONFIG_MAX + 1]),
-    });
-    let err = encode_mark(&mut out, &track).expect_err("too large");
-    assert!(matches!(err, FormatError::TooLarge { what: "a decoder configuration", .. }), "{err}");
-    let name = "n".repeat(STRING_MAX + 1);
+        config: Bytes::from(vec![0; bytes]),
+    })
+}
+
+fn named(count: usize, name: usize) -> Mark {
     let rendition = Rendition {
-        name,
+        name: "n".repeat(name),
         track: TrackId(1),
         kind: Kind::Audio,
-        codecs: String::new(),
+        codecs: "c".repeat(name.min(STRING_MAX)),
         bandwidth: 0,
         resolution: None,
         frame_rate_millis: None,
         channels: None,
     };
-    let session = Mark::Session(SessionRecord {
+    Mark::Session(SessionRecord {
         target_duration: 1,
         segment: 1,
         part_target: 1,
         latency_budget: 1,
         render: 1,
-        renditions: vec![rendition],
-    });
-    assert!(encode_mark(&mut out, &session).is_err());
-    assert_eq!(&out[..], b"before", "a refused record leaves nothing behind");
+        renditions: vec![rendition; count],
+    })
+}
+
+fn ends(count: usize) -> Mark {
+    let (msn, wall, last) = (Msn(1), Wall(0), LastSegment::Complete);
+    let tracks = vec![TrackEnd { track: TrackId(1), msn, parts: 0, last }; count];
+    Mark::End(End { msn, dseq: 0, wall, tracks, session_over: true })
+}
+
+#[test]
+fn an_extent_has_so_many_marks_and_so_many_bytes_of_them() {
+    let small = encode_one(&Record::Mark(ends(0)));
+    let large = encode_one(&Record::Mark(configured(CONFIG_MAX)));
+    // Each has its offset and a byte for its span beside it; room for a span is asked for too.
+    let beside = 9;
+    let span = 24;
+    let fits = (MARK_BYTES_MAX - span) / (large.len() + beside);
+    let bytes = (fits + 1) * (large.len() + beside) + span;
+    for (raw, count, said) in [
+        (
+            &small,
+            MARKS_MAX,
+            "an extent's list of marks has 32769, the log's limit is 32768".to_owned(),
+        ),
+        (
+            &large,
+            fits,
+            format!("an extent's marks in bytes has {bytes}, the log's limit is 8388608"),
+        ),
+    ] {
+        let mut indexer = Indexer::new();
+        for i in 0..count {
+            assert!(i < count / 3 || i >= count / 2 || !indexer.full(), "{i} of {count}");
+            indexer.mark(i as u64, raw, None).expect("in the limits");
+        }
+        assert!(indexer.full(), "the writer rolls long before");
+        let refused = indexer.mark(0, raw, None).expect_err("beyond");
+        assert_eq!(refused.to_string(), said);
+        let mut out = BytesMut::new();
+        indexer.footer(0).encode(&mut out);
+        assert!(out.len() < RECORD_MAX);
+        assert!(Footer::decode(&out.freeze()).is_ok_and(|f| f.marks().count() == count));
+    }
+}
+
+#[test]
+fn the_oldest_of_too_many_waiting_samples_is_forgotten() {
+    let raw = encode_one(&sample(1, 0, b"x"));
+    for (count, known) in [(OPEN_SAMPLES_MAX as u64, true), (OPEN_SAMPLES_MAX as u64 + 1, false)] {
+        let mut indexer = Indexer::new();
+        for seq in 0..count {
+            indexer.observe(seq * 100, &raw, &sample(1, seq, b"x")).expect("in the limits");
+        }
+        let end = part(1, 0, 0, 0, count - 1);
+        indexer.observe(1 << 30, &encode_one(&end), &end).expect("in the limits");
+        let spans: Vec<bool> = indexer.footer(0).marks().map(|m| m.samples.is_some()).collect();
+        assert_eq!(spans, [known], "{count}");
+    }
+}
+
+fn encode_one(record: &Record) -> Bytes {
+    let mut out = BytesMut::new();
+    encode(&mut out, record);
+    out.freeze()
 }
 
 #[test]

@@ -246,19 +246,20 @@ impl Indexer {
         }
     }
 
-    /// Takes the samples of a part from those that wait.
+    /// Takes the samples of a part from those that wait; `None` where its first is not among them.
     fn take_part(&mut self, track: TrackId, first: Seq, last: Seq) -> Option<Span> {
         let open = &mut self.track(track)?.open;
-        let mut span: Option<Span> = None;
+        let (mut span, mut whole) = (None::<Span>, false);
         while let Some(s) = open.front().copied().filter(|s| s.seq <= last) {
             open.pop_front();
             if s.seq < first {
                 continue;
             }
+            whole |= s.seq == first;
             let end = Position { offset: s.start.offset.saturating_add(s.len.into()), ..s.start };
             span = Some(Span { start: span.map_or(s.start, |x| x.start), end });
         }
-        span
+        span.filter(|_| whole)
     }
 
     /// The track's entry, made on first sight; `None` beyond [`LIST_MAX`] tracks, which no writer

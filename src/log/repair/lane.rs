@@ -20,14 +20,14 @@ use crate::media::timeline::mark::{End, Gap, Mark, PartEnd, SegmentStart};
 use std::collections::BTreeMap;
 
 /// Shortest gap in microseconds, where the clock leaves no time for what is missing.
-const GAP_MIN: i64 = 1_000;
+pub(super) const GAP_MIN: i64 = 1_000;
 
 /// Most segments that are written as gaps at once; readers list further numbers without marks as
 /// gaps of themselves (`hls::window`).
-const FILL_MAX: u64 = 2_000;
+pub(super) const FILL_MAX: u64 = 2_000;
 
 /// Most gap parts written at once: 100 s, beyond any target duration, of 200 ms parts.
-const PARTS_MAX: i64 = 500;
+pub(super) const PARTS_MAX: i64 = 500;
 
 /// The session's constants that bound a gap, microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -182,8 +182,8 @@ impl Lane {
             self.gap_parts(missing, total, limits, &mut v);
         }
         let whole = samples.all(self.track, p.first_seq, p.last_seq);
-        let started = self.open.is_some_and(|o| o.started);
-        if !whole || !started || self.next_seq.is_some_and(|n| p.first_seq < n) {
+        let follows = self.open.is_some_and(|o| o.started && o.parts == p.part);
+        if !whole || !follows || self.next_seq.is_some_and(|n| p.first_seq < n) {
             v.drop = true;
             self.gap_part(p.duration, &mut v);
         } else if let Some(open) = &mut self.open {

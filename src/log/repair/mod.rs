@@ -387,4 +387,6 @@ fn notes(fs: &dyn FileSystem, dir: &Path, all: &[Scanned]) -> Result<Vec<String>
 }
 
 #[cfg(test)]
+mod limits_test;
+#[cfg(test)]
 mod repair_test;

@@ -19,14 +19,15 @@ use crate::log::format::footer::{FOOTER_HEAD, Footer, SPAN_LEN};
 use crate::log::format::record::{Frame, FrameError, Record, decode, frame, kind};
 use crate::log::format::{FRAME_PREFIX, MARK_MAX, crc};
 use bytes::{Bytes, BytesMut};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// Bytes of checksums that a search may try for each byte it moves on. In random bytes one place in
 /// 2^16 has the length and kind of a packet, which is 8 MiB on average: 128.
-const SEARCH_FACTOR: usize = 512;
+pub const SEARCH_FACTOR: usize = 512;
 
 /// ... and at the start of a search: the first candidate may be the largest record.
-const SEARCH_START: usize = 64 << 20;
+pub const SEARCH_START: usize = 64 << 20;
 
 /// A footer's marks are believed when at least one in so many lies in the file as it says.
 const AGREE_SHARE: usize = 4;
@@ -86,6 +87,8 @@ pub struct Ends {
     pub footer_fault: Option<String>,
     /// Where the records end: at the footer, or where nothing good follows.
     pub records_end: u64,
+    /// Places that look like a record's head and were not tried, because too many do.
+    pub untried: u64,
 }
 
 impl Ends {
@@ -109,6 +112,7 @@ pub fn salvage(index: u32, bytes: &Bytes, each: &mut dyn FnMut(Piece)) -> Ends {
         fault: None,
         hints: Vec::new(),
         newest: HashMap::new(),
+        untried: Cell::new(0),
         each,
     };
     if let Some(at) = promised {
@@ -131,9 +135,9 @@ pub fn salvage(index: u32, bytes: &Bytes, each: &mut dyn FnMut(Piece)) -> Ends {
         (walk.each)(Piece::Lost { at, len: start as u64 - at, why, tail: start == len });
     }
     let records_end = walk.run(start) as u64;
-    let Walk { footer, fault, .. } = walk;
+    let Walk { footer, fault, untried, .. } = walk;
     let footer_fault = if footer.is_some() && promised.is_some() { None } else { fault };
-    Ends { header, footer, footer_fault, records_end }
+    Ends { header, footer, footer_fault, records_end, untried: untried.get() }
 }
 
 struct Walk<'a> {
@@ -146,6 +150,7 @@ struct Walk<'a> {
     /// Marks that the footer holds: where they lie and their bytes.
     hints: Vec<(usize, Bytes)>,
     newest: HashMap<TrackId, u64>,
+    untried: Cell<u64>,
     each: &'a mut dyn FnMut(Piece),
 }
 
@@ -334,6 +339,7 @@ impl Walk<'_> {
                 return false;
             }
             if f.len > budget {
+                self.untried.set(self.untried.get() + 1);
                 return false;
             }
             budget -= f.len;

@@ -17,10 +17,10 @@ use std::path::Path;
 
 /// Largest file that is taken for an extent: the writer rolls at 128 MiB, and a footer of marks
 /// follows.
-const EXTENT_MAX: u64 = 256 << 20;
+pub(super) const EXTENT_MAX: u64 = 256 << 20;
 
 /// Most damaged places that a report lists of one extent.
-const DAMAGE_MAX: usize = 1_000;
+pub(super) const DAMAGE_MAX: usize = 1_000;
 
 /// One thing in an extent that the plan looks at.
 #[derive(Debug)]
@@ -143,6 +143,10 @@ pub(super) fn scan(
     if let Some(what) = fault {
         let behind = report.bytes.saturating_sub(ends.records_end);
         report.damage.push(Damage { offset: ends.records_end, bytes: behind, what });
+    }
+    if ends.untried > 0 {
+        let what = format!("{} places that look like records were not tried", ends.untried);
+        report.damage.push(Damage { offset: HEADER_LEN as u64, bytes: 0, what });
     }
     *base = match (&ends.footer, indexer) {
         (Some(footer), _) if !wrong => Some(Indexer::resume(footer)),

@@ -18,7 +18,7 @@ const RATES: [u32; 13] = [
 ];
 
 /// Highest sample rate that is believed, in Hz: twice what the table has. The field has 24 bits.
-const RATE_MAX: u32 = 192_000;
+pub(super) const RATE_MAX: u32 = 192_000;
 
 /// Reads an AudioSpecificConfig.
 ///

@@ -2,7 +2,9 @@
 
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
-use crate::media::codec::{AudioDetails, CodecError, aac, details, h264, sps};
+use crate::media::codec::aac::RATE_MAX;
+use crate::media::codec::sps::{DIMENSION_MAX, READ_MAX};
+use crate::media::codec::{AudioDetails, CONFIG_MAX, CodecError, aac, details, h264, sps};
 use crate::media::fuzz::seeded;
 use crate::media::track::{Codec, FrameRate, Track};
 use h264_reader::nal::{Nal, RefNal};
@@ -156,8 +158,88 @@ fn refused_configurations_say_where() {
         assert_eq!(details(&track(Codec::H264, hex)), Err(want), "{name}");
     }
     let mut long = track(Codec::Aac, "1210");
-    long.config = vec![0x12; 17 << 10].into();
-    assert_eq!(details(&long), Err(invalid("configuration length", 16 << 10)));
+    long.config = [&[0x12, 0x10][..], &[0; CONFIG_MAX - 2]].concat().into();
+    assert!(details(&long).is_ok(), "as long as may be");
+    long.config = vec![0x12; CONFIG_MAX + 1].into();
+    let said = "configuration length at byte 16384: the value is not allowed";
+    assert_eq!(details(&long).expect_err("too long").to_string(), said);
+}
+
+/// Bits written one field after another.
+#[derive(Default)]
+struct Writer(Vec<bool>);
+
+impl Writer {
+    fn u(mut self, bits: u32, value: u32) -> Writer {
+        self.0.extend((0..bits).rev().map(|i| value >> i & 1 == 1));
+        self
+    }
+
+    fn ue(self, value: u32) -> Writer {
+        let bits = (value + 1).ilog2();
+        self.u(bits, 0).u(bits + 1, value + 1)
+    }
+
+    fn bytes(mut self) -> Vec<u8> {
+        self.0.resize(self.0.len().next_multiple_of(8), false);
+        self.0.chunks(8).map(|b| b.iter().fold(0, |n, bit| n << 1 | u8::from(*bit))).collect()
+    }
+}
+
+#[test]
+fn the_highest_sample_rate_is_kept_to_the_hertz() {
+    let config = |hz: u32| Writer::default().u(5, 2).u(4, 15).u(24, hz).u(4, 2).u(3, 0).bytes();
+    assert_eq!(aac::parse(&config(RATE_MAX)).map(|a| a.sample_rate), Ok(RATE_MAX));
+    let refused = aac::parse(&config(RATE_MAX + 1)).expect_err("too high").to_string();
+    assert_eq!(refused, "samplingFrequency at byte 0: the value is not allowed");
+}
+
+/// A baseline set up to its macroblock counts.
+fn baseline() -> Writer {
+    let head = Writer::default().u(8, 0x67).u(8, 66).u(16, 40);
+    head.ue(0).ue(0).ue(0).ue(0).ue(1).u(1, 0)
+}
+
+#[test]
+fn the_largest_picture_is_kept_to_the_sample() {
+    // 1056 macroblocks are 16,896 samples; the cropping takes two a unit.
+    let set = |crop: u32, wide: bool| {
+        let (w, h) = if wide { (1056, 10) } else { (10, 1056) };
+        let set = baseline().ue(w - 1).ue(h - 1).u(1, 1).u(1, 1).u(1, 1);
+        let edges = if wide { [crop, 0, 0, 0] } else { [0, 0, crop, 0] };
+        edges.into_iter().fold(set, Writer::ue).u(1, 0).u(1, 1).bytes()
+    };
+    let crop = (1056 * 16 - DIMENSION_MAX) / 2;
+    let size = |s: sps::Sps| (s.width, s.height);
+    assert_eq!(sps::parse(&set(crop, true)).map(size), Ok((DIMENSION_MAX, 160)));
+    assert_eq!(sps::parse(&set(crop, false)).map(size), Ok((160, DIMENSION_MAX)));
+    for wide in [true, false] {
+        let refused = sps::parse(&set(crop - 1, wide)).expect_err("two samples more");
+        assert_eq!(refused.to_string(), "picture size at byte 5: the value is not allowed");
+    }
+}
+
+#[test]
+fn a_set_is_read_so_far_and_no_further() {
+    // Scaling lists and an order count cycle of numbers as long as they may be: 255 is the most
+    // that a cycle has, and twelve lists are what 4:4:4 has.
+    let long = (1 << 31) - 1;
+    let mut set = Writer::default().u(8, 0x67).u(8, 244).u(16, 40);
+    set = set.ue(0).ue(3).u(1, 0).ue(0).ue(0).u(1, 0).u(1, 1);
+    for list in 0..12 {
+        set = set.u(1, 1);
+        set = (0..if list < 6 { 16 } else { 64 }).fold(set, |s, _| s.ue(long));
+    }
+    set = set.ue(0).ue(1).u(1, 0).ue(0).ue(0).ue(255);
+    set = (0..255).fold(set, |s, _| s.ue(long)).ue(1).u(1, 0);
+    let bytes = set.ue(9).ue(9).u(1, 1).u(1, 1).u(1, 0).u(1, 0).u(1, 1).bytes();
+    assert!(bytes.len() > READ_MAX, "{}", bytes.len());
+    let refused = sps::parse(&bytes).expect_err("the picture size lies too far back");
+    let CodecError::Truncated { what, at } = refused else { panic!("{refused}") };
+    assert_eq!(what, "offset_for_ref_frame");
+    assert!((READ_MAX - 8..READ_MAX).contains(&at), "{at}");
+    let said = format!("offset_for_ref_frame at byte {at}: the record ends too early");
+    assert_eq!(refused.to_string(), said);
 }
 
 #[test]

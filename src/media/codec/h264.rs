@@ -61,6 +61,33 @@ impl<'a> AvcConfig<'a> {
     }
 }
 
+/// All parameter sets of a record, SPS before PPS, each after a length field of the record's own
+/// length size: what an access unit has in front when it carries them itself.
+///
+/// # Errors
+/// As [`AvcConfig::parse`].
+pub fn parameter_sets(data: &[u8]) -> Result<Vec<u8>, CodecError> {
+    let size = AvcConfig::parse(data)?.nal_len_size;
+    let (mut at, mut out) = (6, Vec::with_capacity(data.len()));
+    let mut copy = |at: &mut usize, count: u8| {
+        for _ in 0..count {
+            let len = usize::from(u16::from_be_bytes([data[*at], data[*at + 1]]));
+            let nal = &data[*at + 2..*at + 2 + len];
+            *at += 2 + len;
+            // A set that a length field cannot count is left out: no payload could carry it.
+            if size > 1 || len < 256 {
+                out.extend_from_slice(&(len as u32).to_be_bytes()[4 - usize::from(size)..]);
+                out.extend_from_slice(nal);
+            }
+        }
+    };
+    copy(&mut at, data[5] & 31);
+    let pps = data[at];
+    at += 1;
+    copy(&mut at, pps);
+    Ok(out)
+}
+
 /// Walks over `count` parameter sets of the NAL type `kind` and returns the first.
 fn sets<'a>(
     data: &'a [u8],

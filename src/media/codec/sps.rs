@@ -11,10 +11,10 @@ use crate::media::codec::bits::Bits;
 use crate::media::track::FrameRate;
 
 /// Bytes of a set that are read. Scaling lists included, no field wanted here lies further back.
-const READ_MAX: usize = 4096;
+pub(super) const READ_MAX: usize = 4096;
 
 /// Largest width or height in samples: level 6.2 ends at 16,888, and an avc1 box at 65,535.
-const DIMENSION_MAX: u32 = 16_888;
+pub(super) const DIMENSION_MAX: u32 = 16_888;
 
 /// Frame rates that can be meant, in frames per second. Encoders with a variable rate put their
 /// clock (1000 and more) into the timing fields; that is no frame rate.

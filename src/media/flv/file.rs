@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 const HEADER: usize = 9;
 /// Longest header that is skipped, in bytes. The format says 9; there is no reason for more, and a
 /// wrong length must not make us swallow the file.
-const HEADER_MAX: u32 = 1024;
+pub(super) const HEADER_MAX: u32 = 1024;
 /// Type, size, timestamp and stream ID of a tag.
 const TAG_HEADER: usize = 11;
 /// PreviousTagSize, after the file's header and every tag.

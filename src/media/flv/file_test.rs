@@ -1,7 +1,7 @@
 //! Files: the real clip in any pieces, round trips, and damage.
 
 use crate::media::flv::FlvError;
-use crate::media::flv::file::{FlvReader, FlvWriter, Tag, TagKind};
+use crate::media::flv::file::{FlvReader, FlvWriter, HEADER_MAX, Tag, TagKind};
 use crate::media::fuzz::seeded::BBB;
 use bytes::Bytes;
 
@@ -63,6 +63,20 @@ fn a_cut_file_ends_and_wrong_trailers_do_not_matter() {
     let second = 13 + 11 + tags[0].body.len();
     file[second..second + 4].copy_from_slice(&[0xff; 4]);
     assert_eq!(read(&mut FlvReader::from_bytes(file.into())), tags);
+}
+
+#[test]
+fn the_longest_header_is_skipped_and_a_longer_one_refused() {
+    let file = |header: u32| {
+        let mut file = BBB[..5].to_vec();
+        file.extend_from_slice(&header.to_be_bytes());
+        file.resize(header as usize, 0);
+        file.extend_from_slice(&BBB[9..]);
+        FlvReader::from_bytes(file.into())
+    };
+    assert_eq!(read(&mut file(HEADER_MAX)), clip());
+    let refused = file(HEADER_MAX + 1).next_tag().expect_err("too long").to_string();
+    assert_eq!(refused, "FLV file at byte 0: the header's length is not believable");
 }
 
 #[test]

@@ -70,6 +70,7 @@ fn mux(track: &Track, samples: &[Sample], per: usize) -> Vec<Bytes> {
     for (i, part) in parts.iter().enumerate() {
         let end = parts.get(i + 1).map_or(part[part.len() - 1].dts + frame / 1000, |n| n[0].dts);
         let f = Fragment {
+            description: 1,
             track_number: 1,
             sequence: i as u32 + 1,
             decode_time,
@@ -286,6 +287,7 @@ fn times(samples: &[(i64, i32, bool)], duration: i64, mux: u32) -> Vec<(u64, u32
         .map(|(i, &(dts, cts, key))| Sample { dts, cts, key, payload: payload(i) })
         .collect();
     let bytes = fragment(&Fragment {
+        description: 1,
         track_number: 1,
         sequence: 1,
         decode_time: 1000,
@@ -367,6 +369,7 @@ fn video_times() {
 fn what_all_samples_share_is_said_once() {
     let sample = |dts, key| Sample { dts, cts: 0, key, payload: Bytes::from_static(b"x") };
     let f = Fragment {
+        description: 1,
         track_number: 1,
         sequence: 1,
         decode_time: 0,

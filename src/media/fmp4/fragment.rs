@@ -13,6 +13,7 @@ pub(crate) const FLAGS_SYNC: u32 = 0x0200_0000;
 /// Sample flags of any other picture: depends on others, is no sync sample.
 pub(crate) const FLAGS_NON_SYNC: u32 = 0x0101_0000;
 
+const TFHD_DESCRIPTION: u32 = 0x02;
 const TFHD_DEFAULT_DURATION: u32 = 0x08;
 const TFHD_DEFAULT_FLAGS: u32 = 0x20;
 const TFHD_DEFAULT_BASE_IS_MOOF: u32 = 0x02_0000;
@@ -48,6 +49,8 @@ impl From<&Packet> for Sample {
 pub struct Fragment<'a> {
     /// The track's number in the init section.
     pub track_number: u32,
+    /// Which of the init section's sample entries, from 1. Init sections for viewers have one.
+    pub description: u32,
     /// mfhd sequence number.
     pub sequence: u32,
     /// Decode time of the first sample in ticks of `mux`; the writer snaps audio to its grid here.
@@ -137,6 +140,7 @@ fn times(f: &Fragment<'_>) -> Vec<Times> {
 /// Which fields the fragment has: what all samples share is said once.
 struct Layout {
     samples: usize,
+    description: Option<u32>,
     default_duration: Option<u32>,
     default_flags: u32,
     first_flags: Option<u32>,
@@ -154,6 +158,8 @@ impl Layout {
         let same = times.iter().all(|t| t.duration == duration);
         Layout {
             samples: times.len(),
+            // The first is what the track's trex says.
+            description: (f.description != 1).then_some(f.description),
             default_duration: same.then_some(duration),
             default_flags: flags(rest),
             first_flags: (uniform && first != rest).then(|| flags(first)),
@@ -164,7 +170,8 @@ impl Layout {
     }
 
     fn tfhd(&self) -> usize {
-        12 + 4 + 4 + if self.default_duration.is_some() { 4 } else { 0 }
+        let optional = [self.description, self.default_duration];
+        12 + 4 + 4 + 4 * optional.iter().flatten().count()
     }
 
     fn trun(&self) -> usize {
@@ -205,8 +212,12 @@ fn write_moof(out: &mut Vec<u8>, f: &Fragment<'_>, times: &[Times], l: &Layout, 
 
     header(out, l.tfhd(), b"tfhd");
     let duration = if l.default_duration.is_some() { TFHD_DEFAULT_DURATION } else { 0 };
-    out.put_u32(TFHD_DEFAULT_BASE_IS_MOOF | TFHD_DEFAULT_FLAGS | duration);
+    let description = if l.description.is_some() { TFHD_DESCRIPTION } else { 0 };
+    out.put_u32(TFHD_DEFAULT_BASE_IS_MOOF | TFHD_DEFAULT_FLAGS | description | duration);
     out.put_u32(f.track_number);
+    if let Some(description) = l.description {
+        out.put_u32(description);
+    }
     if let Some(duration) = l.default_duration {
         out.put_u32(duration);
     }

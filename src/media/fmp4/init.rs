@@ -4,8 +4,9 @@
 //! byte for byte: the crate would drop what it does not know from an avcC, so that one box's body
 //! is put in after encoding.
 
+use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
-use crate::media::codec::{AudioDetails, CONFIG_MAX, Details, VideoDetails};
+use crate::media::codec::{self, AudioDetails, CONFIG_MAX, Details, VideoDetails};
 use crate::media::fmp4::fragment::{FLAGS_NON_SYNC, FLAGS_SYNC};
 use crate::media::track::Track;
 use bytes::Bytes;
@@ -25,6 +26,53 @@ pub enum Fmp4Error {
 impl From<mp4_atom::Error> for Fmp4Error {
     fn from(e: mp4_atom::Error) -> Fmp4Error {
         Fmp4Error::Box(e.to_string())
+    }
+}
+
+/// The only track of every file that viewers get: each rendition is one track.
+pub const TRACK_NUMBER: u32 = 1;
+
+/// A track's configuration as viewers get it.
+#[derive(Debug, Clone)]
+pub struct Init {
+    /// What the log recorded.
+    pub track: Track,
+    /// What it says.
+    pub details: Details,
+    /// The init section.
+    pub bytes: Bytes,
+    /// Its name.
+    pub hash: String,
+}
+
+/// A configuration that can't be made into an init section.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("track {track} has no usable configuration: {why}")]
+pub struct InitError {
+    track: TrackId,
+    why: String,
+}
+
+impl Init {
+    /// Makes the init section of a track.
+    pub fn new(track: Track) -> Result<Init, InitError> {
+        let fail = |why: String| InitError { track: track.id, why };
+        let details = codec::details(&track).map_err(|e| fail(e.to_string()))?;
+        let bytes = init(&track, &details, TRACK_NUMBER).map_err(|e| fail(e.to_string()))?;
+        let hash = init_hash(&bytes);
+        Ok(Init { track, details, bytes, hash })
+    }
+
+    /// The sample entry (8.5.2) in the init section, byte for byte.
+    pub fn sample_entry(&self) -> Bytes {
+        let path: [(&[u8; 4], usize); 6] =
+            [(b"moov", 0), (b"trak", 0), (b"mdia", 0), (b"minf", 0), (b"stbl", 0), (b"stsd", 8)];
+        let (mut from, mut end) = (0, self.bytes.len());
+        for (kind, fields) in path {
+            let (start, size) = find(&self.bytes, from, end, kind).expect("`init` wrote it");
+            (from, end) = (start + 8 + fields, start + size);
+        }
+        self.bytes.slice(from..end)
     }
 }
 
@@ -148,7 +196,7 @@ fn audio(a: &AudioDetails, asc: &[u8], timescale: Timescale, id: u32) -> mp4_ato
     mp4_atom::Trak { tkhd, mdia: mdia(timescale, b"soun", "audio", minf), ..Default::default() }
 }
 
-fn tkhd(id: u32) -> mp4_atom::Tkhd {
+pub(super) fn tkhd(id: u32) -> mp4_atom::Tkhd {
     mp4_atom::Tkhd { track_id: id, enabled: true, in_movie: true, ..Default::default() }
 }
 
@@ -170,7 +218,7 @@ fn mdia(
 }
 
 /// The data is in this file.
-fn dinf() -> mp4_atom::Dinf {
+pub(super) fn dinf() -> mp4_atom::Dinf {
     let url = mp4_atom::DrefEntry::Url(mp4_atom::Url::default());
     mp4_atom::Dinf { dref: mp4_atom::Dref { entries: vec![url] } }
 }

@@ -106,6 +106,7 @@ pub fn init(data: &Bytes) -> Result<Vec<InitTrack>, ReadError> {
         let (name, part) = child?;
         match &name {
             b"trak" if tracks.len() < TRACKS_MAX => tracks.extend(trak(&part)?),
+            b"trak" => return Err(ReadError::Invalid { what: "number of tracks", at: part.at }),
             b"mvex" => {
                 for child in part.boxes() {
                     let (name, part) = child?;

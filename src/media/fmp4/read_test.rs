@@ -5,7 +5,7 @@ use crate::base::time::Timescale;
 use crate::media::codec::details;
 use crate::media::fmp4::fragment::{Fragment, Sample, fragment};
 use crate::media::fmp4::init;
-use crate::media::fmp4::read::{self, ReadError, SampleFacts};
+use crate::media::fmp4::read::{self, ReadError, SAMPLES_MAX, SampleFacts, TRACKS_MAX};
 use crate::media::fuzz::seeded::{BBB_AVCC, Random, hex};
 use crate::media::track::{Codec, Kind, Track};
 use bytes::Bytes;
@@ -25,6 +25,7 @@ fn video_part() -> Bytes {
     let samples =
         [sample(80, 40, true, 1000), sample(120, 80, false, 10), sample(160, 0, false, 20)];
     fragment(&Fragment {
+        description: 1,
         track_number: 1,
         sequence: 5,
         decode_time: 7200,
@@ -78,6 +79,36 @@ fn what_is_missing_is_named() {
 }
 
 #[test]
+fn tracks_and_samples_are_counted() {
+    let init = video_init();
+    let at = init.windows(4).position(|w| w == b"moov").expect("a moov") - 4;
+    let trak = init.windows(4).position(|w| w == b"trak").expect("a trak") - 4;
+    let len = |at: usize| {
+        let size: [u8; 4] = init[at..at + 4].try_into().expect("a box's size");
+        u32::from_be_bytes(size) as usize
+    };
+    let with = |tracks: usize| {
+        let mut out = init[..trak].to_vec();
+        out.extend(init[trak..trak + len(trak)].repeat(tracks));
+        out.extend_from_slice(&init[trak + len(trak)..]);
+        let size = u32::try_from(len(at) + (tracks - 1) * len(trak)).expect("small");
+        out[at..at + 4].copy_from_slice(&size.to_be_bytes());
+        read::init(&Bytes::from(out))
+    };
+    assert_eq!(with(TRACKS_MAX).map(|t| t.len()), Ok(TRACKS_MAX));
+    let refused = with(TRACKS_MAX + 1).expect_err("one more").to_string();
+    assert!(refused.ends_with(": number of tracks has no such value"), "{refused}");
+    // A run of samples without fields says how many in four bytes.
+    let tracks = read::init(&init).expect("ours");
+    let mut part = video_part().to_vec();
+    let count = part.windows(4).position(|w| w == b"trun").expect("a trun") + 8;
+    let claimed = u32::try_from(SAMPLES_MAX + 1).expect("small");
+    part[count..count + 4].copy_from_slice(&claimed.to_be_bytes());
+    let refused = read::fragments(&part.into(), &tracks).expect_err("too many").to_string();
+    assert!(refused.ends_with(": number of samples has no such value"), "{refused}");
+}
+
+#[test]
 fn mutations_do_no_harm() {
     let (init, part) = (video_init(), video_part());
     let tracks = read::init(&init).expect("ours");
@@ -90,7 +121,7 @@ fn mutations_do_no_harm() {
             let _ = read::init(&data);
             if let Ok(found) = read::fragments(&data, &tracks) {
                 let samples: usize = found.iter().map(|f| f.samples.len()).sum();
-                assert!(samples <= super::SAMPLES_MAX * found.len());
+                assert!(samples <= SAMPLES_MAX * found.len());
             }
         }
     }

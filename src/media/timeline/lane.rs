@@ -13,6 +13,11 @@ use std::collections::VecDeque;
 /// above any rounding to milliseconds.
 const GRID_TOLERANCE: i64 = 40_000;
 
+/// Most samples in one part: 2 s, the longest part, have 480 pictures at 240 frames a second. Where
+/// an encoder stamps its pictures alike time closes no part, and whoever reads the log holds this
+/// many samples until their part ends.
+pub const PART_SAMPLES_MAX: usize = 1_024;
+
 /// What the cut needs to know of a track; all of it is declared, nothing is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
@@ -148,7 +153,9 @@ impl Lane {
     pub(super) fn must_close_before(&self, p: &Packet) -> bool {
         let Some(first) = self.open.front() else { return false };
         let spanned = self.plan.dts(p) + self.plan.frame - first.dts;
-        self.counted(1).unwrap_or(spanned) > self.part_target || self.off_grid(p)
+        self.counted(1).unwrap_or(spanned) > self.part_target
+            || self.off_grid(p)
+            || self.open.len() >= PART_SAMPLES_MAX
     }
 
     /// Duration of the open part and `more` samples where each lasts its nominal time exactly

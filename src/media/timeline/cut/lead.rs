@@ -13,13 +13,12 @@ impl Cutter {
     pub(super) fn leader_packet(&mut self, now: Now, i: usize, p: Packet) {
         let plan = self.members[i].lane.plan;
         let (dts, pts) = (plan.dts(&p), plan.pts(&p));
-        if self.reconfigured {
-            if !p.key {
-                return self.unlisted(p);
-            }
-            self.discontinuity = true;
+        if self.reconfigured && p.key {
             self.boundary(now, pts, dts, None, true);
             return self.list(i, p);
+        }
+        if self.members[i].reconfigured {
+            return self.unlisted(p);
         }
         let Some(lead) = self.lead else { return self.unlisted(p) };
         let elapsed = dts - lead.start_dts;
@@ -133,12 +132,15 @@ impl Cutter {
         follow: Option<i64>,
         independent: bool,
     ) {
+        for j in 0..self.members.len() {
+            // What it could not list since its configuration changed is its gap.
+            if std::mem::take(&mut self.members[j].reconfigured) && j != self.leader {
+                self.settle(j, follow.unwrap_or(pts));
+            }
+        }
+        self.discontinuity |= std::mem::take(&mut self.reconfigured);
         self.slew(now, pts);
         let discontinuity = std::mem::take(&mut self.discontinuity);
-        self.reconfigured = false;
-        for m in &mut self.members {
-            m.reconfigured = false;
-        }
         self.dseq += u64::from(discontinuity);
         let msn = self.next_msn;
         self.next_msn = msn.next();

@@ -302,8 +302,6 @@ impl Cutter {
 
     /// Takes one packet. Packets of unknown tracks are stored unlisted.
     pub fn packet(&mut self, now: Now, p: Packet) {
-        self.last_media = Some(now.mono);
-        self.finish_gap(now);
         let Some(i) = self.members.iter().position(|m| m.lane.plan.track == p.track) else {
             return self.unlisted(p);
         };
@@ -311,6 +309,8 @@ impl Cutter {
         if dts < 0 {
             return self.unlisted(p);
         }
+        self.last_media = Some(now.mono);
+        self.finish_gap(now);
         if i == self.leader {
             if let Some(jump) = self.jump(i, dts) {
                 self.jumped(i, jump);

@@ -425,6 +425,7 @@ fn any_stream_gives_a_log_that_every_reader_can_trust() {
                     now += gone;
                 }
                 4 => c.reconfigure(video(40_000)),
+                7 => c.reconfigure(audio()),
                 5 => ats += r.below(3_000) as i64,
                 6 => vts += r.below(6_000) as i64,
                 _ => {}
@@ -471,6 +472,56 @@ fn sound_with_another_sample_rate_goes_on_after_the_next_boundary() {
 }
 
 #[test]
+fn pictures_go_on_when_only_the_sound_is_configured_anew() {
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 0, 5_000, 50);
+    let mux = Timescale::new(44_100).expect("not zero");
+    c.reconfigure(Plan { mux, frame: 23_220, ..audio() });
+    k.drain(&mut c);
+    // One second in the middle of a GOP, then the next IDR and four seconds more.
+    for f in 125..275 {
+        c.packet(at(f * 40), pkt(TrackId::AUDIO, f * 40, 0, true));
+        c.packet(at(f * 40), pkt(TrackId::VIDEO, f * 40, 0, f % 50 == 0));
+        k.drain(&mut c);
+    }
+    let listed = k.next_seq[&TrackId::VIDEO];
+    assert_eq!(listed, 275, "every picture is listed");
+    let breaks: Vec<_> = k.starts.iter().filter(|s| s.2).map(|s| (s.0, s.1.0)).collect();
+    assert_eq!(breaks, [(TrackId::VIDEO, 103), (TrackId::AUDIO, 103)]);
+    let gaps: Vec<_> = k.gaps.iter().map(|g| (g.0, g.1.0)).collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|g| *g == (TrackId::AUDIO, 102)), "{gaps:?}");
+    let absent: i64 = k.gaps.iter().map(|g| g.3).sum();
+    assert!((900_000..=1_100_000).contains(&absent), "{absent} µs of sound are absent");
+}
+
+#[test]
+fn pictures_that_are_stamped_alike_still_end_a_part() {
+    use crate::media::timeline::lane::PART_SAMPLES_MAX;
+    let (mut c, mut k) = cutter();
+    let count = 3 * PART_SAMPLES_MAX;
+    for n in 0..count {
+        c.packet(at(0), pkt(TrackId::VIDEO, 0, 0, n == 0));
+        k.drain(&mut c);
+        let waiting = k.next_seq[&TrackId::VIDEO] - k.marked[&TrackId::VIDEO];
+        assert!(waiting <= PART_SAMPLES_MAX as u64, "{waiting} samples wait for their part");
+    }
+    c.end(at(10), true);
+    k.drain(&mut c);
+    assert_eq!((k.listed, k.parts.len()), (count, 3));
+}
+
+#[test]
+fn packets_of_a_track_that_is_not_listed_do_not_stop_gaps() {
+    let (mut c, mut k) = cutter();
+    publish(&mut c, &mut k, 0, 0, 4_000, 50);
+    for t in 100..400 {
+        c.packet(at(t * 40), pkt(TrackId(9), t * 40, 0, true));
+        idle(&mut c, &mut k, t * 40, t * 40);
+    }
+    assert!(k.gaps.iter().any(|g| g.0 == TrackId::VIDEO), "gaps though an unknown track talks");
+}
+
+#[test]
 fn a_jump_that_a_connection_did_not_live_to_finish_is_forgotten_by_the_next() {
     let (mut c, mut k) = cutter();
     publish(&mut c, &mut k, 0, 100_000, 4_000, 50);
@@ -505,6 +556,22 @@ fn a_clock_that_is_set_does_not_write_decades_of_gaps() {
     k.drain(&mut c);
     let gaps = k.gaps.iter().filter(|g| g.0 == TrackId::VIDEO && g.2.is_none()).count();
     assert!(gaps as i64 <= GAPS_MAX, "{gaps}");
+}
+
+#[test]
+fn sound_before_the_first_picture_is_held_so_far() {
+    for extra in [0, 1, 5] {
+        let cfg = config(40_000);
+        let base = Base { msn: Msn(1), dseq: 0, previous: None };
+        let mut c = Cutter::new(cfg, &[video(40_000), audio()], base, at(0));
+        let mut k = Checker::new(&cfg);
+        let count = HELD_MAX as i64 + extra;
+        for i in 0..count {
+            c.packet(at(i), pkt(TrackId::AUDIO, 100, 0, true));
+        }
+        k.drain(&mut c);
+        assert_eq!((k.unlisted as i64, k.listed), (extra, 0), "only the oldest are given up");
+    }
 }
 
 #[test]
