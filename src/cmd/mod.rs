@@ -11,6 +11,7 @@ pub mod export;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
+pub mod repair;
 pub mod replay;
 pub mod secret;
 pub mod settings;
@@ -42,6 +43,7 @@ enum Command {
     Up(up::Args),
     Manifest(manifest::Args),
     Inspect(inspect::Args),
+    Repair(repair::Args),
     Replay(replay::Args),
     Export(export::Args),
     Bench(bench::Args),
@@ -63,6 +65,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Repair(args) => repair::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Export(args) => export::run(args),
         Command::Bench(args) => bench::run(args),

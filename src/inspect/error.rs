@@ -1,5 +1,6 @@
 //! Why a target cannot be looked at, at all. Whatever can be read in part is a report.
 
+use crate::log::error::LogError;
 use crate::rtmp::error::SessionError;
 use std::path::PathBuf;
 
@@ -20,6 +21,17 @@ pub enum InspectError {
         /// The path.
         path: PathBuf,
     },
+    /// One log can be followed at a time.
+    #[error("there are {logs} logs below {}: name the directory of one (…/g1)", path.display())]
+    Several {
+        /// The path.
+        path: PathBuf,
+        /// How many.
+        logs: usize,
+    },
+    /// A log that cannot be read on.
+    #[error(transparent)]
+    Log(LogError),
     /// No connection to an RTMP server.
     #[error("cannot connect to {host} port {port}: {source}")]
     Connect {

@@ -2,9 +2,13 @@
 
 use crate::inspect::error::InspectError;
 use crate::inspect::report::{Report, Severity};
-use crate::inspect::{flv, log, table};
+use crate::inspect::rows::Row;
+use crate::inspect::timeline::Choice;
+use crate::inspect::{flv, lines, log, table, tail};
 use crate::log::fixture::{BBB, write_log};
 use crate::log::format::extent::TRAILER_LEN;
+use crate::rt::clock::Clock;
+use crate::rt::drain::Drain;
 use std::path::{Path, PathBuf};
 
 fn texts(r: &Report, s: Severity) -> Vec<&str> {
@@ -173,4 +177,82 @@ fn what_is_nothing_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     assert!(matches!(log::inspect(dir.path()), Err(InspectError::Unknown { .. })));
     assert!(matches!(flv::inspect(&dir.path().join("x")), Err(InspectError::Read { .. })));
+}
+
+#[tokio::test]
+async fn several_logs_are_reports_of_their_own() {
+    let (data, dir) = a_log(true).await;
+    let other = data.path().join("logs/other/s1/g3");
+    std::fs::create_dir_all(&other).expect("made");
+    for entry in std::fs::read_dir(&dir).expect("listed") {
+        let path = entry.expect("an entry").path();
+        std::fs::copy(&path, other.join(path.file_name().expect("a name"))).expect("copied");
+    }
+    let alone = log::inspect(&dir).expect("a log");
+    let both = log::inspect(data.path()).expect("logs");
+    let logs = both.logs.as_ref().expect("several");
+    assert_eq!((both.kind, logs.len(), both.damaged), ("logs", 2, false));
+    assert!(logs.iter().all(|l| l.tracks == alone.tracks && l.findings == alone.findings));
+    assert!(table::render(&both).contains("other/s1/g3"));
+}
+
+/// The rows of a timeline, as JSON.
+fn rows(path: &Path, choice: Choice) -> (bool, Vec<serde_json::Value>) {
+    let mut rows = Vec::new();
+    let damaged = tail::stored(path, choice, &mut |_, row| {
+        assert!(!lines::line(row).contains('\n'));
+        rows.push(serde_json::to_value(row).expect("JSON"));
+    });
+    (damaged.expect("a log"), rows)
+}
+
+#[tokio::test]
+async fn a_timeline_accounts_for_every_packet() {
+    let (_data, dir) = a_log(true).await;
+    let (damaged, all) = rows(&dir, Choice::default());
+    assert!(!damaged);
+    let sum = |track: u64, field: &str| -> f64 {
+        let of = all.iter().filter(|r| r["event"] == "segment" && r["track"] == track);
+        of.map(|r| r[field].as_f64().expect("a number")).sum()
+    };
+    assert_eq!((sum(1, "packets"), sum(2, "packets")), (250.0, 432.0));
+    assert!((sum(1, "seconds") - 10.0).abs() < 0.1, "{}", sum(1, "seconds"));
+    let first = all.iter().find(|r| r["event"] == "segment" && r["track"] == 1).expect("one");
+    assert_eq!((first["msn"].as_u64(), &first["independent"]), (Some(7), &true.into()));
+    assert_eq!(all[0]["event"], "generation");
+    assert_eq!(all.last().expect("rows")["event"], "end");
+    let (_, two) = rows(&dir, Choice { msn: Some((8, 9)), ..Choice::default() });
+    assert!(
+        !two.is_empty() && two.iter().all(|r| (8..=9).contains(&r["msn"].as_u64().unwrap_or(8)))
+    );
+    let (_, packets) = rows(&dir, Choice { packets: true, ..Choice::default() });
+    assert_eq!(packets.iter().filter(|r| r["event"] == "packet").count(), 682);
+}
+
+#[tokio::test]
+async fn a_timeline_goes_on_behind_damage() {
+    let (_data, dir) = a_log(true).await;
+    let path = dir.join("00000000.extent");
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 64].fill(0xee);
+    std::fs::write(&path, &bytes).expect("written");
+    let (damaged, all) = rows(&dir, Choice::default());
+    assert!(damaged && all.iter().any(|r| r["event"] == "hole" && r["extent"] == 0));
+    assert_eq!(all.last().expect("rows")["event"], "end");
+}
+
+#[tokio::test]
+async fn a_log_is_followed_to_its_end() {
+    let (_data, dir) = a_log(true).await;
+    let (_, stored) = rows(&dir, Choice::default());
+    let (clock, drain) = (Clock::system(), Drain::new());
+    let mut followed = Vec::new();
+    let mut each = |row: &Row| followed.push(serde_json::to_value(row).expect("JSON"));
+    tail::follow(&dir, Choice::default(), &clock, &drain, &mut each).await.expect("followed");
+    assert_eq!(followed, stored);
+    // One that nobody seals is followed until somebody has seen enough.
+    let (_open, dir) = a_log(false).await;
+    drain.start();
+    tail::follow(&dir, Choice::default(), &clock, &drain, &mut |_| {}).await.expect("stopped");
 }

@@ -9,7 +9,7 @@ use crate::inspect::report::log::{Cost, ExtentFacts, GenerationFacts, LogFacts};
 use crate::inspect::report::{Report, Severity};
 use crate::inspect::walk::Walk;
 use crate::log::dir::extent_files;
-use crate::log::format::extent::{HEADER_LEN, Header, TRAILER_LEN, footer_start};
+use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
 use bytes::Bytes;
@@ -21,34 +21,58 @@ use std::path::{Path, PathBuf};
 pub(super) const EXTENT_MAX: u64 = 256 << 20;
 
 /// How deep below a directory logs are looked for: `logs`, channel, session, generation.
-const DEPTH: usize = 4;
+pub(super) const DEPTH: usize = 4;
 
-/// Reads a log's directory, an extent's file, or all generations below a directory. Blocks.
+/// Reads a log's directory, an extent's file, or every log below a directory, each by itself.
+/// Blocks.
 ///
 /// # Errors
 /// There is nothing of a log there, or it cannot be read at all.
 pub fn inspect(path: &Path) -> Result<Report, InspectError> {
     let cannot = |source| InspectError::Read { path: path.to_owned(), source };
-    let mut look = Look::new(path);
     if path.is_file() {
         let dir = path.parent().unwrap_or(Path::new(""));
-        look.generation(dir, vec![(None, path.to_owned())]);
-        return Ok(look.finish());
+        return Ok(one(path, dir, vec![(None, path.to_owned())]));
     }
     let mut dirs = Vec::new();
     find(path, DEPTH, &mut dirs).map_err(cannot)?;
-    if dirs.is_empty() {
-        return Err(InspectError::Unknown { path: path.to_owned() });
-    }
+    let mut reports = Vec::new();
+    let alone = dirs.len() == 1;
     for dir in dirs {
         let files = extent_files(&dir).map_err(cannot)?;
-        look.generation(&dir, files.into_iter().map(|(i, p)| (Some(i), p)).collect());
+        let files = files.into_iter().map(|(i, p)| (Some(i), p)).collect();
+        reports.push(one(if alone { path } else { &dir }, &dir, files));
     }
-    Ok(look.finish())
+    match reports.pop() {
+        None => Err(InspectError::Unknown { path: path.to_owned() }),
+        Some(only) if reports.is_empty() => Ok(only),
+        Some(last) => {
+            reports.push(last);
+            Ok(several(path, reports))
+        }
+    }
+}
+
+fn one(target: &Path, dir: &Path, files: Vec<(Option<u32>, PathBuf)>) -> Report {
+    let mut look = Look::new(target);
+    look.generation(dir, files);
+    look.finish()
+}
+
+/// Several logs: each is a report of its own, since channels and generations have nothing in common
+/// that could be added up.
+fn several(path: &Path, logs: Vec<Report>) -> Report {
+    let mut report = Report::new(path.display().to_string(), "logs");
+    report.bytes = logs.iter().map(|l| l.bytes).sum();
+    for f in logs.iter().flat_map(|l| &l.findings).filter(|f| f.severity == Severity::Damage) {
+        report.found(f.severity, f.text.clone());
+    }
+    report.logs = Some(logs);
+    report
 }
 
 /// The directories that hold extents, in the order of their numbers.
-fn find(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+pub(super) fn find(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     if !extent_files(dir)?.is_empty() {
         found.push(dir.to_owned());
         return Ok(());
@@ -163,7 +187,9 @@ impl Look {
             if let (Some(want), Some(have)) = (expected, index)
                 && want != have
             {
-                let text = format!("{}: extents {want} to {} are missing", dir.display(), have - 1);
+                let (dir, last) = (dir.display(), have - 1);
+                let text =
+                    format!("{dir}: extents {want} to {last} are missing; castctl repair {dir}");
                 self.report.found(Severity::Damage, text);
                 before = None;
                 self.analysis.restart();
@@ -177,7 +203,9 @@ impl Look {
                 continue;
             };
             if !extent.facts.sealed && n + 1 < count {
-                let text = format!("{}: not sealed, and not the last", path.display());
+                let mend = parent(&path).display();
+                let path = path.display();
+                let text = format!("{path}: not sealed, and not the last; castctl repair {mend}");
                 self.report.found(Severity::Damage, text);
             }
             before = extent.footer;
@@ -191,7 +219,7 @@ impl Look {
         self.log.generations.push(facts);
     }
 
-    /// Reads one extent; `None` when not even its header can be read.
+    /// Reads one extent; `None` when the file cannot be read at all.
     fn extent(
         &mut self,
         path: &Path,
@@ -208,71 +236,86 @@ impl Look {
         };
         let len = bytes.len() as u64;
         self.report.bytes += len;
-        let header = match Header::decode(&bytes) {
-            Ok(header) => header,
-            Err(e) => {
-                self.report.found(Severity::Damage, format!("{name}: {e}"));
-                self.log.cost.damaged_bytes += len;
-                return None;
-            }
-        };
-        generation.generation = header.generation.0;
-        let footer_at = footer_start(len, &bytes[bytes.len().saturating_sub(TRAILER_LEN)..]);
-        let end = footer_at.map_or(bytes.len(), |at| at as usize);
-        let mut walk = Walk { look: self, generation, base, facts: empty(&header, len) };
-        let records_end = walk.records(&bytes, end);
-        let Walk { base, mut facts, .. } = walk;
-        if footer_at.is_none() && std::fs::metadata(path).is_ok_and(|m| m.len() > len) {
+        let index = path.file_name().and_then(|n| n.to_str()).and_then(index_of);
+        let header = Header::decode(&bytes);
+        let index = index.or(header.as_ref().ok().map(|h| h.extent)).unwrap_or(0);
+        if let Ok(header) = &header {
+            generation.generation = header.generation.0;
+        }
+        let facts = empty(index, header.as_ref().is_ok_and(|h| h.forced_roll), len);
+        let mend = format!("castctl repair {}", parent(path).display());
+        let (name, hint) = (name.to_string(), &*mend);
+        let mut walk = Walk { look: self, generation, base, facts, name, mend: hint };
+        let ends = walk.extent(index, &bytes);
+        let Walk { base, mut facts, name, .. } = walk;
+        if let Err(e) = &ends.header {
+            self.report.found(Severity::Damage, format!("{name}: byte 0: {e}; {mend}"));
+        }
+        if !ends.was_sealed() && std::fs::metadata(path).is_ok_and(|m| m.len() > len) {
             // A writer is in the middle of a record.
             facts.torn_bytes = 0;
         }
-        let mut footer = None;
-        if let Some(at) = footer_at.filter(|at| *at == records_end) {
-            match Footer::decode(&bytes.slice(at as usize..)) {
-                Ok(found) => {
-                    facts.sealed = true;
-                    facts.footer_ok = base.map(|b| b.footer(at) == found);
-                    footer = Some(found);
-                }
-                Err(e) => {
-                    (facts.sealed, facts.footer_ok) = (true, Some(false));
-                    self.report.found(Severity::Damage, format!("{name}: {e}"));
-                }
-            }
-            self.log.cost.extent_bytes += len - at;
-        }
-        self.log.cost.extent_bytes += HEADER_LEN as u64;
-        self.log.cost.damaged_bytes += facts.torn_bytes + facts.damaged_bytes;
-        if facts.footer_ok == Some(false) && footer.is_some() {
-            let text = format!("{name}: the footer is not what the records amount to");
+        if ends.untried > 0 {
+            let n = ends.untried;
+            let text = format!(
+                "{name}: {n} places that look like records were not tried: too much of the file \
+                 looks like records and is none"
+            );
             self.report.found(Severity::Damage, text);
         }
+        let at = ends.records_end;
+        facts.sealed = ends.was_sealed();
+        if let Some(why) = &ends.footer_fault {
+            facts.footer_ok = Some(false);
+            self.report.found(Severity::Damage, format!("{name}: byte {at}: {why}; {mend}"));
+        } else if let Some(found) = &ends.footer {
+            facts.footer_ok = base.map(|b| b.footer(at) == *found);
+            if facts.footer_ok == Some(false) {
+                let text = "the footer is not what the records amount to";
+                self.report.found(Severity::Damage, format!("{name}: byte {at}: {text}; {mend}"));
+            }
+        }
+        if facts.sealed {
+            self.log.cost.extent_bytes += len - at;
+        }
+        self.log.cost.extent_bytes += len.min(HEADER_LEN as u64);
+        self.log.cost.damaged_bytes += facts.torn_bytes + facts.damaged_bytes;
         if facts.torn_bytes > 0 {
             let text = format!(
-                "{name}: torn tail: {} bytes from byte {records_end} on are no whole record",
+                "{name}: torn tail: {} bytes from byte {at} on are no whole record; {mend}",
                 facts.torn_bytes
             );
             self.report.found(Severity::Damage, text);
         }
-        Some(Extent { facts, footer })
+        Some(Extent { facts, footer: ends.footer })
     }
 }
 
-fn empty(header: &Header, bytes: u64) -> ExtentFacts {
+/// What repair is told to work on: the directory of an extent.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The number in an extent's file name.
+fn index_of(name: &str) -> Option<u32> {
+    name.strip_suffix(".extent")?.parse().ok()
+}
+
+fn empty(extent: u32, forced_roll: bool, bytes: u64) -> ExtentFacts {
     ExtentFacts {
-        extent: header.extent,
+        extent,
         bytes,
         records: 0,
         sealed: false,
         footer_ok: None,
-        forced_roll: header.forced_roll,
+        forced_roll,
         damaged_bytes: 0,
         torn_bytes: 0,
     }
 }
 
 /// The whole file, if it is no larger than an extent can be.
-fn read(path: &Path) -> std::io::Result<Bytes> {
+pub(super) fn read(path: &Path) -> std::io::Result<Bytes> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(EXTENT_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > EXTENT_MAX {

@@ -15,13 +15,17 @@ pub mod flv;
 mod follow;
 mod histogram;
 pub mod hls;
+pub mod lines;
 pub mod log;
 mod playlist;
 pub mod report;
+pub mod rows;
 pub mod rtmp;
 mod samples;
 pub mod table;
 mod tags;
+pub mod tail;
+pub mod timeline;
 mod track;
 mod walk;
 

@@ -9,6 +9,12 @@ use comfy_table::{Table, presets};
 
 /// The whole report as text, without a newline at its end.
 pub fn render(report: &Report) -> String {
+    if let Some(logs) = &report.logs {
+        let mut parts = vec![head(report)];
+        parts.extend(logs.iter().map(render));
+        parts.push(format!("{} logs in all", logs.len()));
+        return parts.join("\n\n");
+    }
     let mut parts = vec![head(report)];
     if let Some(hls) = &report.hls {
         parts.extend(self::hls(hls));

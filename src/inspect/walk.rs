@@ -6,19 +6,14 @@ use crate::inspect::log::Look;
 use crate::inspect::report::log::{ExtentFacts, GenerationFacts};
 use crate::inspect::report::{Severity, secs};
 use crate::inspect::tags::facts;
-use crate::log::format::extent::HEADER_LEN;
 use crate::log::format::index::Indexer;
-use crate::log::format::record::{FrameError, Record, frame, kind};
-use crate::log::format::scan::{Located, Scan};
+use crate::log::format::record::{Record, kind};
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, PACKET_HEAD};
+use crate::log::repair::salvage::{Ends, Found, Piece, salvage};
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::Mark;
 use crate::media::track::Kind;
 use bytes::Bytes;
-
-/// Bytes whose checksums are tried while the next good record is looked for, over one extent. What
-/// looks like a record's head in media is rare; hostile bytes must not take for ever.
-pub(super) const RESYNC_MAX: usize = 4 << 30;
 
 /// A walk through one extent's records.
 pub(super) struct Walk<'a> {
@@ -27,57 +22,53 @@ pub(super) struct Walk<'a> {
     /// Rebuilds the footer, while nothing is missing.
     pub(super) base: Option<Indexer>,
     pub(super) facts: ExtentFacts,
+    /// The extent's file, for messages.
+    pub(super) name: String,
+    /// What to do about damage.
+    pub(super) mend: &'a str,
 }
 
 impl Walk<'_> {
-    /// Takes every good record before `end`; returns where the last one ends.
-    pub(super) fn records(&mut self, bytes: &Bytes, end: usize) -> u64 {
-        let body = bytes.slice(..end);
-        let (mut at, mut budget) = (HEADER_LEN.min(end), RESYNC_MAX);
-        loop {
-            let rest = body.slice(at..);
-            let mut scan = Scan::new(&rest);
-            for located in scan.by_ref() {
-                self.record(at, &rest, located);
+    /// Takes every piece of the extent, over damage and on behind it.
+    pub(super) fn extent(&mut self, index: u32, bytes: &Bytes) -> Ends {
+        salvage(index, bytes, &mut |piece| self.piece(piece))
+    }
+
+    fn piece(&mut self, piece: Piece) {
+        let name = self.name.clone();
+        match piece {
+            Piece::Record(found) => self.record(found),
+            Piece::Restored { found, why } => {
+                self.facts.damaged_bytes += found.raw.len() as u64;
+                let text = format!(
+                    "{name}: the record at byte {} is damaged and can be restored: {why}; {}",
+                    found.at, self.mend
+                );
+                self.look.report.found(Severity::Damage, text);
+                self.base = None;
+                self.record(found);
             }
-            let Some(stop) = scan.stop() else { return at as u64 };
-            at += stop.at;
-            let Some(why) = stop.why else { return at as u64 };
-            self.base = None;
-            match next_good(&body, at, &mut budget) {
-                Some(good) => {
-                    let lost = (good - at) as u64;
-                    self.facts.damaged_bytes += lost;
-                    let extent = self.facts.extent;
-                    let text =
-                        format!("extent {extent}: {lost} bytes at byte {at} are no record: {why}");
-                    self.look.report.found(Severity::Damage, text);
-                    self.look.analysis.restart();
-                    at = good;
-                }
-                None => {
-                    if budget == 0 {
-                        let extent = self.facts.extent;
-                        let text = format!(
-                            "extent {extent}: what follows byte {at} was not looked at: too much \
-                             of it looks like records and is none"
-                        );
-                        self.look.report.found(Severity::Damage, text);
-                    }
-                    // A footer without its trailer is the writer's last act, cut short.
-                    self.facts.torn_bytes = (end - at) as u64;
-                    return at as u64;
-                }
+            Piece::Lost { at, len, why, tail: false } => {
+                self.facts.damaged_bytes += len;
+                let text =
+                    format!("{name}: {len} bytes at byte {at} are no record: {why}; {}", self.mend);
+                self.look.report.found(Severity::Damage, text);
+                self.look.analysis.restart();
+                self.base = None;
+            }
+            // A footer without its trailer is the writer's last act, cut short.
+            Piece::Lost { len, .. } => {
+                self.facts.torn_bytes = len;
+                self.base = None;
             }
         }
     }
 
-    fn record(&mut self, base: usize, rest: &Bytes, located: Located) {
-        let Located { range, frame, record } = located;
+    fn record(&mut self, found: Found) {
+        let Found { at: offset, raw, frame, record } = found;
         self.facts.records += 1;
-        let offset = (base + range.start) as u64;
         if let Some(indexer) = &mut self.base
-            && indexer.observe(offset, &rest[range], &record).is_err()
+            && indexer.observe(offset, &raw, &record).is_err()
         {
             self.base = None;
         }
@@ -162,28 +153,4 @@ fn reached(g: &mut GenerationFacts, msn: u64, wall: Wall) {
     g.last_msn = Some(g.last_msn.map_or(msn, |m| m.max(msn)));
     g.from.get_or_insert_with(|| wall.to_string());
     g.to = Some(wall.to_string());
-}
-
-/// Where the next record with a right checksum starts, after `at`. A budget that does not last is
-/// zero afterwards.
-fn next_good(body: &Bytes, at: usize, budget: &mut usize) -> Option<usize> {
-    let known = |k: u8| matches!(k, kind::PACKET..=kind::CUE | kind::FOOTER);
-    for from in at + 1..body.len() {
-        let rest = &body[from..];
-        match frame(rest, false) {
-            Ok(f) if known(f.kind) && f.len <= rest.len() => {
-                let Some(left) = budget.checked_sub(f.len) else {
-                    *budget = 0;
-                    return None;
-                };
-                *budget = left;
-                if frame(rest, true).is_ok() {
-                    return Some(from);
-                }
-            }
-            Err(FrameError::Incomplete { need }) if need > rest.len() => return None,
-            _ => {}
-        }
-    }
-    None
 }

@@ -73,6 +73,7 @@ pub mod logs;
 pub mod options;
 mod reader;
 pub mod recover;
+pub mod repair;
 mod shared;
 pub mod stats;
 pub mod subscription;

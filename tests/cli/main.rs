@@ -3,6 +3,7 @@
 
 mod inspect;
 mod recipe;
+mod repair;
 
 use clap::CommandFactory;
 use std::path::{Path, PathBuf};

@@ -21,6 +21,7 @@ mod limits;
 mod players;
 mod process;
 mod refusals;
+mod repaired;
 mod server;
 mod signals;
 mod viewers;

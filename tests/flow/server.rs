@@ -88,6 +88,11 @@ impl Server {
         format!("http://{}{path}", self.viewers).parse().expect("a URL")
     }
 
+    /// The data directory.
+    pub(crate) fn data(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Where an encoder publishes with `key`.
     pub(crate) fn publish_url(&self, key: &str) -> String {
         format!("rtmp://{}/live/{key}", self.rtmp)
@@ -101,11 +106,6 @@ impl Server {
     /// Starts the drain, and does not wait for its end.
     pub(crate) fn drain(&self) {
         self.drain.start();
-    }
-
-    /// The data directory.
-    pub(crate) fn data(&self) -> &std::path::Path {
-        self.dir.path()
     }
 
     /// Drains and ends; the directory is left to look at.

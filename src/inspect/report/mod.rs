@@ -36,6 +36,9 @@ pub struct Report {
     pub flv: Option<FlvFacts>,
     /// For logs.
     pub log: Option<LogFacts>,
+    /// Where there are several logs below the target: each by itself. Everything but `bytes`,
+    /// `findings` of damage and `damaged` is in there.
+    pub logs: Option<Vec<Report>>,
     /// For HLS.
     pub hls: Option<HlsFacts>,
     /// What is remarkable, in words.
@@ -223,6 +226,7 @@ impl Report {
             metadata: None,
             flv: None,
             log: None,
+            logs: None,
             hls: None,
             findings: Vec::new(),
             damaged: false,

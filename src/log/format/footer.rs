@@ -21,7 +21,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub const FOOTER_HEAD: usize = FRAME_PREFIX + FRAME_HEAD + 4 + 8;
 
 /// Bytes of a span among the marks.
-pub(super) const SPAN_LEN: usize = 24;
+pub(crate) const SPAN_LEN: usize = 24;
 
 /// Bytes of one waiting sample.
 const OPEN_LEN: usize = 24;
@@ -97,6 +97,16 @@ impl Footer {
                     return Some(IndexedMark { at, end, mark, samples });
                 }
             }
+        })
+    }
+
+    /// Every mark's offset in the file and its record's bytes, also of kinds that are not known.
+    pub fn raw_marks(&self) -> impl Iterator<Item = (u64, Bytes)> + '_ {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let (start, end, ..) = entry(&self.block, self.extent, &mut at)?.ok()?;
+            let len = (end.offset - start.offset) as usize;
+            Some((start.offset, self.block.slice(at - len..at)))
         })
     }
 

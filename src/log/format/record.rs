@@ -131,7 +131,7 @@ pub fn frame(bytes: &[u8], verify: bool) -> Result<Frame, FrameError> {
 
 /// Decodes the whole record in `bytes`, whose frame is `frame`. The payload stays a slice of
 /// `bytes`.
-pub(super) fn decode(frame: Frame, bytes: &Bytes) -> Result<Record, FormatError> {
+pub(crate) fn decode(frame: Frame, bytes: &Bytes) -> Result<Record, FormatError> {
     let head = FRAME_PREFIX + FRAME_HEAD;
     let malformed = |what| FormatError::Malformed { kind: frame.kind, what };
     let body = bytes.get(head..frame.len).ok_or(malformed("shorter than its length"))?;
