@@ -88,14 +88,17 @@ pub async fn play(
     while let Some(next) = source.next().await? {
         if let Speed::Times(times) = speed {
             let due = start.plus(Duration::from_micros((next.at as f64 / times) as u64));
+            // The drain first: a replay that is late finds both ready every time.
             tokio::select! {
-                waited = publisher.wait_until(due) => waited?,
+                biased;
                 () = drain.wait() => return Ok(()),
+                waited = publisher.wait_until(due) => waited?,
             }
         }
         tokio::select! {
-            sent = publisher.send(&next.message) => sent?,
+            biased;
             () = drain.wait() => return Ok(()),
+            sent = publisher.send(&next.message) => sent?,
         }
         progress.media = next.at;
         progress.elapsed = clock.now().mono.since(start);
