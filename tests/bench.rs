@@ -47,3 +47,15 @@ fn latency_follows_frames_to_the_viewer() {
     assert!(seen.as_u64() <= sent.as_u64(), "{figures}");
     assert!(figures["first_media_after_publish"].as_f64().is_some_and(|v| v > 0.0), "{figures}");
 }
+
+#[test]
+fn an_export_that_fails_is_no_figure() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut castctl = Command::new(env!("CARGO_BIN_EXE_castctl"));
+    castctl.args(["bench", "export", "/does/not/exist", "--dir"]).arg(dir.path());
+    let done = castctl.output().expect("castctl runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(3), "{said}");
+    assert!(said.contains("there is no log at /does/not/exist"), "{said}");
+    assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0, "nothing is left");
+}

@@ -7,6 +7,7 @@
 
 pub mod clip;
 pub mod error;
+pub mod export;
 pub mod ingest;
 pub mod latency;
 pub mod playlist;

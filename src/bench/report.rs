@@ -1,5 +1,7 @@
 //! The figures as tables for people and as JSON. Pure.
 
+use crate::base::units::HumanBytes;
+use crate::bench::export::Figures;
 use crate::bench::ingest::Run;
 use crate::bench::latency;
 use crate::bench::stats::{Summary, median};
@@ -146,6 +148,21 @@ pub fn latency_table(report: &latency::Report) -> String {
         }
     }
     out.to_string()
+}
+
+/// The export table.
+pub fn export_table(figures: &Figures) -> String {
+    let mut out = table(&["writes a durable MP4", "MiB/s", "castctl's speed over it"]);
+    let castctl = figures.castctl_mib_per_second;
+    for (name, rate) in [
+        ("castctl export", castctl),
+        ("ffmpeg -c copy, index first", figures.ffmpeg_faststart_mib_per_second),
+        ("ffmpeg -c copy, index last", figures.ffmpeg_mib_per_second),
+    ] {
+        out.add_row([name.to_owned(), format!("{rate:.0}"), format!("{:.2}", castctl / rate)]);
+    }
+    let (bytes, rounds) = (HumanBytes(figures.bytes), figures.rounds);
+    format!("{out}\n{bytes}; medians of {rounds} rounds")
 }
 
 #[cfg(test)]

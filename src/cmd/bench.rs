@@ -3,6 +3,7 @@
 use crate::base::units;
 use crate::bench::clip::{self, Clip};
 use crate::bench::error::BenchError;
+use crate::bench::export;
 use crate::bench::ingest;
 use crate::bench::latency;
 use crate::bench::progress::Progress;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Measure what ingest costs, and how late media is
+/// Measure what ingest costs, how late media is, and how fast exports are
 ///
 /// The server is a child process with its data in a temporary directory; the load is made by this
 /// one. Ratios to a peer measured in the same run travel between machines, milliseconds don't.
@@ -35,6 +36,7 @@ enum Verb {
     Ingest(Ingest),
     Latency(Latency),
     Sync(Sync),
+    Export(Export),
 }
 
 /// What both have in common.
@@ -138,6 +140,26 @@ struct Sync {
     json: bool,
 }
 
+/// Speed of `castctl export` beside `ffmpeg -c copy` of the same content
+#[derive(Debug, clap::Args)]
+struct Export {
+    /// The recording: a log's or a session's directory
+    log: PathBuf,
+    /// Rounds; figures are medians
+    #[arg(long, value_name = "N", default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// The castctl program to measure [default: this one]
+    #[arg(long, value_name = "FILE")]
+    castctl: Option<PathBuf>,
+    /// Directory for the files written [default: the system's temporary one]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl From<BenchError> for Failure {
     fn from(e: BenchError) -> Failure {
         Failure::of(e.kind(), e)
@@ -155,6 +177,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Verb::Ingest(args) => runtime.block_on(stoppable(ingest(args))),
         Verb::Latency(args) => runtime.block_on(stoppable(latency(args))),
         Verb::Sync(args) => runtime.block_on(stoppable(syncs(args))),
+        Verb::Export(args) => runtime.block_on(stoppable(export(args))),
     };
     runtime.shutdown_background();
     done
@@ -184,11 +207,16 @@ impl Common {
     }
 
     fn castctl(&self) -> Result<PathBuf, Failure> {
-        match &self.server {
-            Some(file) => Ok(file.clone()),
-            None => std::env::current_exe()
-                .map_err(|e| Failure::failed(format!("where is this program? {e}"))),
-        }
+        program(&self.server)
+    }
+}
+
+/// The program that is measured: the one named, else this one.
+fn program(named: &Option<PathBuf>) -> Result<PathBuf, Failure> {
+    match named {
+        Some(file) => Ok(file.clone()),
+        None => std::env::current_exe()
+            .map_err(|e| Failure::failed(format!("where is this program? {e}"))),
     }
 }
 
@@ -290,6 +318,24 @@ async fn syncs(args: Sync) -> Result<Exit, Failure> {
         print_json(&rows)?;
     } else {
         common::out(sync::table(&rows));
+    }
+    Ok(Exit::Done)
+}
+
+async fn export(args: Export) -> Result<Exit, Failure> {
+    let plan = export::Plan {
+        log: args.log,
+        castctl: program(&args.castctl)?,
+        dir: args.dir.unwrap_or_else(std::env::temp_dir),
+        rounds: args.rounds,
+    };
+    let progress = Progress::new(args.rounds.into());
+    let figures = plan.run(&Clock::system(), &progress).await?;
+    drop(progress);
+    if args.json {
+        print_json(&figures)?;
+    } else {
+        common::out(report::export_table(&figures));
     }
     Ok(Exit::Done)
 }
