@@ -59,3 +59,20 @@ fn an_export_that_fails_is_no_figure() {
     assert!(said.contains("there is no log at /does/not/exist"), "{said}");
     assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0, "nothing is left");
 }
+
+#[test]
+fn a_log_is_written_read_and_recovered() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut castctl = Command::new(env!("CARGO_BIN_EXE_castctl"));
+    castctl.args(["bench", "log", "--mib", "4", "--json", "--dir"]).arg(dir.path());
+    let done = castctl.output().expect("castctl runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{:?}: {said}", done.status);
+    assert_eq!(std::fs::read_dir(dir.path()).expect("it is there").count(), 0, "nothing is left");
+    let figures: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    // A record's head is 32 bytes; the generation's own record is shared by all.
+    assert!((32.0..33.0).contains(&figures["overhead_per_packet"].as_f64().unwrap_or(0.0)));
+    for field in ["append_gb_per_second", "scan_gb_per_second", "recover_gb_per_second"] {
+        assert!(figures[field].as_f64().is_some_and(|v| v > 0.0), "{field}: {figures}");
+    }
+}

@@ -10,6 +10,7 @@ pub mod error;
 pub mod export;
 pub mod ingest;
 pub mod latency;
+pub mod log;
 pub mod playlist;
 pub mod proc;
 pub mod progress;

@@ -6,6 +6,7 @@ use crate::bench::error::BenchError;
 use crate::bench::export;
 use crate::bench::ingest;
 use crate::bench::latency;
+use crate::bench::log;
 use crate::bench::progress::Progress;
 use crate::bench::report;
 use crate::bench::server::{Server, Setup, Target, TempDir, Which};
@@ -35,6 +36,7 @@ pub struct Args {
 enum Verb {
     Ingest(Ingest),
     Latency(Latency),
+    Log(Log),
     Sync(Sync),
     Export(Export),
 }
@@ -111,6 +113,21 @@ struct Latency {
     common: Common,
 }
 
+/// How fast one log is written, read and recovered, beside what memory and disk allow
+#[derive(Debug, clap::Args)]
+struct Log {
+    /// MiB of media to write
+    #[arg(long, value_name = "N", default_value_t = 1024,
+        value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    mib: u64,
+    /// Directory on the disk to be measured [default: the system's temporary one]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// How late logs are durable when many are written: one after another, several at a time, or the
 /// whole file system at once
 #[derive(Debug, clap::Args)]
@@ -176,6 +193,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let done = match args.verb {
         Verb::Ingest(args) => runtime.block_on(stoppable(ingest(args))),
         Verb::Latency(args) => runtime.block_on(stoppable(latency(args))),
+        Verb::Log(args) => runtime.block_on(stoppable(one_log(args))),
         Verb::Sync(args) => runtime.block_on(stoppable(syncs(args))),
         Verb::Export(args) => runtime.block_on(stoppable(export(args))),
     };
@@ -291,6 +309,20 @@ async fn latency(args: Latency) -> Result<Exit, Failure> {
         print_json(&measured)?;
     } else {
         common::out(report::latency_table(&measured));
+    }
+    Ok(Exit::Done)
+}
+
+async fn one_log(args: Log) -> Result<Exit, Failure> {
+    let dir = args.dir.unwrap_or_else(std::env::temp_dir);
+    let progress = Progress::new(3);
+    let plan = log::Plan { bytes: args.mib << 20 };
+    let figures = plan.run(&dir, &Clock::system(), &progress).await?;
+    drop(progress);
+    if args.json {
+        print_json(&figures)?;
+    } else {
+        common::out(log::table(&figures));
     }
     Ok(Exit::Done)
 }
