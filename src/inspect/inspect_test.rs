@@ -1,12 +1,20 @@
 //! Looks at the fixture clip, whole and damaged, and at logs made of it.
 
+use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::inspect::error::InspectError;
+use crate::inspect::report::log::Place;
 use crate::inspect::report::{Report, Severity};
 use crate::inspect::rows::Row;
 use crate::inspect::timeline::Choice;
 use crate::inspect::{flv, lines, log, table, tail};
 use crate::log::fixture::{BBB, write_log};
 use crate::log::format::extent::TRAILER_LEN;
+use crate::log::id::LogId;
+use crate::log::logs::Logs;
+use crate::log::options::{Options, Sync};
+use crate::log::subscription::From;
+use crate::media::packet::Packet;
+use crate::media::timeline::mark::GenerationStart;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use std::path::{Path, PathBuf};
@@ -255,4 +263,39 @@ async fn a_log_is_followed_to_its_end() {
     let (_open, dir) = a_log(false).await;
     drain.start();
     tail::follow(&dir, Choice::default(), &clock, &drain, &mut |_| {}).await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_log_shows_how_far_it_is_visible_and_how_far_durable() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = Options { low_space: 0, sync: Sync::Never, ..Options::default() };
+    let logs = Logs::open(dir.path(), options).expect("a directory of our own");
+    let channel = "main".parse().expect("a name");
+    let id = LogId { channel, session: Session(1), generation: Generation(1) };
+    let (session, generation) = (id.session, id.generation);
+    let start = GenerationStart { session, generation, base: Msn(1), dseq: 0, previous: None };
+    let mut writer = logs.create(&id, start).await.expect("created");
+    let mut reader = logs.subscribe(&id, From::Start).expect("it is there");
+    let mut places = Vec::new();
+    for seq in 0..3 {
+        let payload = bytes::Bytes::from_static(b"picture");
+        let (track, dts) = (TrackId::VIDEO, seq * 40);
+        let packet = Packet { track, dts, cts: 0, key: true, payload };
+        writer.append_packet(&packet, Some(Seq(seq as u64))).expect("appended");
+        writer.flush();
+        let end = writer.position();
+        while reader.position() < end {
+            reader.next().await.expect("readable");
+        }
+        places.push(Place::from(end));
+        if seq < 2 {
+            logs.sync_now().await;
+        }
+    }
+    let report = log::inspect(&id.dir(dir.path())).expect("a log");
+    let found = &report.log.as_ref().expect("a log's part").generations[0];
+    assert_eq!(found.visible, *places.last().expect("three"));
+    // The note of the second sync went in with the third packet.
+    assert_eq!(found.durable, Some(places[1]));
+    assert!(table::render(&report).contains(&places[1].to_string()));
 }

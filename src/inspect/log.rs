@@ -5,7 +5,7 @@
 use crate::inspect::analysis::Analysis;
 use crate::inspect::error::InspectError;
 use crate::inspect::findings;
-use crate::inspect::report::log::{Cost, ExtentFacts, GenerationFacts, LogFacts};
+use crate::inspect::report::log::{Cost, ExtentFacts, GenerationFacts, LogFacts, Place};
 use crate::inspect::report::{Report, Severity};
 use crate::inspect::walk::Walk;
 use crate::log::dir::extent_files;
@@ -174,6 +174,8 @@ impl Look {
             segment_target: None,
             ended: false,
             session_over: false,
+            visible: Place::default(),
+            durable: None,
             extents: Vec::new(),
         };
         let count = files.len();

@@ -118,7 +118,17 @@ fn gop(g: &Gop) -> String {
 }
 
 fn log(log: &LogFacts) -> [String; 2] {
-    let mut out = table(&["generation", "MSN", "from", "extents", "sealed", "footers", "bytes"]);
+    let mut out = table(&[
+        "generation",
+        "MSN",
+        "from",
+        "extents",
+        "sealed",
+        "footers",
+        "visible to",
+        "durable to",
+        "bytes",
+    ]);
     for g in &log.generations {
         out.add_row(generation(g));
     }
@@ -162,6 +172,8 @@ fn generation(g: &GenerationFacts) -> Vec<String> {
         g.extents.len().to_string(),
         format!("{sealed} of {}{end}", g.extents.len()),
         if bad == 0 { "ok".into() } else { format!("{bad} bad") },
+        g.visible.to_string(),
+        g.durable.map_or("not noted".into(), |p| p.to_string()),
         HumanBytes(g.extents.iter().map(|e| e.bytes).sum()).to_string(),
     ]
 }

@@ -3,12 +3,13 @@
 use crate::base::time::{Timescale, Wall};
 use crate::inspect::analysis::{Sample, TrackFacts};
 use crate::inspect::log::Look;
-use crate::inspect::report::log::{ExtentFacts, GenerationFacts};
+use crate::inspect::report::log::{ExtentFacts, GenerationFacts, Place};
 use crate::inspect::report::{Severity, secs};
 use crate::inspect::tags::facts;
+use crate::log::format::durable::Durable;
 use crate::log::format::index::Indexer;
 use crate::log::format::record::{Record, kind};
-use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, PACKET_HEAD};
+use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, PACKET_HEAD, Position};
 use crate::log::repair::salvage::{Ends, Found, Piece, salvage};
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::Mark;
@@ -71,6 +72,15 @@ impl Walk<'_> {
             && indexer.observe(offset, &raw, &record).is_err()
         {
             self.base = None;
+        }
+        let extent = self.facts.extent;
+        self.generation.visible = Place { extent, offset: offset + frame.len as u64 };
+        if frame.kind == kind::DURABLE
+            && let Some(note) = Durable::decode(&raw)
+            // A note that repair has moved speaks of places in the file before.
+            && note.at == (Position { extent, offset })
+        {
+            self.generation.durable = Some(note.upto.into());
         }
         let cost = &mut self.look.log.cost;
         match record {

@@ -1,5 +1,6 @@
 //! The part of a report that logs have.
 
+use crate::log::format::Position;
 use serde::Serialize;
 
 /// Of a log, or several generations of one.
@@ -76,8 +77,35 @@ pub struct GenerationFacts {
     pub ended: bool,
     /// ... which says that the session is over.
     pub session_over: bool,
+    /// Where its newest whole record ends: readers see the log up to here.
+    pub visible: Place,
+    /// How far the newest note in the log says that it is durable; it may be farther. `None`
+    /// without a note: the log is young, or is never synced.
+    pub durable: Option<Place>,
     /// Its extents.
     pub extents: Vec<ExtentFacts>,
+}
+
+/// A place in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// The extent.
+    pub extent: u32,
+    /// Byte offset in its file.
+    pub offset: u64,
+}
+
+impl From<Position> for Place {
+    fn from(p: Position) -> Place {
+        Place { extent: p.extent, offset: p.offset }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.extent, self.offset)
+    }
 }
 
 /// One extent.
