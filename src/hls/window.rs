@@ -246,14 +246,7 @@ impl Window {
         if !follows || p.last_seq < p.first_seq || p.duration < 0 {
             return Err(wrong);
         }
-        let part = Part {
-            first: p.first_seq,
-            last: p.last_seq,
-            decode_time: p.decode_time,
-            duration: p.duration,
-            independent: p.independent,
-            gap: false,
-        };
+        let part = Part::from(p);
         open.parts.push(part);
         self.text.part(&part, &File::Part { generation: open.generation, seq: p.first_seq });
         self.next_seq = Some(Seq(p.last_seq.0.saturating_add(1)));
