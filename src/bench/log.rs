@@ -29,6 +29,9 @@ const PICTURE: usize = 10_000;
 /// frames a second do.
 const SOUND: usize = 341;
 
+/// Rounds of the plain file: it is a limit, so the best counts.
+const DISK_ROUNDS: u32 = 3;
+
 /// Copied at once for memory's own speed: more than any cache.
 const MEMORY: usize = 256 << 20;
 
@@ -99,7 +102,13 @@ impl Plan {
         progress.say("memory and disk".to_owned());
         let bytes = Bytes::from((0..PICTURE).map(|i| (i * 31 % 251) as u8).collect::<Vec<_>>());
         let memory = self.memory(clock);
-        let [cached, disk_write, disk_read] = self.disk(&data.join("plain"), clock)?;
+        // The best of several: the first pays for the cache's pages, any may meet write-back.
+        let mut best = [0f64; 3];
+        for _ in 0..DISK_ROUNDS {
+            let round = self.disk(&data.join("plain"), clock)?;
+            best = std::array::from_fn(|i| best[i].max(round[i]));
+        }
+        let [cached, disk_write, disk_read] = best;
         progress.second();
         progress.say("append".to_owned());
         let written = self.append(&data, &bytes, clock).await?;
