@@ -225,11 +225,22 @@ async fn a_folder_has_the_bytes_that_viewers_got_and_plays() {
     let mut served = Vec::new();
     for rendition in ["video", "audio"] {
         let base = format!("/live/main/s1/{rendition}");
-        let (status, text) = fetch(format!("{base}/dvr.m3u8")).await;
-        assert_eq!(status, 200);
-        let text = String::from_utf8(text.to_vec()).expect("text");
-        let media = text.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#'));
-        for name in media {
+        let names = within("five segments", async {
+            let mut pause = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                pause.tick().await;
+                let (status, text) = fetch(format!("{base}/dvr.m3u8")).await;
+                assert_eq!(status, 200);
+                let text = String::from_utf8(text.to_vec()).expect("text");
+                let media = text.lines().filter(|l| l.ends_with(".m4s") && !l.starts_with('#'));
+                let names: Vec<String> = media.map(str::to_owned).collect();
+                if names.len() >= 5 {
+                    return names;
+                }
+            }
+        })
+        .await;
+        for name in names {
             let (status, bytes) = fetch(format!("{base}/{name}")).await;
             assert_eq!(status, 200, "{name}");
             served.push((format!("{rendition}/{name}"), bytes));
