@@ -7,14 +7,18 @@ use crate::server::{KEY, Server, brisk, fast, within};
 use castctl::edge::server::HEAD_MAX;
 use castctl::hls::name::PATH_MAX;
 use castctl::manifest::types::ChannelSpec;
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// An answer that no cache may keep, with a reason to read.
 async fn refused(url: Url, status: StatusCode, why: &str) {
-    let answer = get(url.clone()).await;
+    said(get(url).await, status, why).await;
+}
+
+async fn said(answer: Response, status: StatusCode, why: &str) {
+    let url = answer.url().clone();
     assert_eq!(answer.status(), status, "{url}");
     assert_eq!(answer.headers()["cache-control"], "no-store", "{url}");
     let text = answer.text().await.expect("text");
@@ -59,9 +63,19 @@ async fn what_cannot_be_answered_is_said_so() {
     let mut encoder = Encoder::connect(server.rtmp, KEY).await.expect("accepted");
     encoder.at_once(&clip::looped(&clip::bbb(), 6)).await.expect("taken");
     let session = fetched::session(&server.url("/"), "main").await;
-    let list = fetched::media_until(&session, "video", |p| p.segments.len() >= 4).await;
-    let (msn, part) = list.next().expect("a next part");
     let media = |rest: &str| session.join(&format!("video/{rest}")).expect("a URL");
+    // The encoder stands still, on a channel without gaps by the clock: once all that was sent is
+    // listed, a reload is held for three target durations and then given up.
+    let (msn, part, held) = loop {
+        let list = fetched::media_until(&session, "video", |p| p.segments.len() >= 4).await;
+        let (msn, part) = list.next().expect("a next part");
+        let next = media(&format!("index.m3u8?_HLS_msn={msn}&_HLS_part={part}"));
+        let answer = get(next).await;
+        if answer.status() != StatusCode::OK {
+            break (msn, part, answer);
+        }
+    };
+    said(held, StatusCode::SERVICE_UNAVAILABLE, "held for three target durations").await;
     let bad = StatusCode::BAD_REQUEST;
     let far = format!("index.m3u8?_HLS_msn={}", msn + 3);
     refused(media(&far), bad, "_HLS_msn is more than two segments past the end").await;
@@ -80,11 +94,6 @@ async fn what_cannot_be_answered_is_said_so() {
     refused(server.url(&long), gone, "not a path of the live tree").await;
     let post = fetched::client().request(Method::POST, session.clone()).send().await;
     assert_eq!(post.expect("an answer").status(), StatusCode::METHOD_NOT_ALLOWED);
-    // The encoder stands still, on a channel without gaps by the clock: the reload is held for
-    // three target durations and then given up.
-    let next = format!("index.m3u8?_HLS_msn={msn}&_HLS_part={part}");
-    let held = media(&next);
-    refused(held, StatusCode::SERVICE_UNAVAILABLE, "held for three target durations").await;
     encoder.finish().await;
     server.stop().await;
 }
