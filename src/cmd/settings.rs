@@ -8,6 +8,7 @@ use crate::ingest;
 use crate::log::options::{Options, Sync};
 use crate::manifest::types::{self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy};
 use crate::media::track::FrameRate;
+use crate::origin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +59,12 @@ pub fn rtmp(server: &Server) -> ingest::server::Config {
         idle: server.rtmp.idle_timeout,
         drain_timeout: server.drain_timeout,
     }
+}
+
+/// The listener for other nodes.
+pub fn internal(server: &Server) -> origin::server::Config {
+    let (listen, drain_timeout) = (server.internal.listen, server.drain_timeout);
+    origin::server::Config { listen, drain_timeout }
 }
 
 /// The viewers' listener.

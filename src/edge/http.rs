@@ -119,10 +119,13 @@ impl Handler {
     /// The channel's stable URL: on to its current session, once that has something to show.
     async fn entry(&self, channel: &Channel, query: &str) -> Answer {
         let deadline = self.deadline(FIRST_MEDIA);
-        let mut table = self.channels.sources().client.table();
+        let mut table = self.channels.sources().directory.table();
         loop {
             table.mark_unchanged();
             match self.channels.current(channel) {
+                Current::None if !self.channels.sources().directory.is_known() => {
+                    return answer::unavailable("the upstream has not told its channels yet");
+                }
                 Current::None => return answer::not_found("nobody publishes to this channel"),
                 Current::Open(session) => {
                     if !self.has_media(channel, session, deadline).await {

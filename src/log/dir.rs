@@ -4,20 +4,19 @@
 
 use crate::base::ids::{Channel, Generation, Session};
 use crate::log::error::LogError;
-use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::footer::Footer;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::id::{LogId, extent_index, extent_name, numbered};
-use crate::log::reader::{ExtentReader, extents};
-use crate::log::subscription::{Source, Subscription};
+use crate::log::reader::{ExtentReader, extents, header};
+use crate::log::subscription::{Files, Place, Subscription};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A log's directory, or one extent of it.
 #[derive(Clone)]
 pub struct LogDir {
-    source: Source,
+    source: Files,
     extents: Vec<u32>,
 }
 
@@ -46,7 +45,7 @@ impl LogDir {
             return Err(LogError::Damaged { path: first, offset: 0, why });
         }
         let id = id(&dir, header.generation);
-        Ok(LogDir { source: Source { fs, id, dir, live: None }, extents })
+        Ok(LogDir { source: Files { fs, id, dir, live: None }, extents })
     }
 
     /// All logs at a path: the one whose directory (or extent) it is, else those of a session's or
@@ -108,7 +107,7 @@ impl LogDir {
     /// # Errors
     /// The file, its header or its footer cannot be read.
     pub fn footer(&self, extent: u32) -> Result<Option<Footer>, LogError> {
-        let Source { fs, id, dir, .. } = &self.source;
+        let Files { fs, id, dir, .. } = &self.source;
         match ExtentReader::open(fs.as_ref(), dir, id, extent)? {
             Some(reader) => reader.footer(),
             None => Err(LogError::NotFound { path: self.extent_path(extent) }),
@@ -117,12 +116,12 @@ impl LogDir {
 
     /// Reads on from a record's start, as a footer names it.
     pub fn read_at(&self, position: Position) -> Subscription {
-        Subscription::new(self.source.clone(), position)
+        Subscription::new(Place::Disk(self.source.clone()), position)
     }
 
     /// Reads from an extent's first record on, to the end of what is written.
     pub fn read_from(&self, extent: u32) -> Subscription {
-        Subscription::new(self.source.clone(), Position { extent, ..HEADER_POSITION })
+        Subscription::new(Place::Disk(self.source.clone()), Position { extent, ..HEADER_POSITION })
     }
 }
 
@@ -136,14 +135,6 @@ pub fn extent_files(dir: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
         names.iter().filter_map(|n| Some((extent_index(n)?, dir.join(n)))).collect();
     found.sort_unstable();
     Ok(found)
-}
-
-fn header(fs: &dyn FileSystem, path: &Path) -> Result<Header, LogError> {
-    let mut bytes = [0; HEADER_LEN];
-    let read = fs.open(path, Open::Read).and_then(|file| file.read_at(&mut bytes, 0));
-    let n = read.map_err(|e| LogError::io("read", path, e))?;
-    let bad = |source| LogError::Header { path: path.to_owned(), source };
-    Header::decode(&bytes[..n]).map_err(bad)
 }
 
 /// Reads `…/{channel}/s{session}/g{generation}`; what is missing is `log`, session 0 and the

@@ -106,6 +106,16 @@ pub enum LogError {
         /// The log's directory.
         path: PathBuf,
     },
+    /// Another node did not give what was asked of it.
+    #[error("{url}: {why}")]
+    Upstream {
+        /// What was asked.
+        url: String,
+        /// Its answer, or why there is none.
+        why: String,
+        /// What can be done about it.
+        kind: Kind,
+    },
 }
 
 impl LogError {
@@ -130,6 +140,7 @@ impl LogError {
             | LogError::Format(_) => Kind::Invalid,
             LogError::Damaged { .. } | LogError::Header { .. } => Kind::DataLoss,
             LogError::WriterGone { .. } => Kind::Unavailable,
+            LogError::Upstream { kind, .. } => *kind,
         }
     }
 }

@@ -3,20 +3,20 @@
 use crate::log::batch::Batch;
 use crate::log::error::LogError;
 use crate::log::format::extent::Header;
-use crate::log::format::footer::Footer;
+use crate::log::format::version::Wrote;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem};
 use crate::log::health::{DiskState, Health};
 use crate::log::id::{LOCK, LOGS, LogId};
-use crate::log::index::read_index;
+use crate::log::index::{Index, read_index};
 use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
-use crate::log::reader::{ExtentReader, extents, logs};
+use crate::log::reader::{ExtentReader, extents, logs, wrote};
 use crate::log::recover::{self, Recovered, is_open};
 use crate::log::shared::{Dirty, Queue, Shared};
 use crate::log::stats::{LogStats, Stats, SyncSample, stats};
-use crate::log::subscription::{From, Source, Subscription};
+use crate::log::subscription::{Files, From, Place, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
@@ -51,17 +51,6 @@ struct Inner {
     totals: Arc<Totals>,
     health: Arc<Health>,
     clock: Clock,
-}
-
-/// The marks of a log without its media.
-#[derive(Debug, Clone)]
-pub struct Index {
-    /// The footers of its sealed extents, in order.
-    pub footers: Vec<Arc<Footer>>,
-    /// Where to read on: the start of the first extent that is not sealed, or the log's end.
-    pub tail: Position,
-    /// The log is sealed: nothing follows.
-    pub sealed: bool,
 }
 
 /// A log in a listing.
@@ -189,13 +178,22 @@ impl Logs {
         {
             return Err(LogError::NoSuchPosition { path: source.dir, position: cursor });
         }
-        Ok(Subscription::new(source, cursor))
+        Ok(Subscription::new(Place::Disk(source), cursor))
     }
 
     /// The marks of a log's sealed extents, and where to read on for the rest.
     pub async fn index(&self, id: &LogId) -> Result<Index, LogError> {
         let source = self.inner.source(id)?;
         blocking(&self.inner.data, move || read_index(&source)).await
+    }
+
+    /// Which version wrote a log, and who may read it.
+    pub async fn wrote(&self, id: &LogId) -> Result<Wrote, LogError> {
+        let files = self.inner.source(id)?;
+        match &files.live {
+            Some((shared, _)) => Ok(shared.options.format),
+            None => blocking(&self.inner.data, move || wrote(&files)).await,
+        }
     }
 
     /// The records from one position up to another, which must be records' ends; may cross extents.
@@ -209,7 +207,7 @@ impl Logs {
         if beyond || start > end {
             return Err(LogError::NoSuchPosition { path: source.dir, position: end });
         }
-        Subscription::new(source, start).up_to(end, READ_MAX).await
+        Subscription::new(Place::Disk(source), start).up_to(end, READ_MAX).await
     }
 
     /// Changes whenever a log has been made.
@@ -347,7 +345,7 @@ impl Inner {
         Ok(found)
     }
 
-    fn source(&self, id: &LogId) -> Result<Source, LogError> {
+    fn source(&self, id: &LogId) -> Result<Files, LogError> {
         let dir = id.dir(&self.data);
         let there = match self.live.find(id) {
             Found::Here(_) => true,
@@ -363,7 +361,7 @@ impl Inner {
             let rx = s.state.subscribe();
             (s, rx)
         });
-        Ok(Source { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
+        Ok(Files { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
     }
 }
 

@@ -7,8 +7,10 @@ use crate::log::format::extent::{HEADER_LEN, Header, TRAILER_LEN, footer_start};
 use crate::log::format::footer::{FOOTER_HEAD, Footer};
 use crate::log::format::record::{Frame, FrameError, frame, kind};
 use crate::log::format::scan::{Scan, Stop};
+use crate::log::format::version::Wrote;
 use crate::log::fs::{FileSystem, LogFile, Open};
 use crate::log::id::{LOGS, LogId, extent_index, extent_name, numbered};
+use crate::log::subscription::Files;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -134,6 +136,23 @@ pub(super) fn extents(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<u32>, LogEr
     let mut found: Vec<u32> = names(fs, dir)?.iter().filter_map(|n| extent_index(n)).collect();
     found.sort_unstable();
     Ok(found)
+}
+
+/// Which version wrote a log, as its first extent says. Blocks.
+pub(super) fn wrote(files: &Files) -> Result<Wrote, LogError> {
+    let (fs, dir) = (files.fs.as_ref(), &files.dir);
+    let first = extents(fs, dir)?.first().copied();
+    let first = first.ok_or(LogError::NotFound { path: dir.clone() })?;
+    Ok(header(fs, &dir.join(extent_name(first)))?.wrote)
+}
+
+/// An extent's header. Blocks.
+pub(super) fn header(fs: &dyn FileSystem, path: &Path) -> Result<Header, LogError> {
+    let mut bytes = [0; HEADER_LEN];
+    let read = fs.open(path, Open::Read).and_then(|file| file.read_at(&mut bytes, 0));
+    let n = read.map_err(|e| LogError::io("read", path, e))?;
+    let bad = |source| LogError::Header { path: path.to_owned(), source };
+    Header::decode(&bytes[..n]).map_err(bad)
 }
 
 /// Every log below the data directory, in order.

@@ -9,10 +9,10 @@ use crate::manifest::raw::{RawChannel, RawManifest, RawServer, RawSync, RawViewe
 use crate::manifest::text::{http_url, show};
 use crate::manifest::types::{
     AdminServer, CHANNELS_MAX, CONNECTIONS_MAX, ChannelSpec, CorsOrigins, DRAIN_TIMEOUT_MAX,
-    FRAME_RATE_MAX, FRAME_RATE_MIN, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX,
-    LOW_SPACE_MAX, LOW_SPACE_MIN, Manifest, PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX,
-    RtmpServer, SEGMENT_MAX, SEGMENT_MIN, SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, Server, StreamKey,
-    SyncPolicy, TARGET_DURATION_MAX, ViewerServer,
+    FRAME_RATE_MAX, FRAME_RATE_MIN, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, InternalServer,
+    KEYS_PER_CHANNEL_MAX, LOW_SPACE_MAX, LOW_SPACE_MIN, Manifest, PART_MAX, PART_MIN, Pace,
+    RECONNECT_WINDOW_MAX, RtmpServer, SEGMENT_MAX, SEGMENT_MIN, SYNC_INTERVAL_MAX,
+    SYNC_INTERVAL_MIN, Server, StreamKey, SyncPolicy, TARGET_DURATION_MAX, ViewerServer,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -272,11 +272,15 @@ impl<'a> Check<'a> {
             Some(raw) => self.viewers(raw),
             None => ViewerServer::default(),
         };
+        let internal = raw.internal.as_ref().and_then(|a| a.listen.as_ref());
+        let listen = self.listen("server.internal.listen", internal, base.internal.listen);
+        let internal = InternalServer { listen };
         let admin = raw.admin.as_ref().and_then(|a| a.listen.as_ref());
-        let listen = self.listen("server.admin.listen", admin, AdminServer::default().listen);
+        let listen = self.listen("server.admin.listen", admin, base.admin.listen);
         let listeners = [
             ("server.rtmp.listen", rtmp.listen),
             ("server.viewers.listen", viewers.listen),
+            ("server.internal.listen", internal.listen),
             ("server.admin.listen", listen),
         ];
         self.apart(&listeners);
@@ -284,7 +288,7 @@ impl<'a> Check<'a> {
         let drain_timeout =
             self.duration("server.drainTimeout", &raw.drain_timeout, base.drain_timeout, range);
         let admin = AdminServer { listen };
-        Server { data, sync, low_space, rtmp, viewers, admin, drain_timeout }
+        Server { data, sync, low_space, rtmp, viewers, internal, admin, drain_timeout }
     }
 
     fn low_space(&mut self, raw: Option<&String>, default: u64) -> u64 {

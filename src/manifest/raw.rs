@@ -45,7 +45,8 @@ pub(super) struct RawServer {
     pub(super) low_space: Text,
     pub(super) rtmp: Option<RawRtmp>,
     pub(super) viewers: Option<RawViewers>,
-    pub(super) admin: Option<RawAdmin>,
+    pub(super) internal: Option<RawListen>,
+    pub(super) admin: Option<RawListen>,
     pub(super) drain_timeout: Text,
 }
 
@@ -69,11 +70,11 @@ pub(super) struct RawViewers {
     pub(super) public_url: Text,
 }
 
-/// `server.admin`.
+/// `server.internal` and `server.admin`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[serde(expecting = "the field `listen`")]
-pub(super) struct RawAdmin {
+pub(super) struct RawListen {
     pub(super) listen: Text,
 }
 

@@ -208,6 +208,8 @@ pub struct Server {
     pub rtmp: RtmpServer,
     /// `viewers`: where playlists, media and the watch page are served.
     pub viewers: ViewerServer,
+    /// `internal`: where other nodes read logs.
+    pub internal: InternalServer,
     /// `admin`: where metrics and health are served.
     pub admin: AdminServer,
     /// `drainTimeout`: how long a stopping process lets what runs finish. Default 20s; 0s to 1h.
@@ -222,6 +224,7 @@ impl Default for Server {
             low_space: 1 << 30,
             rtmp: RtmpServer::default(),
             viewers: ViewerServer::default(),
+            internal: InternalServer::default(),
             admin: AdminServer::default(),
             drain_timeout: Duration::from_secs(20),
         }
@@ -272,6 +275,20 @@ pub enum CorsOrigins {
     Any,
     /// Pages of these origins, `scheme://host[:port]`; none for an empty list.
     Only(Vec<String>),
+}
+
+/// The HTTP listener for other nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InternalServer {
+    /// `listen`: address and port. Default `127.0.0.1:8090`: it gives all recordings to everybody
+    /// who can reach it, so it is never a public address.
+    pub listen: SocketAddr,
+}
+
+impl Default for InternalServer {
+    fn default() -> InternalServer {
+        InternalServer { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090) }
+    }
 }
 
 /// The admin HTTP listener.

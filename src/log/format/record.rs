@@ -34,6 +34,12 @@ pub mod kind {
     pub const DURABLE: u8 = 10;
     /// An extent's footer; not a record of the log but of the extent.
     pub const FOOTER: u8 = 128;
+    /// Only between nodes: where the next record lies. See `log::format::stream`.
+    pub const MOVED: u8 = 129;
+    /// Only between nodes: how far the sender's log goes.
+    pub const REACH: u8 = 130;
+    /// Only between nodes: nothing follows.
+    pub const SEALED: u8 = 131;
 }
 
 /// The bits of a record's flags. One meaning each, over all kinds.

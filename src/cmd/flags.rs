@@ -1,0 +1,58 @@
+//! The flags that several server commands have. Each goes over the manifest, which goes over the
+//! defaults; clap puts the environment below the flag.
+
+use crate::cmd::common::{self, Failure};
+use crate::manifest::types::{Manifest, Server};
+use crate::telemetry::logging::{self, LogFormat};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What every server has.
+#[derive(Debug, clap::Args)]
+pub struct Node {
+    /// Manifest with channels and server settings
+    #[arg(long, value_name = "FILE", env = "CASTCTL_MANIFEST")]
+    pub manifest: Option<PathBuf>,
+    /// Where metrics and health are served [default: the manifest's, else 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_ADMIN")]
+    admin: Option<SocketAddr>,
+    /// Form of the log on stderr: auto, text or json
+    #[arg(long, value_name = "FORM", env = "CASTCTL_LOG_FORMAT", default_value = "auto")]
+    log_format: LogFormat,
+}
+
+impl Node {
+    /// The manifest with these flags over it; from here on the process logs.
+    pub fn begin(&self) -> Result<Manifest, Failure> {
+        let mut manifest = common::manifest(self.manifest.as_deref())?;
+        let admin = &mut manifest.server.admin.listen;
+        *admin = self.admin.unwrap_or(*admin);
+        logging::init(self.log_format, None).map_err(Failure::usage)?;
+        Ok(manifest)
+    }
+}
+
+/// What a server that records has.
+#[derive(Debug, clap::Args)]
+pub struct Recording {
+    /// Directory for logs, registry and keys [default: the manifest's, else ./castctl-data]
+    #[arg(long, value_name = "DIR", env = "CASTCTL_DATA")]
+    data: Option<PathBuf>,
+    /// Where encoders publish [default: the manifest's, else 0.0.0.0:1935]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_RTMP")]
+    rtmp: Option<SocketAddr>,
+    /// Where other nodes read logs; never public [default: the manifest's, else 127.0.0.1:8090]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
+    internal: Option<SocketAddr>,
+}
+
+impl Recording {
+    /// These flags over a manifest.
+    pub fn apply(&self, server: &mut Server) {
+        if let Some(data) = &self.data {
+            server.data.clone_from(data);
+        }
+        server.rtmp.listen = self.rtmp.unwrap_or(server.rtmp.listen);
+        server.internal.listen = self.internal.unwrap_or(server.internal.listen);
+    }
+}
