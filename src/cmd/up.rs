@@ -9,8 +9,10 @@ use crate::control::server as registry;
 use crate::edge;
 use crate::ingest;
 use crate::ingest::context::Context;
+use crate::log::format::version::Wrote;
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::logs::Logs;
+use crate::log::options::Options;
 use crate::manifest::types::{ChannelSpec, Manifest};
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
@@ -49,6 +51,19 @@ pub struct Args {
     /// Form of the log on stderr: auto, text or json
     #[arg(long, value_name = "FORM", env = "CASTCTL_LOG_FORMAT", default_value = "auto")]
     log_format: LogFormat,
+    /// Write logs as a later version of the format would: `2-1` is version 2 for readers of 1 and
+    /// later. For tests of what older builds make of them
+    #[arg(long, value_name = "VERSION-OLDEST", env = "CASTCTL_PRETEND_FORMAT", hide = true)]
+    #[arg(value_parser = pretended, default_value = "")]
+    pretend_format: Wrote,
+}
+
+/// Who logs say has written them.
+fn pretended(text: &str) -> Result<Wrote, String> {
+    match text {
+        "" => Ok(Wrote::TODAY),
+        text => Wrote::parse(text).ok_or_else(|| "wanted VERSION-OLDEST, as 2-1".to_owned()),
+    }
 }
 
 /// Flags over environment (clap's doing) over manifest over defaults.
@@ -74,7 +89,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             channel.keys.push(secret::stream_key(&data, &channel.name)?);
         }
     }
-    common::block_on(serve(manifest))?
+    common::block_on(serve(manifest, args.pretend_format))?
 }
 
 /// One process at a time has a data directory; the lock goes with the process.
@@ -109,11 +124,17 @@ pub struct Bound {
 
 /// Binds every listener and opens the stores; the data directory must be the caller's alone.
 pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
+    bind_as(manifest, Wrote::TODAY).await
+}
+
+/// As [`bind`], writing logs as another version of the format.
+async fn bind_as(manifest: &Manifest, format: Wrote) -> Result<Bound, Failure> {
     let server = &manifest.server;
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
-    let logs = Logs::open(&server.data, settings::logs(server)).map_err(Failure::failed)?;
+    let options = Options { format, ..settings::logs(server) };
+    let logs = Logs::open(&server.data, options).map_err(Failure::failed)?;
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
     let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
     let registry = registry.map_err(Failure::failed)?;
@@ -210,9 +231,17 @@ impl Bound {
     }
 }
 
-async fn serve(manifest: Manifest) -> Result<Exit, Failure> {
+async fn serve(manifest: Manifest, format: Wrote) -> Result<Exit, Failure> {
     let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
-    let bound = bind(&manifest).await?;
+    if format != Wrote::TODAY {
+        tracing::warn!(
+            "logs are written as format version {}, for readers of {} and later: a \
+            pretence for tests",
+            format.version,
+            format.oldest_reader
+        );
+    }
+    let bound = bind_as(&manifest, format).await?;
     announce(&manifest, &bound);
     let drain = Drain::new();
     let signals = async {

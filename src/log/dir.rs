@@ -6,6 +6,7 @@ use crate::base::ids::{Channel, Generation, Session};
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::footer::Footer;
+use crate::log::format::version::Range;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::id::{LogId, extent_index, extent_name, numbered};
@@ -46,7 +47,7 @@ impl LogDir {
             return Err(LogError::Damaged { path: first, offset: 0, why });
         }
         let id = id(&dir, header.generation);
-        Ok(LogDir { source: Source { fs, id, dir, live: None }, extents })
+        Ok(LogDir { source: Source { fs, id, dir, reads: Range::TODAY, live: None }, extents })
     }
 
     /// All logs at a path: the one whose directory (or extent) it is, else those of a session's or
@@ -108,8 +109,7 @@ impl LogDir {
     /// # Errors
     /// The file, its header or its footer cannot be read.
     pub fn footer(&self, extent: u32) -> Result<Option<Footer>, LogError> {
-        let Source { fs, id, dir, .. } = &self.source;
-        match ExtentReader::open(fs.as_ref(), dir, id, extent)? {
+        match ExtentReader::open(self.source.place(), extent)? {
             Some(reader) => reader.footer(),
             None => Err(LogError::NotFound { path: self.extent_path(extent) }),
         }

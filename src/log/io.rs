@@ -184,13 +184,13 @@ impl IoThread {
             }
         }
         sealed.failed = log.error.get().cloned();
-        let closed = match recover::close(log.fs.as_ref(), &log.dir, &log.id) {
+        let closed = match recover::close(log.place()) {
             Ok(closed) => closed,
             Err(e) => {
                 tracing::error!(log = %log.id,
                     "it can't be sealed either and is left for recovery: {e}");
                 sealed.left_open = true;
-                recover::survey(log.fs.as_ref(), &log.dir, &log.id)?
+                recover::survey(log.place())?
             }
         };
         sealed.position = closed.position;

@@ -12,7 +12,7 @@ use crate::log::index::read_index;
 use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
-use crate::log::reader::{ExtentReader, extents, logs};
+use crate::log::reader::{ExtentReader, Place, extents, logs};
 use crate::log::recover::{self, Recovered, is_open};
 use crate::log::shared::{Dirty, Queue, Shared};
 use crate::log::stats::{LogStats, Stats, SyncSample, stats};
@@ -162,7 +162,7 @@ impl Logs {
     /// A log that is too damaged for that is reported in the process's log and left as it is.
     pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || recover::all(inner.fs.as_ref(), &inner.data)).await
+        blocking(&self.inner.data, move || inner.recover()).await
     }
 
     /// Every log of the data directory, by channel, session and generation.
@@ -329,19 +329,24 @@ impl Inner {
         }))
     }
 
+    fn recover(&self) -> Result<Vec<Recovered>, LogError> {
+        recover::all(self.fs.as_ref(), &self.data, self.options.format.reads())
+    }
+
     fn list(&self) -> Result<Vec<LogSummary>, LogError> {
         let fs = self.fs.as_ref();
         let mut found = Vec::new();
         for id in logs(fs, &self.data)? {
             let dir = id.dir(&self.data);
             let all = extents(fs, &dir)?;
+            let place = Place { fs, dir: &dir, id: &id, reads: self.options.format.reads() };
             let mut bytes = 0;
             for extent in &all {
-                if let Ok(Some(reader)) = ExtentReader::open(fs, &dir, &id, *extent) {
+                if let Ok(Some(reader)) = ExtentReader::open(place, *extent) {
                     bytes += reader.len()?;
                 }
             }
-            let sealed = !all.is_empty() && !is_open(fs, &dir, &id)?;
+            let sealed = !all.is_empty() && !is_open(place)?;
             found.push(LogSummary { id, sealed, extents: all.len() as u32, bytes });
         }
         Ok(found)
@@ -363,7 +368,8 @@ impl Inner {
             let rx = s.state.subscribe();
             (s, rx)
         });
-        Ok(Source { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
+        let reads = self.options.format.reads();
+        Ok(Source { fs: Arc::clone(&self.fs), id: id.clone(), dir, reads, live })
     }
 }
 

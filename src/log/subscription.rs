@@ -7,9 +7,10 @@ use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::extent::HEADER_LEN;
 use crate::log::format::record::FrameError;
+use crate::log::format::version::Range;
 use crate::log::fs::FileSystem;
 use crate::log::id::LogId;
-use crate::log::reader::ExtentReader;
+use crate::log::reader::{ExtentReader, Place};
 use crate::log::shared::{Phase, Shared, State, lock};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,10 +31,16 @@ pub(super) struct Source {
     pub(super) fs: Arc<dyn FileSystem>,
     pub(super) id: LogId,
     pub(super) dir: PathBuf,
+    /// The versions of the format that may be read.
+    pub(super) reads: Range,
     pub(super) live: Option<(Arc<Shared>, watch::Receiver<State>)>,
 }
 
 impl Source {
+    pub(super) fn place(&self) -> Place<'_> {
+        Place { fs: self.fs.as_ref(), dir: &self.dir, id: &self.id, reads: self.reads }
+    }
+
     /// How far the log can be read, if its writer is in this process.
     pub(super) fn state(&self) -> Option<State> {
         self.live.as_ref().map(|(_, rx)| *rx.borrow())
@@ -191,12 +198,10 @@ fn read(
 ) -> Result<(Found, Option<ExtentReader>), LogError> {
     let reader = match reader {
         Some(reader) => reader,
-        None => {
-            match ExtentReader::open(source.fs.as_ref(), &source.dir, &source.id, cursor.extent)? {
-                Some(reader) => reader,
-                None => return Ok((Found::End, None)),
-            }
-        }
+        None => match ExtentReader::open(source.place(), cursor.extent)? {
+            Some(reader) => reader,
+            None => return Ok((Found::End, None)),
+        },
     };
     let no_such = || LogError::NoSuchPosition { path: source.dir.clone(), position: cursor };
     // A live extent ends where it is visible, a sealed one where its footer begins, any other where

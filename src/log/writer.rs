@@ -8,9 +8,8 @@ use crate::log::error::LogError;
 use crate::log::format::durable::{DURABLE_LEN, Durable};
 use crate::log::format::extent::Header;
 use crate::log::format::index::Indexer;
-#[cfg(test)]
-use crate::log::format::record::encode_other;
-use crate::log::format::record::{encode_mark, encode_packet};
+use crate::log::format::record::{encode_mark, encode_other, encode_packet, kind};
+use crate::log::format::version::VERSION;
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
 use crate::log::id::LogId;
 use crate::log::io::Op;
@@ -163,23 +162,23 @@ impl Writer {
                 self.tracks.retain(|t| t.id != track.id);
                 self.tracks.push(track.clone());
             }
-            Mark::SegmentStart(_) => self.segment = true,
+            Mark::SegmentStart(_) => {
+                self.segment = true;
+                if self.shared.options.format.version > VERSION {
+                    self.pretend()?;
+                }
+            }
             _ => {}
         }
         self.appended();
         Ok(at)
     }
 
-    /// Appends a record of a kind that this code does not know, as a later version would.
-    #[cfg(test)]
-    pub(super) fn append_other(&mut self, kind: u8, body: &[u8]) -> Result<Position, LogError> {
-        self.check()?;
-        self.make_room(MARK_ROOM);
-        let (at, from) = (self.position(), self.buf.len());
-        encode_other(&mut self.buf, kind, body);
-        self.indexer.mark(at.offset, &self.buf[from..], None)?;
-        self.appended();
-        Ok(at)
+    /// Appends a record that this code does not know, as a later version would.
+    fn pretend(&mut self) -> Result<(), LogError> {
+        let (at, from) = (self.position().offset, self.buf.len());
+        encode_other(&mut self.buf, kind::PRETENDED, b"of a later version");
+        Ok(self.indexer.mark(at, &self.buf[from..], None)?)
     }
 
     /// Rolls to a new extent when the current one is large or long enough. To be called just before
