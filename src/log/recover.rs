@@ -24,6 +24,7 @@ use crate::base::ids::TrackId;
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::index::Indexer;
+use crate::log::format::record::encode_mark;
 use crate::log::format::version::{Range, Wrote};
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{FileSystem, Open};
@@ -31,7 +32,7 @@ use crate::log::id::{LOCK, LogId, SEALED, extent_name};
 use crate::log::reader::{ExtentReader, Place, extents, logs};
 use crate::log::torn::Raw;
 use crate::log::walk::{State, Walk, walk_extent};
-use crate::media::timeline::mark::{End, GenerationStart, SessionRecord};
+use crate::media::timeline::mark::{End, GenerationStart, Mark, SessionRecord};
 use bytes::BytesMut;
 use std::path::{Path, PathBuf};
 
@@ -121,7 +122,7 @@ pub(super) fn all(
         }
         let place = Place { fs, dir: &dir, id: &id, reads };
         let closed = match is_suspect(place) {
-            Ok(true) => close(place),
+            Ok(true) => close(place, None),
             Ok(false) => continue,
             Err(e) => Err(e),
         };
@@ -169,12 +170,14 @@ pub(super) fn is_open(place: Place<'_>) -> Result<bool, LogError> {
     }
 }
 
-/// Seals a log; the caller holds its lock. Does nothing to extents that are sealed already.
+/// Seals a log; the caller holds its lock. Does nothing to extents that are sealed already. With an
+/// `end`, from whoever is its writer still, an end record goes before the last footer, unless there
+/// is one: recovery after a crash has none to write, since the registry may have decided otherwise.
 ///
 /// # Errors
 /// The log is damaged where it was durable, or written by a version that this one does not read:
 /// nothing was changed. Or the system refuses.
-pub(super) fn close(place: Place<'_>) -> Result<Recovered, LogError> {
+pub(super) fn close(place: Place<'_>, end: Option<&End>) -> Result<Recovered, LogError> {
     let Place { fs, dir, id, .. } = place;
     let all = extents(fs, dir)?;
     let log = Log { place, fs, dir, id, all: &all };
@@ -205,7 +208,8 @@ pub(super) fn close(place: Place<'_>) -> Result<Recovered, LogError> {
                 at
             }
         };
-        let at = log.seal(extent, at, &walk)?;
+        // Whatever is sealed here is the last extent.
+        let at = log.seal(extent, at, &mut walk, end)?;
         (position, kept, changed) = (Position { extent, offset: at }, i + 1, true);
         if cut.is_some() {
             break;
@@ -345,19 +349,34 @@ impl Log<'_> {
 
     /// Writes the footer behind the last good record and cuts what follows, the header too where
     /// there is none; returns where the records end.
-    fn seal(&self, extent: u32, at: u64, walk: &Walk) -> Result<u64, LogError> {
+    fn seal(
+        &self,
+        extent: u32,
+        at: u64,
+        walk: &mut Walk,
+        end: Option<&End>,
+    ) -> Result<u64, LogError> {
         let (generation, wrote) = (self.id.generation, Wrote::TODAY);
         let header = Header { extent, generation, forced_roll: false, wrote }.encode();
-        let (path, end) = (self.path(extent), at.max(HEADER_LEN as u64));
-        let mut footer = BytesMut::new();
-        walk.indexer.footer(end).encode(&mut footer);
+        let (path, from) = (self.path(extent), at.max(HEADER_LEN as u64));
+        let mut closing = BytesMut::new();
+        if let Some(end) = end.filter(|_| !walk.indexer.has_ended()) {
+            let mark = Mark::End(end.clone());
+            let fits = encode_mark(&mut closing, &mark)
+                .and_then(|_| walk.indexer.mark(from, &closing, Some(&mark)));
+            if fits.is_err() {
+                closing.clear();
+            }
+        }
+        let end = from + closing.len() as u64;
+        walk.indexer.footer(end).encode(&mut closing);
         let sealed = self.fs.open(&path, Open::Write).and_then(|file| {
-            if at < end {
+            if at < from {
                 file.write_at(&[&header], 0)?;
             }
             // In this order: on a full disk the footer needs the room that cutting gives back.
-            file.write_at(&[&footer], end)?;
-            file.truncate(end + footer.len() as u64)?;
+            file.write_at(&[&closing], from)?;
+            file.truncate(from + closing.len() as u64)?;
             file.sync_data()
         });
         sealed.map_err(|e| LogError::io("seal", &path, e))?;

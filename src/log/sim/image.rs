@@ -66,7 +66,13 @@ pub(super) fn compare(
     let repeats = |r: &&(Position, Record)| {
         r.0.extent == 0 || !matches!(r.1, Record::Mark(Mark::Session(_) | Mark::Track(_)))
     };
-    let got: Vec<_> = got.iter().filter(own).filter(repeats).collect();
+    let mut got: Vec<_> = got.iter().filter(own).filter(repeats).collect();
+    if let Some(end) = &story.ended
+        && matches!(got.last(), Some((_, Record::Mark(Mark::End(e)))) if e == end)
+    {
+        // Nobody appended it: it was made of what is there.
+        got.pop();
+    }
     for (i, have) in got.iter().enumerate() {
         match story.records.get(i) {
             Some(want) if want == *have => {}
