@@ -2,6 +2,8 @@
 //! defaults; clap puts the environment below the flag.
 
 use crate::cmd::common::{self, Failure};
+use crate::cmd::roles::From;
+use crate::log::format::version::Wrote;
 use crate::manifest::types::{Manifest, Server};
 use crate::telemetry::logging::{self, LogFormat};
 use std::net::SocketAddr;
@@ -44,9 +46,39 @@ pub struct Recording {
     /// Where other nodes read logs; never public [default: the manifest's, else 127.0.0.1:8090]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
     internal: Option<SocketAddr>,
+    /// Write logs as a later version of the format would: `2-1` is version 2 for readers of 1 and
+    /// later. For tests of what older builds make of them
+    #[arg(
+        long = "pretend-format",
+        value_name = "VERSION-OLDEST",
+        env = "CASTCTL_PRETEND_FORMAT",
+        hide = true
+    )]
+    #[arg(value_parser = pretended, default_value = "")]
+    format: Wrote,
+}
+
+/// Who logs say has written them.
+fn pretended(text: &str) -> Result<Wrote, String> {
+    match text {
+        "" => Ok(Wrote::TODAY),
+        text => Wrote::parse(text).ok_or_else(|| "wanted VERSION-OLDEST, as 2-1".to_owned()),
+    }
 }
 
 impl Recording {
+    /// Records, as the version that was asked for.
+    pub fn from(&self) -> From {
+        let Wrote { version, oldest_reader } = self.format;
+        if self.format != Wrote::TODAY {
+            tracing::warn!(
+                "logs are written as format version {version}, for readers of {oldest_reader} and \
+                 later: a pretence for tests"
+            );
+        }
+        From::Recording(self.format)
+    }
+
     /// These flags over a manifest.
     pub fn apply(&self, server: &mut Server) {
         if let Some(data) = &self.data {

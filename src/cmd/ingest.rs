@@ -2,7 +2,7 @@
 
 use crate::base::ids::Channel;
 use crate::cmd::common::{self, Exit, Failure};
-use crate::cmd::roles::{self, Bound, From, Roles, local};
+use crate::cmd::roles::{self, Bound, Roles, local};
 use crate::cmd::{data, flags, secret};
 use crate::manifest::types::{ChannelSpec, Manifest, StreamKey};
 
@@ -26,9 +26,6 @@ pub struct Args {
     key: Option<String>,
 }
 
-/// An origin's roles.
-pub const ROLES: Roles = Roles { from: From::Recording, origin: true, edge: false };
-
 /// Runs until told to stop.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
@@ -42,7 +39,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         manifest.channels = vec![channel];
         secret::give_keys(&mut manifest)?;
     }
-    common::block_on(roles::run(ROLES, manifest, announce))?
+    let roles = Roles { from: args.recording.from(), origin: true, edge: false };
+    common::block_on(roles::run(roles, manifest, announce))?
 }
 
 fn announce(manifest: &Manifest, bound: &Bound) {

@@ -11,8 +11,10 @@ use crate::control::server as registry;
 use crate::edge;
 use crate::ingest;
 use crate::ingest::context::Context;
+use crate::log::format::version::Wrote;
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::logs::Logs;
+use crate::log::options::Options;
 use crate::log::remote::{self, Remote};
 use crate::log::source::Source;
 use crate::manifest::types::Manifest;
@@ -31,8 +33,8 @@ use tokio::task::JoinHandle;
 /// Where a process has its logs and its table of channels from.
 #[derive(Debug, Clone)]
 pub enum From {
-    /// It records them itself, with a registry of its own.
-    Recording,
+    /// It records them itself, in this version of the format, with a registry of its own.
+    Recording(Wrote),
     /// Another node, whose internal listener this is.
     Upstream(String),
 }
@@ -76,8 +78,8 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
     let (logs, directory, recorder, follower) = match &roles.from {
-        From::Recording => {
-            let (recorder, directory) = record(manifest, &metrics, &clock).await?;
+        From::Recording(format) => {
+            let (recorder, directory) = record(manifest, *format, &metrics, &clock).await?;
             (Source::Local(recorder.logs.clone()), directory, Some(recorder), None)
         }
         From::Upstream(url) => {
@@ -118,11 +120,13 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
 /// The logs, the registry and the RTMP listener.
 async fn record(
     manifest: &Manifest,
+    format: Wrote,
     metrics: &Metrics,
     clock: &Clock,
 ) -> Result<(Recorder, Directory), Failure> {
     let server = &manifest.server;
-    let logs = Logs::open(&server.data, settings::logs(server)).map_err(Failure::failed)?;
+    let options = Options { format, ..settings::logs(server) };
+    let logs = Logs::open(&server.data, options).map_err(Failure::failed)?;
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
     let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
     let registry = registry.map_err(Failure::failed)?;

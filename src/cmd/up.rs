@@ -4,6 +4,7 @@
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::roles::{self, Bound, From, Roles, local};
 use crate::cmd::{data, flags, secret};
+use crate::log::format::version::Wrote;
 use crate::manifest::types::Manifest;
 use std::net::SocketAddr;
 
@@ -24,11 +25,13 @@ pub struct Args {
 }
 
 /// Everything that runs in one process.
-pub const ROLES: Roles = Roles { from: From::Recording, origin: true, edge: true };
+pub const fn roles(from: From) -> Roles {
+    Roles { from, origin: true, edge: true }
+}
 
 /// Binds every listener and opens the stores; the data directory must be the caller's alone.
 pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
-    roles::bind(&ROLES, manifest).await
+    roles::bind(&roles(From::Recording(Wrote::TODAY)), manifest).await
 }
 
 /// Runs until told to stop.
@@ -41,7 +44,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     if args.node.manifest.is_none() {
         secret::give_keys(&mut manifest)?;
     }
-    common::block_on(roles::run(ROLES, manifest, announce))?
+    common::block_on(roles::run(roles(args.recording.from()), manifest, announce))?
 }
 
 /// Where to publish and where to watch: `key: value` lines on stdout, channel by channel.

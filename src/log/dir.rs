@@ -5,11 +5,12 @@
 use crate::base::ids::{Channel, Generation, Session};
 use crate::log::error::LogError;
 use crate::log::format::footer::Footer;
+use crate::log::format::version::Range;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::id::{LogId, extent_index, extent_name, numbered};
 use crate::log::reader::{ExtentReader, extents, header};
-use crate::log::subscription::{Files, Place, Subscription};
+use crate::log::subscription::{Files, Site, Subscription};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,13 +40,13 @@ impl LogDir {
             None if path.is_file() => path.to_owned(),
             None => return Err(LogError::NotFound { path: path.to_owned() }),
         };
-        let header = header(fs.as_ref(), &first)?;
+        let header = header(fs.as_ref(), &first, Range::TODAY)?;
         if extents.is_empty() {
             let why = format!("it is extent {} under another name", header.extent);
             return Err(LogError::Damaged { path: first, offset: 0, why });
         }
         let id = id(&dir, header.generation);
-        Ok(LogDir { source: Files { fs, id, dir, live: None }, extents })
+        Ok(LogDir { source: Files { fs, id, dir, reads: Range::TODAY, live: None }, extents })
     }
 
     /// All logs at a path: the one whose directory (or extent) it is, else those of a session's or
@@ -107,8 +108,7 @@ impl LogDir {
     /// # Errors
     /// The file, its header or its footer cannot be read.
     pub fn footer(&self, extent: u32) -> Result<Option<Footer>, LogError> {
-        let Files { fs, id, dir, .. } = &self.source;
-        match ExtentReader::open(fs.as_ref(), dir, id, extent)? {
+        match ExtentReader::open(self.source.place(), extent)? {
             Some(reader) => reader.footer(),
             None => Err(LogError::NotFound { path: self.extent_path(extent) }),
         }
@@ -116,12 +116,12 @@ impl LogDir {
 
     /// Reads on from a record's start, as a footer names it.
     pub fn read_at(&self, position: Position) -> Subscription {
-        Subscription::new(Place::Disk(self.source.clone()), position)
+        Subscription::new(Site::Disk(self.source.clone()), position)
     }
 
     /// Reads from an extent's first record on, to the end of what is written.
     pub fn read_from(&self, extent: u32) -> Subscription {
-        Subscription::new(Place::Disk(self.source.clone()), Position { extent, ..HEADER_POSITION })
+        Subscription::new(Site::Disk(self.source.clone()), Position { extent, ..HEADER_POSITION })
     }
 }
 

@@ -138,6 +138,8 @@ impl LogError {
             LogError::NoSuchPosition { .. }
             | LogError::RangeTooLong { .. }
             | LogError::Format(_) => Kind::Invalid,
+            // Nothing is wrong with it: a newer reader reads it.
+            LogError::Header { source, .. } if !source.is_damage() => Kind::Unavailable,
             LogError::Damaged { .. } | LogError::Header { .. } => Kind::DataLoss,
             LogError::WriterGone { .. } => Kind::Unavailable,
             LogError::Upstream { kind, .. } => *kind,

@@ -44,7 +44,7 @@ pub(super) fn read_index(source: &Files) -> Result<Index, LogError> {
         if state.is_some_and(|s| s.phase == Phase::Open && *extent >= s.visible.extent) {
             return Ok(index);
         }
-        let reader = ExtentReader::open(source.fs.as_ref(), &source.dir, &source.id, *extent)?;
+        let reader = ExtentReader::open(source.place(), *extent)?;
         let footer = match reader {
             Some(reader) => reader.footer()?,
             None => None,

@@ -12,11 +12,11 @@ use crate::log::index::{Index, read_index};
 use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
-use crate::log::reader::{ExtentReader, extents, logs, wrote};
+use crate::log::reader::{ExtentReader, Place, extents, logs, wrote};
 use crate::log::recover::{self, Recovered, is_open};
 use crate::log::shared::{Dirty, Queue, Shared};
 use crate::log::stats::{LogStats, Stats, SyncSample, stats};
-use crate::log::subscription::{Files, From, Place, Subscription};
+use crate::log::subscription::{Files, From, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
@@ -151,7 +151,7 @@ impl Logs {
     /// A log that is too damaged for that is reported in the process's log and left as it is.
     pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || recover::all(inner.fs.as_ref(), &inner.data)).await
+        blocking(&self.inner.data, move || inner.recover()).await
     }
 
     /// Every log of the data directory, by channel, session and generation.
@@ -178,7 +178,7 @@ impl Logs {
         {
             return Err(LogError::NoSuchPosition { path: source.dir, position: cursor });
         }
-        Ok(Subscription::new(Place::Disk(source), cursor))
+        Ok(Subscription::new(Site::Disk(source), cursor))
     }
 
     /// The marks of a log's sealed extents, and where to read on for the rest.
@@ -207,7 +207,7 @@ impl Logs {
         if beyond || start > end {
             return Err(LogError::NoSuchPosition { path: source.dir, position: end });
         }
-        Subscription::new(Place::Disk(source), start).up_to(end, READ_MAX).await
+        Subscription::new(Site::Disk(source), start).up_to(end, READ_MAX).await
     }
 
     /// Changes whenever a log has been made.
@@ -327,19 +327,24 @@ impl Inner {
         }))
     }
 
+    fn recover(&self) -> Result<Vec<Recovered>, LogError> {
+        recover::all(self.fs.as_ref(), &self.data, self.options.format.reads())
+    }
+
     fn list(&self) -> Result<Vec<LogSummary>, LogError> {
         let fs = self.fs.as_ref();
         let mut found = Vec::new();
         for id in logs(fs, &self.data)? {
             let dir = id.dir(&self.data);
             let all = extents(fs, &dir)?;
+            let place = Place { fs, dir: &dir, id: &id, reads: self.options.format.reads() };
             let mut bytes = 0;
             for extent in &all {
-                if let Ok(Some(reader)) = ExtentReader::open(fs, &dir, &id, *extent) {
+                if let Ok(Some(reader)) = ExtentReader::open(place, *extent) {
                     bytes += reader.len()?;
                 }
             }
-            let sealed = !all.is_empty() && !is_open(fs, &dir, &id)?;
+            let sealed = !all.is_empty() && !is_open(place)?;
             found.push(LogSummary { id, sealed, extents: all.len() as u32, bytes });
         }
         Ok(found)
@@ -361,7 +366,8 @@ impl Inner {
             let rx = s.state.subscribe();
             (s, rx)
         });
-        Ok(Files { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
+        let reads = self.options.format.reads();
+        Ok(Files { fs: Arc::clone(&self.fs), id: id.clone(), dir, reads, live })
     }
 }
 

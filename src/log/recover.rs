@@ -24,14 +24,15 @@ use crate::base::ids::TrackId;
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::index::Indexer;
-use crate::log::format::version::Wrote;
+use crate::log::format::record::encode_mark;
+use crate::log::format::version::{Range, Wrote};
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{FileSystem, Open};
 use crate::log::id::{LOCK, LogId, SEALED, extent_name};
-use crate::log::reader::{ExtentReader, extents, logs};
+use crate::log::reader::{ExtentReader, Place, extents, logs};
 use crate::log::torn::Raw;
 use crate::log::walk::{State, Walk, walk_extent};
-use crate::media::timeline::mark::{End, GenerationStart, SessionRecord};
+use crate::media::timeline::mark::{End, GenerationStart, Mark, SessionRecord};
 use bytes::BytesMut;
 use std::path::{Path, PathBuf};
 
@@ -107,7 +108,11 @@ impl Recovered {
 
 /// Closes every log of a data directory whose writer is dead (its lock is free) and that is not
 /// known to be whole. One that cannot be closed is reported in the process's log and left as it is.
-pub(super) fn all(fs: &dyn FileSystem, data: &Path) -> Result<Vec<Recovered>, LogError> {
+pub(super) fn all(
+    fs: &dyn FileSystem,
+    data: &Path,
+    reads: Range,
+) -> Result<Vec<Recovered>, LogError> {
     let mut recovered = Vec::new();
     for id in logs(fs, data)? {
         let dir = id.dir(data);
@@ -115,8 +120,9 @@ pub(super) fn all(fs: &dyn FileSystem, data: &Path) -> Result<Vec<Recovered>, Lo
         if held.is_none() {
             continue;
         }
-        let closed = match is_suspect(fs, &dir, &id) {
-            Ok(true) => close(fs, &dir, &id),
+        let place = Place { fs, dir: &dir, id: &id, reads };
+        let closed = match is_suspect(place) {
+            Ok(true) => close(place, None),
             Ok(false) => continue,
             Err(e) => Err(e),
         };
@@ -134,12 +140,13 @@ pub(super) fn all(fs: &dyn FileSystem, data: &Path) -> Result<Vec<Recovered>, Lo
 
 /// Has recovery anything to look at? Not in a directory without extents, and not when the log was
 /// sealed and then synced, or recovered.
-fn is_suspect(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<bool, LogError> {
+fn is_suspect(place: Place<'_>) -> Result<bool, LogError> {
+    let Place { fs, dir, .. } = place;
     let names = fs.list(dir).map_err(|e| LogError::io("list", dir, e))?;
     if !names.iter().any(|n| n == SEALED) {
         return Ok(!extents(fs, dir)?.is_empty());
     }
-    is_open(fs, dir, id)
+    is_open(place)
 }
 
 /// Notes that all of a sealed log was made durable, so that no start has to read it again. Not
@@ -154,23 +161,26 @@ pub(super) fn note_sealed(fs: &dyn FileSystem, dir: &Path) {
 }
 
 /// Does the log's last extent lack its footer? False too for a directory without extents.
-pub(super) fn is_open(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<bool, LogError> {
-    let Some(last) = extents(fs, dir)?.pop() else { return Ok(false) };
-    match ExtentReader::open(fs, dir, id, last) {
+pub(super) fn is_open(place: Place<'_>) -> Result<bool, LogError> {
+    let Some(last) = extents(place.fs, place.dir)?.pop() else { return Ok(false) };
+    match ExtentReader::open(place, last) {
         Ok(reader) => Ok(reader.is_some_and(|r| r.sealed.is_none())),
         Err(LogError::Header { .. }) => Ok(true),
         Err(e) => Err(e),
     }
 }
 
-/// Seals a log; the caller holds its lock. Does nothing to extents that are sealed already.
+/// Seals a log; the caller holds its lock. Does nothing to extents that are sealed already. With an
+/// `end`, from whoever is its writer still, an end record goes before the last footer, unless there
+/// is one: recovery after a crash has none to write, since the registry may have decided otherwise.
 ///
 /// # Errors
 /// The log is damaged where it was durable, or written by a version that this one does not read:
 /// nothing was changed. Or the system refuses.
-pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recovered, LogError> {
+pub(super) fn close(place: Place<'_>, end: Option<&End>) -> Result<Recovered, LogError> {
+    let Place { fs, dir, id, .. } = place;
     let all = extents(fs, dir)?;
-    let log = Log { fs, dir, id, all: &all };
+    let log = Log { place, fs, dir, id, all: &all };
     let safe = log.safe()?;
     let (mut walk, mut position) = (Walk::default(), HEADER_POSITION);
     let (mut cut, mut kept, mut changed) = (None, 0, false);
@@ -198,7 +208,8 @@ pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recov
                 at
             }
         };
-        let at = log.seal(extent, at, &walk)?;
+        // Whatever is sealed here is the last extent.
+        let at = log.seal(extent, at, &mut walk, end)?;
         (position, kept, changed) = (Position { extent, offset: at }, i + 1, true);
         if cut.is_some() {
             break;
@@ -211,9 +222,10 @@ pub(super) fn close(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recov
 }
 
 /// What [`close`] would find, without writing: for a disk that takes nothing any more.
-pub(super) fn survey(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Recovered, LogError> {
+pub(super) fn survey(place: Place<'_>) -> Result<Recovered, LogError> {
+    let Place { fs, dir, id, .. } = place;
     let all = extents(fs, dir)?;
-    let log = Log { fs, dir, id, all: &all };
+    let log = Log { place, fs, dir, id, all: &all };
     let (mut walk, mut position, mut seen) = (Walk::default(), HEADER_POSITION, 0);
     for (i, extent) in all.iter().copied().enumerate() {
         let state = log.look(i as u32, extent, u32::MAX, &mut walk)?;
@@ -231,6 +243,7 @@ pub(super) fn survey(fs: &dyn FileSystem, dir: &Path, id: &LogId) -> Result<Reco
 
 /// The log being closed.
 struct Log<'a> {
+    place: Place<'a>,
     fs: &'a dyn FileSystem,
     dir: &'a Path,
     id: &'a LogId,
@@ -265,7 +278,7 @@ impl Log<'_> {
         if expected > 0 {
             walk.indexer.roll();
         }
-        let reader = match ExtentReader::open(self.fs, self.dir, self.id, extent) {
+        let reader = match ExtentReader::open(self.place, extent) {
             Ok(Some(reader)) => reader,
             Ok(None) => return Err(LogError::NotFound { path: self.path(extent) }),
             Err(LogError::Header { source, .. }) if source.is_damage() => {
@@ -312,7 +325,7 @@ impl Log<'_> {
         for (n, raw) in raws.iter().enumerate() {
             let from = if n == 0 { at.max(HEADER_LEN as u64) } else { HEADER_LEN as u64 };
             // A footer that cannot be read may hold the last copy of a mark.
-            let reader = ExtentReader::open(self.fs, self.dir, self.id, raw.extent);
+            let reader = ExtentReader::open(self.place, raw.extent);
             let limit = match reader.map(|r| r.map(|r| r.footer())) {
                 Ok(Some(Ok(Some(footer)))) if footer.records_end >= from => footer.records_end,
                 _ => raw.len,
@@ -336,19 +349,34 @@ impl Log<'_> {
 
     /// Writes the footer behind the last good record and cuts what follows, the header too where
     /// there is none; returns where the records end.
-    fn seal(&self, extent: u32, at: u64, walk: &Walk) -> Result<u64, LogError> {
+    fn seal(
+        &self,
+        extent: u32,
+        at: u64,
+        walk: &mut Walk,
+        end: Option<&End>,
+    ) -> Result<u64, LogError> {
         let (generation, wrote) = (self.id.generation, Wrote::TODAY);
         let header = Header { extent, generation, forced_roll: false, wrote }.encode();
-        let (path, end) = (self.path(extent), at.max(HEADER_LEN as u64));
-        let mut footer = BytesMut::new();
-        walk.indexer.footer(end).encode(&mut footer);
+        let (path, from) = (self.path(extent), at.max(HEADER_LEN as u64));
+        let mut closing = BytesMut::new();
+        if let Some(end) = end.filter(|_| !walk.indexer.has_ended()) {
+            let mark = Mark::End(end.clone());
+            let fits = encode_mark(&mut closing, &mark)
+                .and_then(|_| walk.indexer.mark(from, &closing, Some(&mark)));
+            if fits.is_err() {
+                closing.clear();
+            }
+        }
+        let end = from + closing.len() as u64;
+        walk.indexer.footer(end).encode(&mut closing);
         let sealed = self.fs.open(&path, Open::Write).and_then(|file| {
-            if at < end {
+            if at < from {
                 file.write_at(&[&header], 0)?;
             }
             // In this order: on a full disk the footer needs the room that cutting gives back.
-            file.write_at(&[&footer], end)?;
-            file.truncate(end + footer.len() as u64)?;
+            file.write_at(&[&closing], from)?;
+            file.truncate(from + closing.len() as u64)?;
             file.sync_data()
         });
         sealed.map_err(|e| LogError::io("seal", &path, e))?;

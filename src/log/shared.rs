@@ -11,6 +11,7 @@ use crate::log::health::Health;
 use crate::log::id::LogId;
 use crate::log::io::Op;
 use crate::log::options::Options;
+use crate::log::reader::Place;
 use crate::log::tail::Tail;
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -133,6 +134,12 @@ impl Shared {
     /// The initial state of a new log.
     pub(super) fn start() -> State {
         State::at(HEADER_POSITION)
+    }
+
+    /// Its files, for whoever reads them.
+    pub(super) fn place(&self) -> Place<'_> {
+        let reads = self.options.format.reads();
+        Place { fs: self.fs.as_ref(), dir: &self.dir, id: &self.id, reads }
     }
 
     /// Notes the first failure, wakes whoever waits for room, and says it once in the process's

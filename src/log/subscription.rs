@@ -7,9 +7,10 @@ use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::extent::HEADER_LEN;
 use crate::log::format::record::FrameError;
+use crate::log::format::version::Range;
 use crate::log::fs::FileSystem;
 use crate::log::id::LogId;
-use crate::log::reader::ExtentReader;
+use crate::log::reader::{ExtentReader, Place};
 use crate::log::remote::follow::Followed;
 use crate::log::shared::{Phase, Shared, State, lock};
 use crate::log::tail::Tail;
@@ -32,10 +33,16 @@ pub(super) struct Files {
     pub(super) fs: Arc<dyn FileSystem>,
     pub(super) id: LogId,
     pub(super) dir: PathBuf,
+    /// The versions of the format that may be read.
+    pub(super) reads: Range,
     pub(super) live: Option<(Arc<Shared>, watch::Receiver<State>)>,
 }
 
 impl Files {
+    pub(super) fn place(&self) -> Place<'_> {
+        Place { fs: self.fs.as_ref(), dir: &self.dir, id: &self.id, reads: self.reads }
+    }
+
     /// How far the log can be read, if its writer is in this process.
     pub(super) fn state(&self) -> Option<State> {
         self.live.as_ref().map(|(_, rx)| *rx.borrow())
@@ -43,64 +50,64 @@ impl Files {
 }
 
 /// Where a subscription reads.
-pub(super) enum Place {
+pub(super) enum Site {
     /// Here.
     Disk(Files),
     /// Another node's log, whose newest records one task brings here for all who read it.
     Node(Arc<Followed>, watch::Receiver<State>),
 }
 
-impl Place {
+impl Site {
     fn id(&self) -> &LogId {
         match self {
-            Place::Disk(files) => &files.id,
-            Place::Node(log, _) => &log.id,
+            Site::Disk(files) => &files.id,
+            Site::Node(log, _) => &log.id,
         }
     }
 
     /// How far the log goes, where somebody here knows.
     fn state(&self) -> Option<State> {
         match self {
-            Place::Disk(files) => files.state(),
-            Place::Node(_, rx) => Some(*rx.borrow()),
+            Site::Disk(files) => files.state(),
+            Site::Node(_, rx) => Some(*rx.borrow()),
         }
     }
 
     fn changes(&mut self) -> Option<&mut watch::Receiver<State>> {
         match self {
-            Place::Disk(files) => files.live.as_mut().map(|(_, rx)| rx),
-            Place::Node(_, rx) => Some(rx),
+            Site::Disk(files) => files.live.as_mut().map(|(_, rx)| rx),
+            Site::Node(_, rx) => Some(rx),
         }
     }
 
     /// The newest records in memory.
     fn tail(&self) -> Option<&Mutex<Tail>> {
         match self {
-            Place::Disk(files) => files.live.as_ref().map(|(shared, _)| &shared.tail),
-            Place::Node(log, _) => Some(&log.tail),
+            Site::Disk(files) => files.live.as_ref().map(|(shared, _)| &shared.tail),
+            Site::Node(log, _) => Some(&log.tail),
         }
     }
 
     /// For messages.
     fn path(&self) -> PathBuf {
         match self {
-            Place::Disk(files) => files.dir.clone(),
-            Place::Node(log, _) => log.path(),
+            Site::Disk(files) => files.dir.clone(),
+            Site::Node(log, _) => log.path(),
         }
     }
 
     /// Why nothing comes any more of a log that is not sealed.
     fn gone(&self) -> LogError {
         match self {
-            Place::Disk(files) => LogError::WriterGone { path: files.dir.clone() },
-            Place::Node(log, _) => log.gone(),
+            Site::Disk(files) => LogError::WriterGone { path: files.dir.clone() },
+            Site::Node(log, _) => log.gone(),
         }
     }
 }
 
 /// A reader's cursor in one log.
 pub struct Subscription {
-    place: Place,
+    site: Site,
     cursor: Position,
     reader: Option<ExtentReader>,
 }
@@ -115,9 +122,9 @@ pub(super) enum Found {
 }
 
 impl Subscription {
-    pub(super) fn new(place: Place, cursor: Position) -> Subscription {
+    pub(super) fn new(site: Site, cursor: Position) -> Subscription {
         let offset = cursor.offset.max(HEADER_LEN as u64);
-        Subscription { place, cursor: Position { offset, ..cursor }, reader: None }
+        Subscription { site, cursor: Position { offset, ..cursor }, reader: None }
     }
 
     /// Where the next batch will start.
@@ -128,12 +135,12 @@ impl Subscription {
     /// Has everything been read that is known to be visible now? Always true of a log on this node
     /// whose writer is another process.
     pub fn caught_up(&self) -> bool {
-        self.place.state().is_none_or(|s| self.cursor >= s.visible.max(s.reach))
+        self.site.state().is_none_or(|s| self.cursor >= s.visible.max(s.reach))
     }
 
     /// How far the log is known to go: what is visible here, or the sender has said of its own.
     pub fn reach(&self) -> Option<Position> {
-        self.place.state().map(|s| s.visible.max(s.reach))
+        self.site.state().map(|s| s.visible.max(s.reach))
     }
 
     /// The next records, waiting for them while the log is being written; `None` when the log is
@@ -151,7 +158,7 @@ impl Subscription {
                 },
                 Ready::Sealed => return Ok(None),
                 Ready::Wait => {
-                    if let Some(changes) = self.place.changes() {
+                    if let Some(changes) = self.site.changes() {
                         // The sender lives in what this subscription holds.
                         let _ = changes.changed().await;
                     }
@@ -177,7 +184,7 @@ impl Subscription {
     }
 
     fn ready(&mut self) -> Result<Ready, LogError> {
-        let Some(changes) = self.place.changes() else { return Ok(Ready::Records(None)) };
+        let Some(changes) = self.site.changes() else { return Ok(Ready::Records(None)) };
         let state = *changes.borrow_and_update();
         if self.cursor < state.visible {
             return Ok(Ready::Records(Some(state.visible)));
@@ -185,7 +192,7 @@ impl Subscription {
         match state.phase {
             Phase::Open => Ok(Ready::Wait),
             Phase::Sealed => Ok(Ready::Sealed),
-            Phase::Gone => Err(self.place.gone()),
+            Phase::Gone => Err(self.site.gone()),
         }
     }
 
@@ -233,19 +240,19 @@ impl Subscription {
 
     /// The next records from memory or behind it, without waiting for a writer; moves the cursor.
     async fn take(&mut self, visible: Option<Position>) -> Result<Found, LogError> {
-        if let Some(tail) = self.place.tail() {
+        if let Some(tail) = self.site.tail() {
             let found = lock(tail).get(self.cursor);
             if let Some(batch) = found.map_err(|_| self.no_such(self.cursor))? {
                 self.cursor = batch.end();
                 return Ok(Found::Records(batch));
             }
         }
-        let found = match &self.place {
-            Place::Disk(files) => {
+        let found = match &self.site {
+            Site::Disk(files) => {
                 let files = files.clone();
                 self.disk(files, visible).await?
             }
-            Place::Node(log, _) => log.look(self.cursor).await?,
+            Site::Node(log, _) => log.look(self.cursor).await?,
         };
         match &found {
             Found::Records(batch) => self.cursor = batch.end(),
@@ -268,7 +275,7 @@ impl Subscription {
     }
 
     fn no_such(&self, position: Position) -> LogError {
-        LogError::NoSuchPosition { path: self.place.path(), position }
+        LogError::NoSuchPosition { path: self.site.path(), position }
     }
 }
 
@@ -291,12 +298,10 @@ fn read(
 ) -> Result<(Found, Option<ExtentReader>), LogError> {
     let reader = match reader {
         Some(reader) => reader,
-        None => {
-            match ExtentReader::open(source.fs.as_ref(), &source.dir, &source.id, cursor.extent)? {
-                Some(reader) => reader,
-                None => return Ok((Found::End, None)),
-            }
-        }
+        None => match ExtentReader::open(source.place(), cursor.extent)? {
+            Some(reader) => reader,
+            None => return Ok((Found::End, None)),
+        },
     };
     let no_such = || LogError::NoSuchPosition { path: source.dir.clone(), position: cursor };
     // A live extent ends where it is visible, a sealed one where its footer begins, any other where
@@ -332,6 +337,6 @@ fn read(
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Subscription({} at {})", self.place.id(), self.cursor)
+        write!(f, "Subscription({} at {})", self.site.id(), self.cursor)
     }
 }

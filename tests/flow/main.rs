@@ -18,6 +18,7 @@ mod export;
 mod fetched;
 mod fidelity;
 mod limits;
+mod next_version;
 mod nodes;
 mod players;
 mod process;

@@ -141,6 +141,11 @@ impl Nodes {
     }
 
     async fn origin(&self, rtmp: SocketAddr, internal: SocketAddr) -> Up {
+        self.origin_writing("1-1", rtmp, internal).await
+    }
+
+    /// An origin that pretends a version of the log's format.
+    async fn origin_writing(&self, format: &str, rtmp: SocketAddr, internal: SocketAddr) -> Up {
         let path = |p: &Path| p.to_str().expect("a path").to_owned();
         let words = [
             "ingest".into(),
@@ -151,6 +156,7 @@ impl Nodes {
             format!("--rtmp={rtmp}"),
             format!("--internal={internal}"),
             "--admin=127.0.0.1:0".into(),
+            format!("--pretend-format={format}"),
         ];
         node(&words.each_ref().map(String::as_str), "key").await
     }
@@ -224,5 +230,35 @@ async fn killed_nodes_come_back_and_viewers_go_on() {
         up.process.signal(Signal::TERM);
         let ended = within("the end", up.process.ended()).await;
         assert_eq!(ended.code, Some(0), "{}", ended.err);
+    }
+}
+
+/// An origin of the next version: read where that is an addition, refused with a reason where it
+/// changes what older readers take it for.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_of_a_later_version_is_read_or_refused_by_name() {
+    for (format, reads) in [("2-1", true), ("2-2", false)] {
+        let nodes = Nodes::new();
+        let origin = nodes.origin_writing(format, local(), local()).await;
+        let mut edge = nodes.edge(origin.line("internal"), local()).await;
+        let mut encoder = Encoder::connect(addr(&origin, "rtmp"), KEY).await.expect("accepted");
+        let tags = clip::looped(&clip::bbb(), 3);
+        encoder.real_time(&tags, |t| t).await.expect("the server takes it all");
+        if reads {
+            let session = fetched::session(&base(&edge), "main").await;
+            fetched::media_until(&session, "video", |p| p.segments.len() >= 2).await;
+        } else {
+            let asked = base(&edge).join("live/main/s1/index.m3u8").expect("a URL");
+            let asked = task::spawn("viewer", fetched::get(asked));
+            let said = edge.process.says("upgrade the reader").await;
+            assert!(said.contains("can be sent as version 2, the reader understands 1"), "{said}");
+            let answer = asked.await.expect("not aborted").expect("no panic");
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        encoder.finish().await;
+        for up in [edge, origin] {
+            up.process.signal(Signal::TERM);
+            assert_eq!(within("the end", up.process.ended()).await.code, Some(0));
+        }
     }
 }

@@ -64,6 +64,7 @@ fn the_limits_kinds_and_flags_are_the_codes() {
         (kind::END, "end"),
         (kind::CUE, "cue (reserved)"),
         (kind::DURABLE, "durable"),
+        (kind::PRETENDED, "never defined: writers that pretend to be a later version write it"),
         (kind::FOOTER, "footer"),
     ];
     let rows: Vec<(u8, &str)> =

@@ -242,7 +242,7 @@ impl Puller {
         }
         let follows = self.follows.take().unwrap_or(first);
         let (bytes, media) = (batch.bytes().clone(), self.media);
-        let written = Written { follows, first, bytes, media, segment: false };
+        let written = Written { follows, first, bytes, media, segment: false, closing: 0 };
         let options = &inner.options;
         lock(&log.tail).push(written, options.tail_bytes, options.tail_micros);
         self.at = end;

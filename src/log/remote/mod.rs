@@ -23,7 +23,7 @@ use crate::log::logs::READ_MAX;
 use crate::log::remote::follow::Followed;
 use crate::log::remote::wire::{Ask, Since};
 use crate::log::shared::lock;
-use crate::log::subscription::{From, Place, Subscription};
+use crate::log::subscription::{From, Site, Subscription};
 use crate::rt::clock::Clock;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode, Url};
@@ -160,7 +160,7 @@ impl Remote {
         };
         let log = self.follow(id, at);
         let changes = log.changes();
-        Ok(Subscription::new(Place::Node(log, changes), at))
+        Ok(Subscription::new(Site::Node(log, changes), at))
     }
 
     /// The log's task, started now if it is not running.

@@ -166,6 +166,18 @@ impl SimDisk {
         lock(&self.0).dead
     }
 
+    /// From now on there is no room but what was reserved.
+    pub(super) fn fill(&self) {
+        lock(&self.0).full = true;
+    }
+
+    /// Bytes reserved behind the end of a file.
+    pub(super) fn spare(&self, path: &Path) -> u64 {
+        let s = lock(&self.0);
+        let file = &s.files[s.seen.files[path]];
+        file.allocated.saturating_sub(file.seen.len() as u64)
+    }
+
     /// Every file and what it holds, as processes see it.
     pub(super) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let s = lock(&self.0);
