@@ -4,7 +4,7 @@
 use crate::cmd::common::{self, Failure};
 use crate::cmd::roles::From;
 use crate::log::format::version::Wrote;
-use crate::manifest::types::{Manifest, Server};
+use crate::manifest::types::{Manifest, Server, TlsFiles, ViewerServer};
 use crate::telemetry::logging::{self, LogFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -86,5 +86,30 @@ impl Recording {
         }
         server.rtmp.listen = self.rtmp.unwrap_or(server.rtmp.listen);
         server.internal.listen = self.internal.unwrap_or(server.internal.listen);
+    }
+}
+
+/// What a server that viewers reach has.
+#[derive(Debug, clap::Args)]
+pub struct Viewers {
+    /// Where viewers watch [default: the manifest's, else 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_VIEWERS")]
+    viewers: Option<SocketAddr>,
+    /// Certificate for viewers, PEM, with its chain; a renewed file is taken up within seconds
+    #[arg(long, value_name = "FILE", env = "CASTCTL_TLS_CERTIFICATE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", env = "CASTCTL_TLS_KEY", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Viewers {
+    /// These flags over a manifest.
+    pub fn apply(&self, viewers: &mut ViewerServer) {
+        viewers.listen = self.viewers.unwrap_or(viewers.listen);
+        if let (Some(certificate), Some(key)) = (self.tls_certificate.clone(), self.tls_key.clone())
+        {
+            viewers.tls = Some(TlsFiles { certificate, key });
+        }
     }
 }

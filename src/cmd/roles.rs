@@ -74,6 +74,7 @@ pub struct Bound {
 /// Binds every listener and opens the stores; the data directory must be the caller's alone.
 pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> {
     let server = &manifest.server;
+    let tls = settings::tls(server).map_err(Failure::usage)?;
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
@@ -109,7 +110,8 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
             let (directory, clock) = (directory.clone(), clock.clone());
             let sources = edge::feed::Sources { logs, directory, clock };
             let counters = edge::metrics::Edge::register(&metrics);
-            let bound = edge::server::Server::bind(settings::viewers(server), sources, counters);
+            let bound =
+                edge::server::Server::bind(settings::viewers(server, tls), sources, counters);
             Some(bound.await.map_err(Failure::failed)?)
         }
         false => None,
@@ -327,6 +329,14 @@ pub async fn run(
         ended = bound.serve(drain.clone()) => ended.map(|()| Exit::Done),
         () = signals => Ok(Exit::Forced),
     }
+}
+
+/// The base URL of the viewers' listener.
+pub fn viewers_url(manifest: &Manifest, bound: &Bound) -> String {
+    let viewers = &manifest.server.viewers;
+    let scheme = if viewers.tls.is_some() { "https" } else { "http" };
+    let own = || format!("{scheme}://{}", local(bound.viewers()));
+    viewers.public_url.clone().unwrap_or_else(own)
 }
 
 /// An address as somebody on this machine would type it.

@@ -18,9 +18,8 @@ pub struct Args {
     /// Internal address of an origin, of `castctl up` or of another edge, like http://10.0.0.2:8090
     #[arg(long, value_name = "URL", env = "CASTCTL_UPSTREAM")]
     upstream: String,
-    /// Where viewers watch [default: the manifest's, else 0.0.0.0:8080]
-    #[arg(long, value_name = "ADDR", env = "CASTCTL_VIEWERS")]
-    viewers: Option<SocketAddr>,
+    #[command(flatten)]
+    viewers: flags::Viewers,
     /// Where other edges read the logs that this one follows; never public [default: nowhere]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
     internal: Option<SocketAddr>,
@@ -35,7 +34,7 @@ pub fn roles(upstream: &str, serves: bool) -> Roles {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
     let server = &mut manifest.server;
-    server.viewers.listen = args.viewers.unwrap_or(server.viewers.listen);
+    args.viewers.apply(&mut server.viewers);
     server.internal.listen = args.internal.unwrap_or(server.internal.listen);
     let serves = args.internal.is_some();
     let roles = roles(&args.upstream, serves);
@@ -43,9 +42,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn announce(manifest: &Manifest, bound: &Bound, serves: bool) {
-    let base = manifest.server.viewers.public_url.clone();
-    let base = base.unwrap_or_else(|| format!("http://{}", local(bound.viewers())));
-    common::out(format!("viewers: {base}"));
+    common::out(format!("viewers: {}", roles::viewers_url(manifest, bound)));
     if serves {
         common::out(format!("internal: http://{}", local(bound.internal())));
     }

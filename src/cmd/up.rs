@@ -6,7 +6,6 @@ use crate::cmd::roles::{self, Bound, From, Roles, local};
 use crate::cmd::{data, flags, secret};
 use crate::log::format::version::Wrote;
 use crate::manifest::types::Manifest;
-use std::net::SocketAddr;
 
 /// Run every role in one process: receive, record, serve
 ///
@@ -19,9 +18,8 @@ pub struct Args {
     node: flags::Node,
     #[command(flatten)]
     recording: flags::Recording,
-    /// Where viewers watch [default: the manifest's, else 0.0.0.0:8080]
-    #[arg(long, value_name = "ADDR", env = "CASTCTL_VIEWERS")]
-    viewers: Option<SocketAddr>,
+    #[command(flatten)]
+    viewers: flags::Viewers,
 }
 
 /// Everything that runs in one process.
@@ -38,8 +36,7 @@ pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
     args.recording.apply(&mut manifest.server);
-    let viewers = &mut manifest.server.viewers.listen;
-    *viewers = args.viewers.unwrap_or(*viewers);
+    args.viewers.apply(&mut manifest.server.viewers);
     let _data = data::own(&manifest.server.data)?;
     if args.node.manifest.is_none() {
         secret::give_keys(&mut manifest)?;
@@ -49,9 +46,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Where to publish and where to watch: `key: value` lines on stdout, channel by channel.
 fn announce(manifest: &Manifest, bound: &Bound) {
-    let viewers = local(bound.viewers());
-    let base = manifest.server.viewers.public_url.clone();
-    let base = base.unwrap_or_else(|| format!("http://{viewers}"));
+    let base = roles::viewers_url(manifest, bound);
     common::out(format!("rtmp: rtmp://{}/live", local(bound.rtmp())));
     common::out(format!("internal: http://{}", local(bound.internal())));
     common::out(format!("admin: http://{}", bound.admin()));

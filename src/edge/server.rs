@@ -8,6 +8,7 @@ use crate::edge::metrics::Edge;
 use crate::rt::drain::Drain;
 use crate::rt::http::{Http, Limits, Service};
 use crate::rt::listen::BindError;
+use crate::rt::tls::Tls;
 use crate::telemetry::metrics::Raised;
 use crate::telemetry::ready::Latch;
 use axum::body::Body;
@@ -38,6 +39,8 @@ pub const CONNECTIONS_MAX: usize = 50_000;
 pub struct Config {
     /// Where viewers connect.
     pub listen: SocketAddr,
+    /// With TLS.
+    pub tls: Option<Tls>,
     /// Whose pages may read.
     pub cors: Cors,
     /// How long a drain waits for answers to finish.
@@ -66,7 +69,7 @@ impl Server {
             head_grace: HEAD_GRACE,
             drain: config.drain_timeout,
         };
-        let http = Http::bind(config.listen, "viewer", limits).await?;
+        let http = Http::bind(config.listen, "viewer", limits, config.tls).await?;
         Ok(Server { cors: config.cors, http, sources, metrics })
     }
 
@@ -77,11 +80,12 @@ impl Server {
 
     /// Serves until the drain: held requests are answered 503, answers under way finish.
     pub async fn serve(self, ready: Latch, drain: Drain) {
+        let clock = self.sources.clock.clone();
         let channels = Channels::new(self.sources, self.metrics.clone());
         let handler = Handler::new(channels, self.metrics.clone(), drain.clone());
         let viewers = Viewers { handler, cors: Arc::new(self.cors), metrics: self.metrics };
         ready.open();
-        let serve = self.http.serve(viewers, drain.clone());
+        let serve = self.http.serve(viewers, clock, drain.clone());
         let closing = async {
             drain.wait().await;
             ready.close("draining");

@@ -66,8 +66,18 @@ pub(super) struct RawRtmp {
 #[serde(expecting = "the fields of `viewers`")]
 pub(super) struct RawViewers {
     pub(super) listen: Text,
+    pub(super) tls: Option<RawTls>,
     pub(super) cors_origins: Option<Vec<String>>,
     pub(super) public_url: Text,
+}
+
+/// `server.viewers.tls`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the fields `certificate` and `key`")]
+pub(super) struct RawTls {
+    pub(super) certificate: String,
+    pub(super) key: String,
 }
 
 /// `server.internal` and `server.admin`.

@@ -254,6 +254,8 @@ impl Default for RtmpServer {
 pub struct ViewerServer {
     /// `listen`: address and port. Default `0.0.0.0:8080`.
     pub listen: SocketAddr,
+    /// `tls`: the certificate with which this listener speaks TLS. Default: none, plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// `corsOrigins`: the web pages that may read playlists and media. Default `["*"]`: every page.
     pub cors_origins: CorsOrigins,
     /// `publicUrl`: the base URL that viewers use, where it is not the listener's own; without a
@@ -264,8 +266,17 @@ pub struct ViewerServer {
 impl Default for ViewerServer {
     fn default() -> ViewerServer {
         let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
-        ViewerServer { listen, cors_origins: CorsOrigins::Any, public_url: None }
+        ViewerServer { listen, tls: None, cors_origins: CorsOrigins::Any, public_url: None }
     }
+}
+
+/// A certificate, in two PEM files, relative to the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `certificate`: the certificate and those that vouch for it. Required.
+    pub certificate: PathBuf,
+    /// `key`: its private key. Required.
+    pub key: PathBuf,
 }
 
 /// The web pages that a browser lets read playlists and media.

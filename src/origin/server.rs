@@ -79,7 +79,7 @@ impl Server {
             head_grace: HEAD_LATE,
             drain: config.drain_timeout,
         };
-        Ok(Server { http: Http::bind(config.listen, "internal", limits).await?, served })
+        Ok(Server { http: Http::bind(config.listen, "internal", limits, None).await?, served })
     }
 
     /// The bound address.
@@ -89,13 +89,14 @@ impl Server {
 
     /// Serves until the drain; what readers have not been sent of logs is sent before the end.
     pub async fn serve(self, ready: Latch, drain: Drain) {
+        let clock = self.served.clock.clone();
         let nodes = Nodes { served: self.served, drain: drain.clone() };
         ready.open();
         let closing = async {
             drain.wait().await;
             ready.close("draining");
         };
-        tokio::join!(self.http.serve(nodes, drain.clone()), closing);
+        tokio::join!(self.http.serve(nodes, clock, drain.clone()), closing);
     }
 }
 

@@ -11,3 +11,4 @@ pub mod http;
 pub mod listen;
 pub mod signal;
 pub mod task;
+pub mod tls;

@@ -26,4 +26,5 @@ mod refusals;
 mod repaired;
 mod server;
 mod signals;
+mod transport;
 mod viewers;
