@@ -125,6 +125,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("hyper_util", &["rt/http"]),
     ("indicatif", &["cmd", "inspect", "conform", "replay", "export", "bench"]),
     ("m3u8_rs", &["hls", "inspect"]),
+    ("moka", &["edge/recall"]),
     ("mp4_atom", &["media/fmp4"]),
     ("object_store", &["store"]),
     ("prometheus_client", &["telemetry"]),
