@@ -73,6 +73,7 @@ mod io;
 mod live;
 pub mod logs;
 pub mod options;
+mod pass;
 mod reader;
 pub mod recover;
 pub mod repair;
