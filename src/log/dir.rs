@@ -47,7 +47,10 @@ impl LogDir {
             return Err(LogError::Damaged { path: first, offset: 0, why });
         }
         let id = id(&dir, header.generation);
-        Ok(LogDir { source: Source { fs, id, dir, reads: Range::TODAY, live: None }, extents })
+        Ok(LogDir {
+            source: Source { fs, id, dir, reads: Range::TODAY, live: None, damages: None },
+            extents,
+        })
     }
 
     /// All logs at a path: the one whose directory (or extent) it is, else those of a session's or

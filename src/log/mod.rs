@@ -62,6 +62,7 @@
 //! Invariant: nothing here deletes a file.
 
 pub mod batch;
+mod damage;
 pub mod dir;
 pub mod error;
 pub mod format;

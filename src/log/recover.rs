@@ -21,6 +21,7 @@
 //! kept, and nothing is sealed before what does not belong to it has been set aside.
 
 use crate::base::ids::TrackId;
+use crate::log::damage::Damages;
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::footer::Footer;
@@ -119,6 +120,7 @@ pub(super) fn all(
     fs: &dyn FileSystem,
     data: &Path,
     reads: Range,
+    damages: &Damages,
 ) -> Result<Vec<Recovered>, LogError> {
     let mut recovered = Vec::new();
     for id in logs(fs, data)? {
@@ -139,7 +141,10 @@ pub(super) fn all(
                 recovered.extend(Some(log).filter(|log| log.changed));
             }
             // The server starts without it; what can be read of it stays readable.
-            Err(e) => tracing::error!(log = %id, "the log cannot be recovered: {e}"),
+            Err(e) => {
+                damages.note(fs, &id, &e);
+                tracing::error!(log = %id, "the log cannot be recovered: {e}");
+            }
         }
     }
     Ok(recovered)

@@ -3,6 +3,7 @@
 //! the writer nothing.
 
 use crate::log::batch::Batch;
+use crate::log::damage::Damages;
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::extent::HEADER_LEN;
@@ -34,11 +35,21 @@ pub(super) struct Source {
     /// The versions of the format that may be read.
     pub(super) reads: Range,
     pub(super) live: Option<(Arc<Shared>, watch::Receiver<State>)>,
+    /// Where damage that is met is noted, if anybody wants to know.
+    pub(super) damages: Option<Arc<Damages>>,
 }
 
 impl Source {
     pub(super) fn place(&self) -> Place<'_> {
         Place { fs: self.fs.as_ref(), dir: &self.dir, id: &self.id, reads: self.reads }
+    }
+
+    /// Notes the log if it turned out to be damaged.
+    pub(super) fn noted<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+        if let (Err(e), Some(damages)) = (&result, &self.damages) {
+            damages.note(self.fs.as_ref(), &self.id, e);
+        }
+        result
     }
 
     /// How far the log can be read, if its writer is in this process.
@@ -175,7 +186,10 @@ impl Subscription {
     async fn disk(&mut self, visible: Option<Position>) -> Result<Found, LogError> {
         let (source, cursor) = (self.source.clone(), self.cursor);
         let reader = self.reader.take().filter(|r| r.extent == cursor.extent && r.sealed.is_some());
-        let task = tokio::task::spawn_blocking(move || read(&source, cursor, visible, reader));
+        let task = tokio::task::spawn_blocking(move || {
+            let found = read(&source, cursor, visible, reader);
+            source.noted(found)
+        });
         let joined = task.await.map_err(|e| {
             LogError::io("read", &self.source.dir, std::io::Error::other(e.to_string()))
         })?;
