@@ -46,7 +46,8 @@ impl LogDir {
             return Err(LogError::Damaged { path: first, offset: 0, why });
         }
         let id = id(&dir, header.generation);
-        Ok(LogDir { source: Files { fs, id, dir, reads: Range::TODAY, live: None }, extents })
+        let source = Files { fs, id, dir, reads: Range::TODAY, live: None, damages: None };
+        Ok(LogDir { source, extents })
     }
 
     /// All logs at a path: the one whose directory (or extent) it is, else those of a session's or

@@ -1,6 +1,7 @@
 //! All the logs of a data directory: making them, finding them, reading them.
 
 use crate::log::batch::Batch;
+use crate::log::damage::Damages;
 use crate::log::error::LogError;
 use crate::log::format::extent::Header;
 use crate::log::format::version::Wrote;
@@ -49,6 +50,7 @@ struct Inner {
     /// Counts the logs made, so that those who wait for one can look again.
     created: watch::Sender<u64>,
     totals: Arc<Totals>,
+    damages: Arc<Damages>,
     health: Arc<Health>,
     clock: Clock,
 }
@@ -118,7 +120,9 @@ impl Logs {
         };
         let (data, options) = (data.to_owned(), Arc::new(options));
         let (live, created) = (LiveLogs::default(), watch::Sender::new(0));
-        let inner = Inner { data, fs, options, io, sync, live, created, totals, health, clock };
+        let damages = Arc::default();
+        let inner =
+            Inner { data, fs, options, io, sync, live, created, totals, damages, health, clock };
         Ok((Logs { inner: Arc::new(inner) }, writer, syncer))
     }
 
@@ -184,7 +188,7 @@ impl Logs {
     /// The marks of a log's sealed extents, and where to read on for the rest.
     pub async fn index(&self, id: &LogId) -> Result<Index, LogError> {
         let source = self.inner.source(id)?;
-        blocking(&self.inner.data, move || read_index(&source)).await
+        blocking(&self.inner.data, move || source.noted(read_index(&source))).await
     }
 
     /// Which version wrote a log, and who may read it.
@@ -222,12 +226,14 @@ impl Logs {
         let _ = answer.await;
     }
 
-    /// Looks at the disk without writing; with `probe`, and where a write or a sync failed before,
+    /// Looks at the disk, and at the files of damaged logs, without writing; with `probe`, and where a write or a sync failed before,
     /// also by writing a block beside the logs, so that it is known when the disk is well again.
     pub async fn look(&self, probe: bool) -> DiskState {
         let inner = Arc::clone(&self.inner);
-        let looked =
-            blocking(&self.inner.data, move || Ok(inner.health.look(inner.fs.as_ref(), probe)));
+        let looked = blocking(&self.inner.data, move || {
+            inner.damages.look(inner.fs.as_ref());
+            Ok(inner.health.look(inner.fs.as_ref(), probe))
+        });
         match looked.await {
             Ok(state) => state,
             Err(e) => DiskState { trouble: Some(e), ..DiskState::default() },
@@ -268,6 +274,7 @@ impl Logs {
             sync_errors: get(&t.sync_errors),
             sync_micros: get(&t.sync_micros),
             last_sync_micros: get(&t.last_sync_micros),
+            damaged: self.inner.damages.count(),
             disk: self.inner.health.watch().borrow().clone(),
         }
     }
@@ -328,7 +335,7 @@ impl Inner {
     }
 
     fn recover(&self) -> Result<Vec<Recovered>, LogError> {
-        recover::all(self.fs.as_ref(), &self.data, self.options.format.reads())
+        recover::all(self.fs.as_ref(), &self.data, self.options.format.reads(), &self.damages)
     }
 
     fn list(&self) -> Result<Vec<LogSummary>, LogError> {
@@ -367,7 +374,8 @@ impl Inner {
             (s, rx)
         });
         let reads = self.options.format.reads();
-        Ok(Files { fs: Arc::clone(&self.fs), id: id.clone(), dir, reads, live })
+        let (fs, damages) = (Arc::clone(&self.fs), Some(Arc::clone(&self.damages)));
+        Ok(Files { fs, id: id.clone(), dir, reads, live, damages })
     }
 }
 

@@ -62,6 +62,7 @@
 //! Invariant: nothing here deletes a file.
 
 pub mod batch;
+mod damage;
 pub mod dir;
 pub mod error;
 pub mod format;
@@ -73,6 +74,7 @@ mod io;
 mod live;
 pub mod logs;
 pub mod options;
+mod pass;
 mod reader;
 pub mod recover;
 pub mod remote;

@@ -3,6 +3,7 @@
 //! its own cursor and costs the writer nothing.
 
 use crate::log::batch::Batch;
+use crate::log::damage::Damages;
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::extent::HEADER_LEN;
@@ -36,11 +37,21 @@ pub(super) struct Files {
     /// The versions of the format that may be read.
     pub(super) reads: Range,
     pub(super) live: Option<(Arc<Shared>, watch::Receiver<State>)>,
+    /// Where damage that is met is noted, if anybody wants to know.
+    pub(super) damages: Option<Arc<Damages>>,
 }
 
 impl Files {
     pub(super) fn place(&self) -> Place<'_> {
         Place { fs: self.fs.as_ref(), dir: &self.dir, id: &self.id, reads: self.reads }
+    }
+
+    /// Notes the log if it turned out to be damaged.
+    pub(super) fn noted<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+        if let (Err(e), Some(damages)) = (&result, &self.damages) {
+            damages.note(self.fs.as_ref(), &self.id, e);
+        }
+        result
     }
 
     /// How far the log can be read, if its writer is in this process.
@@ -265,7 +276,10 @@ impl Subscription {
     async fn disk(&mut self, files: Files, visible: Option<Position>) -> Result<Found, LogError> {
         let (cursor, dir) = (self.cursor, files.dir.clone());
         let reader = self.reader.take().filter(|r| r.extent == cursor.extent && r.sealed.is_some());
-        let task = tokio::task::spawn_blocking(move || read(&files, cursor, visible, reader));
+        let task = tokio::task::spawn_blocking(move || {
+            let found = read(&files, cursor, visible, reader);
+            files.noted(found)
+        });
         let joined = task
             .await
             .map_err(|e| LogError::io("read", &dir, std::io::Error::other(e.to_string())))?;

@@ -87,7 +87,7 @@ async fn one(kind: Kind, seed: u64) -> Result<(Option<Recovered>, bool), String>
     let recovered = if interrupted { recover(&now, &options).await? } else { first? };
     check(&now, &story, safe, recovered.as_ref())?;
     let never = options.sync == crate::log::options::Sync::Never;
-    if kind == Kind::Full && story.ended.is_some() && (killed || !never) {
+    if kind == Kind::Full && story.ended.is_some() && (killed && !interrupted || !never) {
         let last = read(&now, &id(1))?.pop().map(|r| r.1);
         if last != story.ended.map(|end| Record::Mark(Mark::End(end))) {
             return Err(format!("its end was recorded, and its last record is {last:?}"));

@@ -79,6 +79,70 @@ fn a_tail_torn_after_every_byte_is_cut_to_the_records_that_are_whole() {
     assert!(aside.iter().all(|n| n.ends_with(".extent") || n == "lock"), "{aside:?}");
 }
 
+/// What closing a log reads of it, beside the bytes of its extents.
+fn cost(disk: &SimDisk) -> (u64, u64) {
+    let extents = |p: &PathBuf| p.extension().is_some_and(|e| e == "extent");
+    let bytes = disk.files().iter().filter(|f| extents(f.0)).map(|f| f.1.len() as u64).sum();
+    let (before, dir) = (disk.read(), id(1).dir(Path::new(DATA)));
+    let closed = close(Place::of(disk, &dir, &id(1)), None).expect("closed");
+    assert!(closed.extents > 4 && closed.cut.is_none(), "{closed:?}");
+    (disk.read() - before, bytes)
+}
+
+#[test]
+fn recovery_reads_once_what_nothing_vouches_for_and_nothing_of_the_rest() {
+    // The footers are asked for twice, as the start of one extent and the end of another.
+    let (disk, _) = unsealed(options(250_000), 1500, None);
+    let (read, bytes) = cost(&disk);
+    assert!((bytes..bytes * 5 / 4).contains(&read), "{read} of {bytes}");
+    let (disk, _) = unsealed(options(250_000), 1500, Some(1400));
+    let (read, bytes) = cost(&disk);
+    assert!(read < bytes / 2, "{read} of {bytes}");
+}
+
+#[test]
+fn footers_that_were_only_begun_cost_nothing_in_the_middle_either() {
+    let (whole, author) = unsealed(options(8000), 120, None);
+    let before = whole.files();
+    let dir = id(1).dir(Path::new(DATA));
+    let all = |disk: &SimDisk| read(disk, &id(1)).expect("sealed");
+    for torn in [vec![1], vec![1, 2], vec![0, 2, 3]] {
+        let disk = copy(&whole);
+        for n in &torn {
+            let mut bytes = before[&extent(*n)].clone();
+            bytes.truncate(bytes.len() - 20);
+            disk.set(&extent(*n), bytes);
+        }
+        let r = close(Place::of(&disk, &dir, &id(1)), None).expect("closed");
+        assert_eq!((r.cut, r.extents), (None, before.len() as u32 - 1), "{torn:?}");
+        let last = author.story.records.last().expect("records").0;
+        let every = Position { offset: last.offset + 1, ..last };
+        compare(&author.story, every, &all(&disk)).expect("nothing is lost");
+        for n in torn {
+            assert_eq!(disk.files()[&extent(n)], before[&extent(n)], "as its writer made it");
+        }
+    }
+    // Of one without any footer nobody knows whether its records are all there.
+    let disk = copy(&whole);
+    let mut bytes = before[&extent(2)].clone();
+    let end =
+        crate::log::format::extent::footer_start(bytes.len() as u64, &bytes[bytes.len() - 16..]);
+    bytes.truncate(end.expect("sealed") as usize);
+    disk.set(&extent(2), bytes);
+    let r = close(Place::of(&disk, &dir, &id(1)), None).expect("torn");
+    let cut = r.cut.expect("what follows it");
+    let behind = |p: &Position| p.extent > 2;
+    let packets = author
+        .story
+        .records
+        .iter()
+        .filter(|(at, r)| behind(at) && matches!(r, Record::Packet { .. }));
+    assert_eq!((r.extents, cut.packets), (3, packets.count() as u64));
+    assert!(cut.micros > 1_000_000, "{cut:?}");
+    let aside = names(&disk, &id(1)).iter().filter(|n| n.ends_with(".orphan")).count();
+    assert_eq!(aside, before.len() - 1 - 3, "the lock is no extent");
+}
+
 #[test]
 fn damage_where_the_log_was_durable_is_refused_and_nothing_is_touched() {
     let (disk, author) = unsealed(options(8000), 80, Some(60));
