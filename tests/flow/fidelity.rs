@@ -8,9 +8,10 @@ use crate::server::{KEY, Server, fast};
 use castctl::base::ids::TrackId;
 use castctl::log::dir::LogDir;
 use castctl::log::format::record::Record;
-use castctl::media::flv::body::{video_body, video_config_body};
 use castctl::media::flv::file::{Tag, TagKind};
+use castctl::media::flv::write::{video_body, video_config_body};
 use castctl::media::timeline::mark::Mark;
+use castctl::media::track::Codec;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -162,12 +163,12 @@ async fn nothing_odd_is_lost() {
     let config = configs.iter().find(|t| t.kind == TagKind::Video).expect("video").body.slice(5..);
     let mut changed = config.to_vec();
     *changed.last_mut().expect("not empty") ^= 1;
-    let body = video_config_body(&changed);
+    let body = video_config_body(Codec::H264, &changed);
     sent.push(Tag { kind: TagKind::Video, timestamp: 2_000, body });
     sent.push(Tag { kind: TagKind::Audio, timestamp: 2_000, body: mono });
     sent.extend(piece(6000, 8000).map(|t| match t.kind {
         TagKind::Video => {
-            let body = video_body(t.body[0] >> 4 == 1, -40, &t.body[5..]);
+            let body = video_body(Codec::H264, t.body[0] >> 4 == 1, -40, &t.body[5..]);
             Tag { kind: t.kind, timestamp: t.timestamp - 4_000, body }
         }
         _ => at(t, t.timestamp - 4_000),

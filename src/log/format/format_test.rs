@@ -91,7 +91,7 @@ fn session() -> impl Strategy<Value = Mark> {
 }
 
 fn track() -> impl Strategy<Value = Mark> {
-    let codec = prop_oneof![Just(Codec::H264), Just(Codec::Aac)];
+    let codec = proptest::sample::select(&Codec::ALL[..]);
     let rate = option::of((1..240u32, 1..2000u32));
     (any::<u16>(), codec, 1..=u32::MAX, rate, vec(any::<u8>(), 0..200)).prop_map(
         |(id, codec, ticks, rate, config)| {

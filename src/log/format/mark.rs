@@ -230,11 +230,7 @@ fn put_track(out: &mut BytesMut, m: &Track) -> Result<(), FormatError> {
 }
 
 fn track_body(f: &mut Fields<'_>, id: TrackId) -> Result<Track, Bad> {
-    let codec = match f.u8("codec")? {
-        c if c == Codec::H264 as u8 => Codec::H264,
-        c if c == Codec::Aac as u8 => Codec::Aac,
-        _ => return Err(Bad("codec")),
-    };
+    let codec = Codec::from_number(f.u8("codec")?).ok_or(Bad("codec"))?;
     let timescale = Timescale::new(f.u32("timescale")?).ok_or(Bad("timescale"))?;
     let rate = match (f.u32("frame rate")?, f.u32("frame rate")?) {
         (0, 0) => None,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::ids::TrackId;
 use crate::base::time::{MICROS, Timescale};
+use crate::media::codec::FrameLength;
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ fn video(fps_frame: i64) -> Plan {
         timescale: Timescale::MILLIS,
         mux,
         frame: fps_frame,
-        frame_ticks: None,
+        frames: None,
     }
 }
 
@@ -28,7 +29,7 @@ fn audio() -> Plan {
         timescale: Timescale::MILLIS,
         mux,
         frame: 21_333,
-        frame_ticks: Some(1024),
+        frames: Some(FrameLength::Fixed(1024)),
     }
 }
 
