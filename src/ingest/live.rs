@@ -11,7 +11,7 @@ use crate::ingest::reports::Reports;
 use crate::log::id::LogId;
 use crate::log::options::Sync;
 use crate::log::writer::{Sealed, Writer};
-use crate::media::codec::{FrameLength, opus};
+use crate::media::codec::{FrameLength, VideoRange, opus};
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
 use crate::media::timeline::lane::Plan;
@@ -114,6 +114,7 @@ fn rendition(k: &Known, announced: &Announced, default_rate: FrameRate) -> Rendi
         codecs: k.details.codecs.clone(),
         bandwidth: (bits as f64 * BANDWIDTH_MARGIN) as u64,
         resolution: video.map(|v| (v.width, v.height)),
+        range: video.map_or(VideoRange::Sdr, |v| v.range),
         frame_rate_millis: video.and(k.details.rate).map(|r| (r.as_f64() * 1000.0).round() as u32),
         channels,
     }

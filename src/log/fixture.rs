@@ -5,7 +5,7 @@ use crate::base::time::{MICROS, Mono, Now, Timescale, Wall};
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::options::Options;
-use crate::media::codec::details;
+use crate::media::codec::{VideoRange, details};
 use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::flv::file::{FlvReader, TagKind};
 use crate::media::packet::Packet;
@@ -66,6 +66,7 @@ fn rendition(t: &Track) -> Rendition {
         bandwidth: 1_000_000,
         resolution: d.video.map(|v| (v.width, v.height)),
         frame_rate_millis: None,
+        range: VideoRange::Sdr,
         channels: d.audio.map(|a| a.channels),
     }
 }

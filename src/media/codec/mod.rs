@@ -84,6 +84,24 @@ pub enum VideoRange {
 }
 
 impl VideoRange {
+    /// The stored number: never reuse one.
+    pub const fn number(self) -> u8 {
+        match self {
+            VideoRange::Sdr => 0,
+            VideoRange::Hlg => 1,
+            VideoRange::Pq => 2,
+        }
+    }
+
+    /// That of a stored number; what a later version may add is shown as standard.
+    pub const fn from_number(n: u8) -> VideoRange {
+        match n {
+            1 => VideoRange::Hlg,
+            2 => VideoRange::Pq,
+            _ => VideoRange::Sdr,
+        }
+    }
+
     /// That of a number of transfer characteristics (ISO/IEC 23091-4, 8.2).
     pub const fn of_transfer(number: u32) -> VideoRange {
         match number {
