@@ -92,7 +92,7 @@ async fn replay(words: &[&str]) -> Ended {
 }
 
 /// Publishes a recording to a fresh server as fast as it goes; its directory.
-async fn again(source: &Path, speed: &str) -> tempfile::TempDir {
+pub(crate) async fn again(source: &Path, speed: &str) -> tempfile::TempDir {
     let server = Server::start(vec![fast("copy", &[KEY])]).await;
     let url = server.publish_url(KEY);
     let done = replay(&[&source.display().to_string(), &url, "--speed", speed]).await;
@@ -108,7 +108,7 @@ async fn assert_same(a: &Path, b: &Path) {
     }
 }
 
-async fn digest(source: &Path) -> serde_json::Value {
+pub(crate) async fn digest(source: &Path) -> serde_json::Value {
     let out = replay(&[&source.display().to_string(), "--digest", "--json"]).await;
     assert_eq!(out.code, Some(0), "{}", out.err);
     serde_json::from_str(&out.out).expect("one JSON object")
