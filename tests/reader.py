@@ -119,7 +119,7 @@ def mark(kind, flags, data):
                 "render": render, "renditions": [rendition(b) for _ in range(b.count())]}
     if kind == 4:
         codec, timescale, rate, per, length = b.nums("BIIII")
-        if codec not in (1, 2) or timescale == 0 or length > 65536:
+        if codec not in (1, 2, 3, 4, 5) or timescale == 0 or length > 65536:
             raise Bad("track")
         return {"codec": codec, "timescale": timescale, "rate": [rate, per],
                 "configuration": crc32c(b.take(length))}

@@ -31,6 +31,7 @@ const WORDS = {
   live: "live",
   reconnecting: "reconnecting",
   ended: "ended",
+  unplayable: "this browser has no decoder for it",
 };
 
 const opened = performance.now();
@@ -109,6 +110,15 @@ function onError(_, error) {
   errorCount += 1;
   errors = [...errors, { details: error.details, fatal: error.fatal, atMs: sinceOpened() }].slice(-ERRORS_KEPT);
   if (!error.fatal) return;
+  if (error.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR) {
+    // Asking again changes nothing; the next session may have another codec.
+    const refused = session;
+    hls.destroy();
+    hls = null;
+    setState("unplayable");
+    setTimeout(() => waitFor(refused), RETRY_MS);
+    return;
+  }
   setState("reconnecting");
   if (error.type === Hls.ErrorTypes.MEDIA_ERROR) {
     hls.recoverMediaError();
@@ -233,6 +243,7 @@ function show() {
     waiting: "Nothing on air yet. The picture starts by itself when the encoder does.",
     reconnecting: "The stream is interrupted. Playback goes on by itself.",
     ended: "The stream has ended. The next one starts by itself.",
+    unplayable: "This browser has no decoder for the codecs of this stream. Another browser may have.",
   }[s.state] ?? "";
   drawTrace(s.state === "live" ? s.latency : null);
 }

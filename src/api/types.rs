@@ -123,6 +123,9 @@ pub struct Rendition {
     pub resolution: Option<(u32, u32)>,
     /// Thousandths of frames per second.
     pub frame_rate_millis: Option<u32>,
+    /// The range of light: 0 standard, 1 HLG, 2 PQ.
+    #[serde(default)]
+    pub range: u8,
     /// Audio channels.
     pub channels: Option<u8>,
 }

@@ -1,9 +1,10 @@
-//! H.264 as a byte stream (ISO/IEC 14496-10, annex B), turned into what `media` carries: access
-//! units of length-prefixed NAL units without what the container says itself, and configuration
-//! records from the parameter sets in the stream (ISO/IEC 14496-15, 5.3.3.1). Pure.
+//! H.264 and HEVC as byte streams (ISO/IEC 14496-10 and 23008-2, annex B), turned into what `media`
+//! carries: access units of length-prefixed NAL units without what the container says itself, and
+//! configuration records from the parameter sets in the stream (ISO/IEC 14496-15, 5.3.3.1 and
+//! 8.3.3.1). Pure.
 
-use crate::media::codec::CONFIG_MAX;
 use crate::media::codec::h264::{NAL_PPS, NAL_SPS};
+use crate::media::codec::{CONFIG_MAX, hevc};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// An access unit delimiter: a byte stream needs it, a container does not (14496-15, 5.3.2).
@@ -53,11 +54,7 @@ impl Sets {
                 NAL_SPS => sps.push(Bytes::copy_from_slice(nal)),
                 NAL_PPS => pps.push(Bytes::copy_from_slice(nal)),
                 NAL_DELIMITER => {}
-                _ => {
-                    // libav's packets are shorter than 2 GiB.
-                    payload.put_u32(u32::try_from(nal.len()).unwrap_or(u32::MAX));
-                    payload.put_slice(nal);
-                }
+                _ => put_unit(&mut payload, nal),
             }
         }
         let changed = (!sps.is_empty() || !pps.is_empty()).then(|| self.replace(sps, pps));
@@ -85,6 +82,40 @@ impl Sets {
         self.record = Some(record.clone());
         Some(record)
     }
+}
+
+/// The parameter sets in force in a stream of HEVC: the record made of them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HevcSets {
+    record: Option<Bytes>,
+}
+
+impl HevcSets {
+    /// As [`Sets::unit`].
+    pub(super) fn unit(&mut self, stream: &[u8]) -> (Bytes, Option<Bytes>) {
+        let mut payload = BytesMut::with_capacity(stream.len() + 16);
+        let mut sets = Vec::new();
+        for nal in units(stream) {
+            match hevc::kind(nal) {
+                hevc::NAL_VPS..=hevc::NAL_PPS => sets.push(nal),
+                hevc::NAL_DELIMITER => {}
+                _ => put_unit(&mut payload, nal),
+            }
+        }
+        let record = match sets.is_empty() {
+            true => None,
+            false => hevc::updated(self.record.as_deref(), &sets, 4),
+        };
+        self.record = record.clone().or(self.record.take());
+        (payload.freeze(), record)
+    }
+}
+
+/// A NAL unit behind its length.
+fn put_unit(payload: &mut BytesMut, nal: &[u8]) {
+    // libav's packets are shorter than 2 GiB.
+    payload.put_u32(u32::try_from(nal.len()).unwrap_or(u32::MAX));
+    payload.put_slice(nal);
 }
 
 /// The unsigned Exp-Golomb number that a byte begins with; numbers that do not end in the byte are
@@ -176,10 +207,34 @@ mod tests {
         assert_eq!(record.as_deref(), Some(&avcc[..]));
     }
 
+    #[test]
+    fn hevc_gives_its_sets_to_the_record() {
+        // kvazaar, 400x240.
+        let vps = seeded::hex("40010c02ffff0160000003008000000300000300ba000004021024");
+        let sps = seeded::hex(
+            "4201020160000003008000000300000300ba0000a00c880f16c100864932ac04040000030004000003006420",
+        );
+        let (pps, idr) = (seeded::hex("4401c062460a6480"), [0x26, 1, 0xaf]);
+        let mut sets = HevcSets::default();
+        let unit = [&[0x46, 1, 0x10][..], &vps, &sps, &pps, &idr];
+        let (payload, record) = sets.unit(&stream(&unit));
+        let got: Vec<&[u8]> = nals(&payload, 4).map(|n| n.expect("whole")).collect();
+        assert_eq!(got, [idr]);
+        let record = record.expect("new");
+        let config = hevc::HevcConfig::parse(&record).expect("a record");
+        assert_eq!(config.sps().map(|s| (s.width, s.height)), Ok((400, 240)));
+        assert_eq!(sets.unit(&stream(&unit)).1, None, "the same again");
+        let other = [&pps[..], &[0x80]].concat();
+        let changed = sets.unit(&stream(&[&other, &idr])).1.expect("another");
+        assert!(changed.ends_with(&other));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_give_whole_units(bytes in proptest::collection::vec(0u8..4, 0..64)) {
             let (payload, _) = Sets::default().unit(&bytes);
+            prop_assert!(nals(&payload, 4).all(|n| n.is_ok()));
+            let (payload, _) = HevcSets::default().unit(&bytes);
             prop_assert!(nals(&payload, 4).all(|n| n.is_ok()));
         }
     }

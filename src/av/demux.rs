@@ -1,18 +1,21 @@
 //! A container file (MP4 and its kin, MPEG-TS, Matroska) as tracks and packets, in the file's
-//! order. H.264 and AAC; streams of other codecs are named and left out. Blocking.
+//! order. The codecs that castctl carries; streams of others are named and left out. Blocking.
 //!
 //! Times are those of the file: edit lists are applied (so the first packets may have times below
 //! zero), 33-bit clocks go on past their wrap, packets that an edit list hides are there, because
 //! decoders need them.
 
 use crate::av::adts;
-use crate::av::annexb::Sets;
+use crate::av::annexb::{HevcSets, Sets};
 use crate::av::error::AvError;
 use crate::av::record::record;
 use crate::av::stamps::{Clock, Stamps, TS_BITS};
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
-use crate::media::codec::h264::{AvcConfig, is_idr};
+use crate::media::codec::av1::{Av1Config, without_delimiters};
+use crate::media::codec::h264::AvcConfig;
+use crate::media::codec::hevc::HevcConfig;
+use crate::media::codec::{in_band, is_key, opus};
 use crate::media::packet::Packet;
 use crate::media::track::{Codec, FrameRate, Kind, Track};
 use bytes::Bytes;
@@ -47,6 +50,8 @@ enum Form {
     Plain,
     /// H.264 with start codes; the record is made of the parameter sets in it.
     AnnexB(Sets),
+    /// HEVC likewise.
+    HevcAnnexB(HevcSets),
     /// AAC with ADTS headers.
     Adts,
 }
@@ -220,8 +225,12 @@ impl Lane {
         if self.configured && self.track.config == record {
             return None;
         }
-        if self.track.codec == Codec::H264 {
-            self.nal_len = AvcConfig::parse(&record).ok()?.nal_len_size;
+        match self.track.codec {
+            Codec::H264 => self.nal_len = AvcConfig::parse(&record).ok()?.nal_len_size,
+            Codec::Hevc => self.nal_len = HevcConfig::parse(&record).ok()?.nal_len_size,
+            Codec::Av1 => drop(Av1Config::parse(&record).ok()?),
+            Codec::Opus => drop(opus::Head::parse(&record).ok()?),
+            Codec::Aac => {}
         }
         self.track.config = record;
         self.configured = true;
@@ -230,22 +239,14 @@ impl Lane {
 
     /// One packet of the container; false when nothing could be made of it.
     fn take(&mut self, (dts, cts): (i64, i32), data: &[u8], out: &mut VecDeque<Item>) -> bool {
-        let track = self.track.id;
-        match &mut self.form {
-            Form::Plain => {
-                let payload = Bytes::copy_from_slice(data);
-                let key = self.track.codec == Codec::Aac || is_idr(&payload, self.nal_len);
-                out.push_back(Item::Packet(Packet { track, dts, cts, key, payload }));
+        let (track, codec) = (self.track.id, self.track.codec);
+        let unit = match &mut self.form {
+            Form::Plain if codec == Codec::Av1 => {
+                (without_delimiters(&Bytes::copy_from_slice(data)), None)
             }
-            Form::AnnexB(sets) => {
-                let (payload, record) = sets.unit(data);
-                out.extend(record.and_then(|r| self.configure(r)));
-                if payload.is_empty() {
-                    return false;
-                }
-                let key = is_idr(&payload, self.nal_len);
-                out.push_back(Item::Packet(Packet { track, dts, cts, key, payload }));
-            }
+            Form::Plain => (Bytes::copy_from_slice(data), None),
+            Form::AnnexB(sets) => sets.unit(data),
+            Form::HevcAnnexB(sets) => sets.unit(data),
             Form::Adts => {
                 let mut at = dts;
                 for frame in adts::frames(data) {
@@ -256,14 +257,24 @@ impl Lane {
                 }
                 return at > dts;
             }
+        };
+        let (payload, record) = unit;
+        out.extend(record.and_then(|r| self.configure(r)));
+        if payload.is_empty() {
+            return false;
         }
+        let key = is_key(codec, &payload, self.nal_len);
+        // Files, too, may leave a change of parameter sets to the pictures.
+        let news = in_band(codec, &self.track.config, &payload).filter(|_| key);
+        out.extend(news.and_then(|r| self.configure(r)));
+        out.push_back(Item::Packet(Packet { track, dts, cts, key, payload }));
         true
     }
 
     /// Ticks of a frame of AAC with the configuration in force.
     fn frame(&self) -> i64 {
         let details = crate::media::codec::aac::parse(&self.track.config).ok();
-        let rate = details.and_then(|d| Some((d.frame_samples, Timescale::new(d.sample_rate)?)));
+        let rate = details.and_then(|d| Some((d.frame.usual(), Timescale::new(d.sample_rate)?)));
         rate.map_or(0, |(n, rate)| rate.convert(n.into(), self.track.timescale)).max(1)
     }
 }
@@ -278,6 +289,10 @@ fn lane(
     let codec = match parameters.id() {
         codec::Id::H264 => Codec::H264,
         codec::Id::AAC => Codec::Aac,
+        codec::Id::HEVC => Codec::Hevc,
+        codec::Id::OPUS => Codec::Opus,
+        // MPEG-TS has a form of AV1 of its own.
+        codec::Id::AV1 if !transport => Codec::Av1,
         other => {
             let medium = format!("{:?}", parameters.medium()).to_lowercase();
             let (index, name) = (stream.index(), other.name());
@@ -289,9 +304,10 @@ fn lane(
     let timescale = u32::try_from(scale).ok().and_then(Timescale::new);
     let timescale = timescale.filter(|_| factor > 0).ok_or_else(|| not("it has no time base"))?;
     let form = match (transport, codec) {
-        (false, _) => Form::Plain,
         (true, Codec::H264) => Form::AnnexB(Sets::default()),
+        (true, Codec::Hevc) => Form::HevcAnnexB(HevcSets::default()),
         (true, Codec::Aac) => Form::Adts,
+        (true, Codec::Av1 | Codec::Opus) | (false, _) => Form::Plain,
     };
     let Rational(num, den) = stream.avg_frame_rate();
     let rate = u32::try_from(num).ok().zip(u32::try_from(den).ok());

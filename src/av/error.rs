@@ -24,7 +24,7 @@ pub enum AvError {
         why: String,
     },
     /// A container without a single track that castctl carries.
-    #[error("{}: nothing in it is H.264 video or AAC audio{}", path.display(), list(found))]
+    #[error("{}: nothing in it is H.264, HEVC, AV1, AAC or Opus{}", path.display(), list(found))]
     NoTracks {
         /// The file.
         path: PathBuf,

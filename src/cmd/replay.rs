@@ -60,6 +60,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     common::block_on(until_stopped(args, url))?
 }
 
+/// What a replay sends.
+const CARRIED: &str = "one track of H.264, HEVC or AV1 and one of AAC or Opus";
+
 /// Reads the recording and prints what it amounts to.
 async fn print_digest(args: &Args) -> Result<Exit, Failure> {
     let mut source = open(args, Rounds::Times(1)).await?;
@@ -81,7 +84,7 @@ async fn print_digest(args: &Args) -> Result<Exit, Failure> {
 async fn open(args: &Args, rounds: Rounds) -> Result<Source, Failure> {
     let source = Source::open(&args.source, rounds).await.map_err(unreadable)?;
     for what in source.left_out() {
-        common::say(format!("left out: {what}: castctl carries one H.264 and one AAC track"));
+        common::say(format!("left out: {what}: castctl carries {CARRIED}"));
     }
     Ok(source)
 }
@@ -105,9 +108,9 @@ async fn until_stopped(args: Args, url: RtmpUrl) -> Result<Exit, Failure> {
 async fn publish(args: &Args, url: &RtmpUrl, drain: &Drain) -> Result<Exit, Failure> {
     let rounds = if args.endless { Rounds::Endless } else { Rounds::Times(args.count) };
     let mut source = open(args, rounds).await?;
-    let clock = Clock::system();
+    let (clock, codecs) = (Clock::system(), source.codecs());
     let mut publisher = tokio::select! {
-        connected = Publisher::connect(url, clock.clone()) => connected.map_err(refused)?,
+        connected = Publisher::connect(url, &codecs, clock.clone()) => connected.map_err(refused)?,
         () = drain.wait() => return Ok(Exit::Done),
     };
     let bar = bar(&source, rounds).await;

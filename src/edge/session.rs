@@ -111,6 +111,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{Generation, Msn, Seq, TrackId};
     use crate::base::time::Wall;
+    use crate::media::codec::VideoRange;
     use crate::media::timeline::mark::{
         GenerationStart, Mark, PartEnd, RENDER, Rendition, SegmentStart,
     };
@@ -125,6 +126,7 @@ mod tests {
             bandwidth: 1_000,
             resolution: None,
             frame_rate_millis: None,
+            range: VideoRange::Sdr,
             channels: None,
         };
         Opened::new(SessionRecord {

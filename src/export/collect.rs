@@ -29,21 +29,28 @@ pub struct Sample {
     pub size: u32,
     /// The low half of its number in its track and generation.
     pub seq: u32,
-    segment_and_key: u32,
+    segment_and_flags: u32,
 }
 
-/// The bit of `segment_and_key` that says key.
+/// The bits of `segment_and_flags` that are no segment.
 const KEY: u32 = 1 << 31;
+const SKIPPED: u32 = 1 << 30;
+const FLAGS: u32 = KEY | SKIPPED;
 
 impl Sample {
     /// Index of its segment in its lane.
     pub fn segment(&self) -> usize {
-        (self.segment_and_key & !KEY) as usize
+        (self.segment_and_flags & !FLAGS) as usize
     }
 
     /// A decoder can start here.
     pub fn key(&self) -> bool {
-        self.segment_and_key & KEY != 0
+        self.segment_and_flags & KEY != 0
+    }
+
+    /// A decoder that starts at the key frame before it drops it: it refers to what is before that.
+    pub fn skipped(&self) -> bool {
+        self.segment_and_flags & SKIPPED != 0
     }
 
     /// Presentation time.
@@ -89,6 +96,8 @@ pub struct Lane {
     waiting: VecDeque<Waiting>,
     next_seq: Option<u64>,
     needs_key: bool,
+    /// The key frame just taken has nothing before it.
+    after_hole: bool,
 }
 
 /// A listed sample whose part has not ended.
@@ -99,6 +108,10 @@ struct Waiting {
     cts: i32,
     size: u32,
     key: bool,
+    /// A decoder that starts at the key frame before it drops it.
+    skipped: bool,
+    /// Ticks that it lasts where that is exact (audio).
+    ticks: Option<u32>,
 }
 
 /// What a recording holds.
@@ -172,12 +185,16 @@ impl Collector {
 
     fn packet(&mut self, packet: &Packet, seq: Seq) {
         let Some(lane) = self.content.lane(packet.track) else { return };
+        let init = lane.inits.get(lane.init);
+        let frames = init.and_then(|i| i.details.frame_length());
         lane.waiting.push_back(Waiting {
             seq,
             dts: packet.dts,
             cts: packet.cts,
             size: u32::try_from(packet.payload.len()).unwrap_or(u32::MAX),
             key: packet.key,
+            skipped: init.is_some_and(|i| i.skips(&packet.payload)),
+            ticks: frames.map(|f| f.ticks(&packet.payload)),
         });
     }
 
@@ -197,11 +214,17 @@ impl Collector {
         };
         let taken: Vec<Waiting> = lane.waiting.drain(..count).collect();
         let start = i64::try_from(p.decode_time).unwrap_or(i64::MAX);
+        let (mut now, mut next) = (start, p.first_seq.0);
         for w in taken {
             let lane = &content.lanes[at];
-            let since = i64::try_from(w.seq.0 - p.first_seq.0).unwrap_or(i64::MAX);
-            let dts = match lane.details(segment).frame_ticks() {
-                Some(ticks) => start.saturating_add(since.saturating_mul(ticks.into())),
+            let dts = match w.ticks.map(i64::from) {
+                Some(ticks) => {
+                    // Those that are missing were as long as this.
+                    let missing = i64::try_from(w.seq.0.saturating_sub(next)).unwrap_or(i64::MAX);
+                    let dts = now.saturating_add(missing.saturating_mul(ticks));
+                    (now, next) = (dts.saturating_add(ticks), w.seq.0.saturating_add(1));
+                    dts
+                }
                 None => lane.ticks(segment, w.dts),
             };
             content.take(at, segment, w, dts);
@@ -252,7 +275,7 @@ impl Content {
             let (details, raw) = (lane.details(segment), lane.ticks(segment, w.dts));
             let mux = details.mux_timescale;
             let before = lane.segments[segment].end;
-            let (dts, frame) = match details.frame_ticks() {
+            let (dts, frame) = match w.ticks {
                 Some(ticks) => {
                     let near = (raw - before).abs() <= mux.from_micros(GRID_TOLERANCE);
                     (if near { before } else { raw }, i64::from(ticks))
@@ -273,10 +296,13 @@ impl Content {
         lane.next_seq = Some(w.seq.0.saturating_add(1));
         self.missing += missing;
         lane.needs_key |= missing > 0;
-        if lane.needs_key && lane.kind == Kind::Video && !w.key {
+        let lost = lane.needs_key && !w.key || lane.after_hole && w.skipped;
+        if lane.kind == Kind::Video && lost {
             self.undecodable += 1;
             return;
         }
+        // Leading pictures come right behind their key frame.
+        lane.after_hole = lane.needs_key || lane.after_hole && w.key;
         lane.needs_key = false;
         let cts = match lane.kind {
             Kind::Audio => 0,
@@ -290,10 +316,11 @@ impl Content {
             s.pts = dts.saturating_add(cts.into());
             s.end = s.end.max(dts);
         }
-        let segment = u32::try_from(segment).unwrap_or(u32::MAX) & !KEY;
-        let segment_and_key = segment | if w.key { KEY } else { 0 };
+        let segment = u32::try_from(segment).unwrap_or(u32::MAX) & !FLAGS;
+        let flag = |on: bool, bit: u32| if on { bit } else { 0 };
+        let segment_and_flags = segment | flag(w.key, KEY) | flag(w.skipped, SKIPPED);
         let (size, seq) = (w.size, w.seq.0 as u32);
-        lane.samples.push(Sample { dts, cts, size, seq, segment_and_key });
+        lane.samples.push(Sample { dts, cts, size, seq, segment_and_flags });
     }
 }
 
@@ -310,6 +337,7 @@ impl Lane {
             waiting: VecDeque::new(),
             next_seq: None,
             needs_key: true,
+            after_hole: false,
         }
     }
 

@@ -121,7 +121,7 @@ pub fn fragmented(plan: &Plan, chunk: &Chunk, payloads: Vec<Bytes>, sequence: u3
         duration: track.timescale.to_micros(after.saturating_sub(start)),
         timescale: track.timescale,
         mux: track.timescale,
-        frame_ticks: None,
+        frames: None,
         samples: &samples,
     })
 }

@@ -4,7 +4,7 @@
 use crate::base::time::MICROS;
 use crate::export::error::ExportError;
 use crate::export::plan::{Plan, PlanTrack};
-use crate::media::codec::h264::parameter_sets;
+use crate::media::codec::key_prefix;
 use crate::media::fmp4::movie::{Movie, MovieChunk, MovieSample, MovieTrack};
 use crate::media::track::Kind;
 use bytes::Bytes;
@@ -81,7 +81,7 @@ fn dress(track: &mut PlanTrack) -> Result<Vec<Bytes>, ExportError> {
     }
     let mut sets = Vec::new();
     for init in &lane.inits {
-        sets.push(Bytes::from(parameter_sets(&init.track.config)?));
+        sets.push(Bytes::from(key_prefix(&init.track)?));
     }
     for s in lane.samples.iter_mut().filter(|s| s.key()) {
         let len = sets[lane.segments[s.segment()].init].len();
@@ -128,15 +128,17 @@ pub fn description(chunk: &Chunk) -> u32 {
 }
 
 /// The sample entries of a track. Where key frames carry parameter sets, they may (ISO/IEC
-/// 14496-15, 5.4.2.1: `avc3`).
+/// 14496-15, 5.4.2.1: `avc3`; 8.4.1.1.1: `hev1`). AV1 has one kind of entry.
 fn entries(t: &PlanTrack) -> Vec<Bytes> {
     let several = t.lane.inits.len() > 1 && t.lane.kind == Kind::Video;
     let entry = |init: &crate::media::fmp4::init::Init| {
         let entry = init.sample_entry();
-        match several && entry.get(4..8) == Some(b"avc1") {
-            true => [&entry[..4], b"avc3", &entry[8..]].concat().into(),
-            false => entry,
-        }
+        let name: &[u8] = match entry.get(4..8) {
+            Some(b"avc1") if several => b"avc3",
+            Some(b"hvc1") if several => b"hev1",
+            _ => return entry,
+        };
+        [&entry[..4], name, &entry[8..]].concat().into()
     };
     t.lane.inits.iter().map(entry).collect()
 }

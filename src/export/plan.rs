@@ -238,13 +238,13 @@ impl Planner {
 
     /// Presentation time of the key frame that the leader's sample at `pts` needs.
     fn key_before(&self, pts: i64) -> i64 {
-        let mut key = pts;
+        let (mut key, mut before) = (pts, pts);
         for (_, at, sample) in self.led() {
             if sample.key() {
-                key = at;
+                (before, key) = (key, at);
             }
             if at == pts {
-                return key;
+                return if sample.skipped() { before.min(pts) } else { key };
             }
         }
         pts
@@ -321,14 +321,14 @@ impl Planner {
     /// The first and last sample of a lane that presenting a window takes.
     fn needed(&self, at: usize, (from, to): Window) -> Option<(usize, usize)> {
         let lane = &self.lanes[at];
-        let (mut first, mut last, mut key) = (None, None, 0);
+        let (mut first, mut last, mut key, mut key_before) = (None::<usize>, None, 0, 0);
         for st in &self.stretches {
             let range = st.samples[at].clone();
             for i in range.clone() {
                 let s = &lane.samples[i];
                 let pts = self.movie(lane, s, s.pts()).saturating_add(st.offset);
                 if s.key() {
-                    key = i;
+                    (key_before, key) = (key, i);
                 }
                 if pts >= to {
                     continue;
@@ -343,15 +343,16 @@ impl Planner {
                 if !reaches {
                     continue;
                 }
-                if first.is_none() {
-                    // Sound needs the frame before to decode its first, a picture its key frame.
-                    let before = match lane.kind {
-                        Kind::Video => key,
-                        Kind::Audio if pts > from => i,
-                        Kind::Audio => i.saturating_sub(1),
-                    };
-                    first = Some(before.max(range.start));
-                }
+                // Sound needs the frame before to decode its first, a picture its key frame, and one
+                // that is skipped behind that the key frame before.
+                let needs = match lane.kind {
+                    Kind::Video if s.skipped() => key_before,
+                    Kind::Video => key,
+                    Kind::Audio if pts > from => i,
+                    Kind::Audio => i.saturating_sub(1),
+                };
+                let needs = needs.max(range.start);
+                first = Some(first.map_or(needs, |f| f.min(needs)));
                 last = Some(i);
             }
         }

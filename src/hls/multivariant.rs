@@ -1,9 +1,13 @@
 //! The multivariant playlist of a session (4.4.6): a function of the session record alone, so it
 //! never changes while the session lives. Media playlists are `hls::playlist`.
 
+use crate::media::codec::VideoRange;
 use crate::media::timeline::mark::{Rendition, SessionRecord};
 use crate::media::track::Kind;
-use m3u8_rs::{AlternativeMedia, AlternativeMediaType, MasterPlaylist, Resolution, VariantStream};
+use m3u8_rs::{
+    AlternativeMedia, AlternativeMediaType, MasterPlaylist, QuotedOrUnquoted, Resolution,
+    VariantStream,
+};
 
 /// GROUP-ID of the one audio group.
 const AUDIO_GROUP: &str = "audio";
@@ -71,7 +75,20 @@ fn variant(rendition: &Rendition, group: &[&Rendition]) -> VariantStream {
             .map(|(w, h)| Resolution { width: w.into(), height: h.into() }),
         frame_rate: rendition.frame_rate_millis.map(|m| f64::from(m) / 1000.0),
         audio: (!group.is_empty()).then(|| AUDIO_GROUP.into()),
+        other_attributes: range(rendition.range).map(|word| {
+            let value = QuotedOrUnquoted::Unquoted(word.into());
+            [("VIDEO-RANGE".to_owned(), value)].into()
+        }),
         ..VariantStream::default()
+    }
+}
+
+/// VIDEO-RANGE (4.4.6.2); standard is what its absence means.
+fn range(range: VideoRange) -> Option<&'static str> {
+    match range {
+        VideoRange::Sdr => None,
+        VideoRange::Hlg => Some("HLG"),
+        VideoRange::Pq => Some("PQ"),
     }
 }
 
@@ -89,6 +106,7 @@ mod tests {
             bandwidth: 5_000_000,
             resolution: Some((1280, 720)),
             frame_rate_millis: Some(29_970),
+            range: VideoRange::Sdr,
             channels: None,
         }
     }
@@ -102,12 +120,13 @@ mod tests {
             bandwidth: 200_000,
             resolution: None,
             frame_rate_millis: None,
+            range: VideoRange::Sdr,
             channels: Some(6),
         }
     }
 
     #[test]
-    fn the_three_shapes_exactly() {
+    fn the_shapes_exactly() {
         let both = "#EXTM3U\n\
             #EXT-X-VERSION:4\n\
             #EXT-X-MEDIA:TYPE=AUDIO,URI=\"audio/index.m3u8\",GROUP-ID=\"audio\",NAME=\"audio\",\
@@ -122,10 +141,20 @@ mod tests {
             #EXT-X-STREAM-INF:BANDWIDTH=200000,CODECS=\"mp4a.40.2\"\n\
             audio/index.m3u8\n";
         let undeclared = Rendition { frame_rate_millis: None, ..video() };
+        let hdr = Rendition {
+            codecs: "hvc1.2.4.L63.90".into(),
+            range: VideoRange::Hlg,
+            ..undeclared.clone()
+        };
+        let hdr_only = "#EXTM3U\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=5000000,CODECS=\"hvc1.2.4.L63.90\",RESOLUTION=1280x720,\
+            VIDEO-RANGE=HLG\n\
+            video/index.m3u8\n";
         for (renditions, want) in [
             (vec![video(), audio()], both),
             (vec![undeclared], video_only),
             (vec![audio()], audio_only),
+            (vec![hdr], hdr_only),
         ] {
             let session = SessionRecord {
                 target_duration: 4,

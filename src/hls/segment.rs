@@ -42,7 +42,7 @@ impl Part {
             duration: self.duration,
             timescale: init.track.timescale,
             mux: init.details.mux_timescale,
-            frame_ticks: init.details.frame_ticks(),
+            frames: init.details.frame_length(),
             samples,
         }
     }

@@ -4,6 +4,7 @@
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;
 use crate::hls::window::{MarkError, Window};
+use crate::media::codec::VideoRange;
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
     TrackEnd,
@@ -39,6 +40,7 @@ pub(super) fn session() -> Arc<SessionRecord> {
         bandwidth: 1,
         resolution: None,
         frame_rate_millis: None,
+        range: VideoRange::Sdr,
         channels: None,
     };
     Arc::new(SessionRecord {

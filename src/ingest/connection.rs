@@ -47,6 +47,8 @@ pub struct Connection {
     publish: Option<(Box<Publisher>, Seat)>,
     drain: Drain,
     closed: bool,
+    /// The session of its publish ends with it.
+    session_over: bool,
     /// The peer ended its stream in good order.
     finished: bool,
     told_key_frame: bool,
@@ -63,9 +65,18 @@ impl Connection {
     ) -> Connection {
         let now = desk.context().clock.now().mono;
         let session = ServerSession::new(ServerConfig { idle }, now);
-        let publish = None;
-        let (closed, finished, told_key_frame) = (false, false, false);
-        Connection { desk, peer, stream, session, publish, drain, closed, finished, told_key_frame }
+        Connection {
+            desk,
+            peer,
+            stream,
+            session,
+            publish: None,
+            drain,
+            closed: false,
+            session_over: false,
+            finished: false,
+            told_key_frame: false,
+        }
     }
 
     fn mono(&self) -> Mono {
@@ -121,6 +132,7 @@ impl Connection {
             tracing::info!(peer = %self.peer, %channel, "publisher gone");
             self.desk.context().metrics.publishers.dec();
             match publisher.disconnected().await {
+                Ok(()) if self.session_over => self.desk.end(publisher, &seat, true).await,
                 Ok(()) => self.desk.leave(publisher, seat),
                 Err(e) => self.desk.give_up(publisher, seat, &e).await,
             }
@@ -286,6 +298,8 @@ impl Connection {
         let reason = ByReason { reason: e.reason() };
         self.desk.context().metrics.refused.get_or_create(&reason).inc();
         self.session.end_publish("NetStream.Publish.Failed", &e.to_string());
+        // Viewers of a session cannot be told of another codec: the next publish begins one.
+        self.session_over |= matches!(e, PublishError::OtherCodec { .. });
         self.closed = true;
     }
 
@@ -293,7 +307,7 @@ impl Connection {
         match self.admit(&request).await {
             Ok(channel) => {
                 tracing::info!(peer = %self.peer, %channel, encoder = request.flash_ver,
-                    "publishing");
+                    codecs = request.fourcc_list.join(","), "publishing");
                 let now = self.mono();
                 self.session.accept_publish(now);
             }

@@ -9,6 +9,7 @@ use crate::log::logs::Logs;
 use crate::media::codec::CodecError;
 use crate::media::flv::FlvError;
 use crate::media::timeline::mark::End;
+use crate::media::track::Codec;
 use crate::rt::clock::Clock;
 use std::collections::HashMap;
 
@@ -59,8 +60,23 @@ pub enum PublishError {
     #[error("the codec configuration can't be used: {0}")]
     Codec(#[from] CodecError),
     /// No configuration came.
-    #[error("no audio or video configuration arrived: is the encoder sending H.264 or AAC?")]
+    #[error(
+        "no audio or video configuration arrived: a publish begins with the sequence header of \
+         H.264, HEVC, AV1, AAC or Opus"
+    )]
     NoTracks,
+    /// The session's viewers were told of another codec, and a session's codecs never change.
+    #[error(
+        "the stream changed from {} to {}: this session ends with it; connect again to begin one \
+         with {}",
+        .had.name(), .got.name(), .got.name()
+    )]
+    OtherCodec {
+        /// What the session began with.
+        had: Codec,
+        /// What came.
+        got: Codec,
+    },
     /// The log can't be written.
     #[error("the recording can't be written: {0}")]
     Log(#[from] LogError),
@@ -76,7 +92,9 @@ impl PublishError {
     /// A word for metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            PublishError::Media(_) | PublishError::Codec(_) => "codec",
+            PublishError::Media(_) | PublishError::Codec(_) | PublishError::OtherCodec { .. } => {
+                "codec"
+            }
             PublishError::NoTracks => "no_tracks",
             PublishError::Log(_) => "disk",
             PublishError::Fenced(_) => "fenced",

@@ -3,6 +3,7 @@
 use crate::api::types as api;
 use crate::base::ids::{Msn, TrackId};
 use crate::base::time::Wall;
+use crate::media::codec::VideoRange;
 use crate::media::timeline::mark;
 use crate::media::track::Kind;
 
@@ -16,6 +17,7 @@ pub fn record_to_api(r: &mark::SessionRecord) -> api::SessionRecord {
         bandwidth: r.bandwidth,
         resolution: r.resolution,
         frame_rate_millis: r.frame_rate_millis,
+        range: r.range.number(),
         channels: r.channels,
     };
     api::SessionRecord {
@@ -38,6 +40,7 @@ pub fn record_from_api(r: &api::SessionRecord) -> mark::SessionRecord {
         bandwidth: r.bandwidth,
         resolution: r.resolution,
         frame_rate_millis: r.frame_rate_millis,
+        range: VideoRange::from_number(r.range),
         channels: r.channels,
     };
     mark::SessionRecord {

@@ -12,11 +12,12 @@ use crate::log::id::LogId;
 use crate::log::options::Sync;
 use crate::log::sealed::Sealed;
 use crate::log::writer::Writer;
+use crate::media::codec::{FrameLength, VideoRange, opus};
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
 use crate::media::timeline::lane::Plan;
 use crate::media::timeline::mark::{End, GenerationStart, Mark, RENDER, Rendition, SessionRecord};
-use crate::media::track::{FrameRate, Kind};
+use crate::media::track::{Codec, FrameRate, Kind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Live {
     writer: Writer,
     reports: Reports,
     known: Vec<Known>,
+    /// What the session's viewers were told that a track is.
+    told: Vec<(TrackId, Codec)>,
     default_rate: FrameRate,
     reported: Msn,
     /// Newest MSN among records not handed to the disk yet.
@@ -64,15 +67,18 @@ pub fn session_record(
     announced: &Announced,
 ) -> SessionRecord {
     let rate = default_rate(settings);
-    let leader = known.iter().find(|k| k.track.codec.kind() == Kind::Video).or(known.first());
-    let frame = leader.map_or(rate.frame_micros(), |k| k.details.frame_micros(rate));
+    let mut frames: Vec<(Kind, i64)> =
+        known.iter().map(|k| (k.track.codec.kind(), k.details.frame_micros(rate))).collect();
+    // The leader's first.
+    frames.sort_by_key(|(kind, _)| *kind == Kind::Audio);
+    let frames: Vec<i64> = frames.into_iter().map(|(_, frame)| frame).collect();
     let mut renditions: Vec<Rendition> =
         known.iter().map(|k| rendition(k, announced, rate)).collect();
     renditions.sort_by_key(|r| r.track);
     SessionRecord {
         target_duration: u32::try_from(settings.target_duration.as_secs()).unwrap_or(u32::MAX),
         segment: micros(settings.segment),
-        part_target: cut::part_target(micros(settings.part), frame),
+        part_target: cut::common_part_target(micros(settings.part), &frames),
         latency_budget: micros(settings.latency_budget),
         render: RENDER,
         renditions,
@@ -109,6 +115,7 @@ fn rendition(k: &Known, announced: &Announced, default_rate: FrameRate) -> Rendi
         codecs: k.details.codecs.clone(),
         bandwidth: (bits as f64 * BANDWIDTH_MARGIN) as u64,
         resolution: video.map(|v| (v.width, v.height)),
+        range: video.map_or(VideoRange::Sdr, |v| v.range),
         frame_rate_millis: video.and(k.details.rate).map(|r| (r.as_f64() * 1000.0).round() as u32),
         channels,
     }
@@ -119,13 +126,16 @@ fn plan(r: &Rendition, known: &[Known], rate: FrameRate) -> Plan {
     if let Some(k) = known.iter().find(|k| k.track.id == r.track) {
         return known_plan(k, rate);
     }
-    let (mux, frame, frame_ticks) = match r.kind {
-        Kind::Video => (90_000, rate.frame_micros(), None),
-        Kind::Audio => (48_000, 21_333, Some(1024)),
+    let (mux, frame, frames) = match (r.kind, Codec::from_codecs(&r.codecs)) {
+        (Kind::Video, _) => (90_000, rate.frame_micros(), None),
+        (_, Some(Codec::Opus)) => {
+            (48_000, 20_000, Some(FrameLength::InPacket { usual: opus::FRAME_NOMINAL }))
+        }
+        (Kind::Audio, _) => (48_000, 21_333, Some(FrameLength::Fixed(1024))),
     };
     let mux = Timescale::new(mux).unwrap_or(Timescale::MILLIS);
     let timescale = Timescale::MILLIS;
-    Plan { track: r.track, kind: r.kind, timescale, mux, frame, frame_ticks }
+    Plan { track: r.track, kind: r.kind, timescale, mux, frame, frames }
 }
 
 fn known_plan(k: &Known, rate: FrameRate) -> Plan {
@@ -135,7 +145,16 @@ fn known_plan(k: &Known, rate: FrameRate) -> Plan {
         timescale: k.track.timescale,
         mux: k.details.mux_timescale,
         frame: k.details.frame_micros(rate).max(1),
-        frame_ticks: k.details.frame_ticks(),
+        frames: k.details.frame_length(),
+    }
+}
+
+/// Is a track what the session's viewers were told that it is?
+fn check(told: &[(TrackId, Codec)], k: &Known) -> Result<(), PublishError> {
+    let (id, got) = (k.track.id, k.track.codec);
+    match told.iter().find(|(t, _)| *t == id) {
+        Some((_, had)) if *had != got => Err(PublishError::OtherCodec { had: *had, got }),
+        _ => Ok(()),
     }
 }
 
@@ -149,6 +168,9 @@ impl Live {
         record: SessionRecord,
         known: Vec<Known>,
     ) -> Result<Live, PublishError> {
+        let told = |r: &Rendition| Some((r.track, Codec::from_codecs(&r.codecs)?));
+        let told: Vec<_> = record.renditions.iter().filter_map(told).collect();
+        known.iter().try_for_each(|k| check(&told, k))?;
         let channel = settings.name.clone();
         let (session, generation) = (grant.session, grant.generation);
         let id = LogId { channel: channel.clone(), session, generation };
@@ -185,6 +207,7 @@ impl Live {
             writer,
             reports,
             known,
+            told,
             default_rate: rate,
             reported: before,
             newest: before,
@@ -200,12 +223,6 @@ impl Live {
         &self.id
     }
 
-    /// The NAL length size of the video in force; 4 before any.
-    pub fn nal_len_size(&self) -> u8 {
-        let video = self.known.iter().find_map(|k| k.details.video.as_ref());
-        video.map_or(4, |v| v.nal_len_size)
-    }
-
     /// A new connection publishes.
     pub fn connected(&mut self, now: Now) -> Result<(), PublishError> {
         self.cutter.connected();
@@ -219,10 +236,14 @@ impl Live {
     }
 
     /// A track has a configuration; one it had already changes nothing.
+    ///
+    /// # Errors
+    /// Besides the log's: the track is of another codec than the session has.
     pub fn configure(&mut self, now: Now, known: Known) -> Result<(), PublishError> {
         if self.known.iter().any(|k| k.track == known.track) {
             return Ok(());
         }
+        check(&self.told, &known)?;
         // The open part closes under the configuration that its samples were made with.
         self.cutter.reconfigure(known_plan(&known, self.default_rate));
         self.drain(now)?;

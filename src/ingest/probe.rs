@@ -3,7 +3,7 @@
 
 use crate::base::ids::TrackId;
 use crate::base::time::{Mono, Now, Timescale};
-use crate::media::codec::{self, CodecError, Details};
+use crate::media::codec::{self, CodecError, Details, FrameLength, opus};
 use crate::media::packet::Packet;
 use crate::media::track::{Codec, FrameRate, Kind, Track};
 use bytes::Bytes;
@@ -95,9 +95,16 @@ impl Probe {
         self.known.sort_by_key(|k| k.track.id);
     }
 
-    /// Holds a packet.
+    /// Holds a packet. The first of Opus says how long its packets are going to be.
     pub fn hold(&mut self, now: Now, p: Packet) {
         self.since.get_or_insert(now.mono);
+        let new = !self.held.iter().any(|h| matches!(h, Held::Packet(h) if h.track == p.track));
+        let sound = self.known.iter_mut().find(|k| k.track.id == p.track && new);
+        if let Some(audio) = sound.and_then(|k| k.details.audio.as_mut())
+            && let FrameLength::InPacket { usual } = &mut audio.frame
+        {
+            *usual = opus::ticks(&p.payload);
+        }
         self.bytes += p.payload.len();
         self.held.push(Held::Packet(p));
     }
@@ -122,6 +129,14 @@ impl Probe {
     pub fn is_hopeless(&self, now: Now) -> bool {
         let late = self.deadline().is_some_and(|d| now.mono >= d);
         self.known.is_empty() && (late || self.bytes > PROBE_BYTES_MAX)
+    }
+
+    /// Kinds of which there are packets and no configuration.
+    pub fn unconfigured(&self) -> Vec<Kind> {
+        let has = |id| self.known.iter().any(|k| k.track.id == id);
+        let sent = |id| self.held.iter().any(|h| matches!(h, Held::Packet(p) if p.track == id));
+        let kinds = [(Kind::Video, TrackId::VIDEO), (Kind::Audio, TrackId::AUDIO)];
+        kinds.into_iter().filter(|(_, id)| sent(*id) && !has(*id)).map(|(kind, _)| kind).collect()
     }
 
     /// What was held, in order.

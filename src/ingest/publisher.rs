@@ -10,10 +10,12 @@ use crate::ingest::live::{Live, session_record};
 use crate::ingest::probe::{Announced, Held, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
 use crate::log::error::LogError;
+use crate::media::codec::in_force::InForce;
+use crate::media::codec::opus;
 use crate::media::flv::FlvError;
 use crate::media::flv::body::{self, AudioBody, VideoBody};
 use crate::media::packet::Packet;
-use crate::media::track::{Codec, FrameRate};
+use crate::media::track::{Codec, FrameRate, Kind};
 use crate::rtmp::metadata::Metadata;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -39,6 +41,14 @@ pub struct Publisher {
     clock: Unwrap,
     announced: Announced,
     nal_len_size: u8,
+    /// What pictures are made with.
+    pictures: InForce,
+    /// What sound is.
+    sound: Option<Codec>,
+    /// Its OpusHead is ours: the encoder sent an empty one.
+    sound_unsaid: bool,
+    /// A person has been told that other tracks are left out.
+    told_of_tracks: bool,
     /// Why its log takes nothing more: the generation can only be ended.
     broken: Option<LogError>,
 }
@@ -63,6 +73,10 @@ impl Publisher {
             clock: Unwrap::default(),
             announced: Announced::default(),
             nal_len_size: 4,
+            pictures: InForce::default(),
+            sound: None,
+            sound_unsaid: false,
+            told_of_tracks: false,
             broken: None,
         }
     }
@@ -109,11 +123,16 @@ impl Publisher {
     pub fn connected(&mut self) -> Result<(), PublishError> {
         self.clock = Unwrap::default();
         self.announced = Announced::default();
+        self.told_of_tracks = false;
         let now = self.ctx.clock.now();
         match &mut self.stage {
-            Stage::Probing(p) => *p = Probe::default(),
+            Stage::Probing(p) => {
+                *p = Probe::default();
+                (self.pictures, self.sound) = (InForce::default(), None);
+                (self.nal_len_size, self.sound_unsaid) = (4, false);
+            }
+            // What the connection before was made with is in force until this one says otherwise.
             Stage::Live(live) => {
-                self.nal_len_size = live.nal_len_size();
                 let connected = live.connected(now);
                 self.note(connected)?;
             }
@@ -153,10 +172,25 @@ impl Publisher {
     pub fn video(&mut self, timestamp: u32, message: &Bytes) -> Result<(), PublishError> {
         let dts = self.clock.timestamp(timestamp);
         match read(&self.ctx, body::video(message, self.nal_len_size))? {
-            Some(VideoBody::Config(config)) => self.configure(Codec::H264, config),
-            Some(VideoBody::Coded { key, cts, payload }) => {
-                let track = TrackId::VIDEO;
-                self.packet(Packet { track, dts, cts, key, payload })
+            Some(VideoBody::Config { codec, config }) => {
+                match self.pictures.record(codec, config) {
+                    Some(record) => self.configure(codec, record),
+                    None => Ok(()),
+                }
+            }
+            Some(VideoBody::Coded { codec, key, cts, payload }) => {
+                if let Some(record) = self.pictures.picture(codec, key, &payload) {
+                    self.configure(codec, record)?;
+                }
+                if self.pictures.codec().is_some_and(|c| c != codec) {
+                    self.misfit(codec);
+                    return Ok(());
+                }
+                self.packet(Packet { track: TrackId::VIDEO, dts, cts, key, payload })
+            }
+            Some(VideoBody::OtherTrack(track)) => {
+                self.other_track(Kind::Video, track);
+                Ok(())
             }
             Some(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) | None => Ok(()),
         }
@@ -166,20 +200,53 @@ impl Publisher {
     pub fn audio(&mut self, timestamp: u32, message: &Bytes) -> Result<(), PublishError> {
         let dts = self.clock.timestamp(timestamp);
         match read(&self.ctx, body::audio(message))? {
-            Some(AudioBody::Config(config)) => self.configure(Codec::Aac, config),
-            Some(AudioBody::Coded(payload)) => {
+            Some(AudioBody::Config { codec, config }) => {
+                self.sound_unsaid = config.is_empty();
+                // What comes lies in a read buffer; a configuration lives as long as the publish.
+                let config = match self.sound_unsaid {
+                    true => opus::default_head(2).unwrap_or_default(),
+                    false => Bytes::copy_from_slice(&config),
+                };
+                self.configure(codec, config)
+            }
+            Some(AudioBody::Channels { codec, count }) if self.sound_unsaid => {
+                opus::default_head(count).map_or(Ok(()), |head| self.configure(codec, head))
+            }
+            Some(AudioBody::Coded { codec, payload }) => {
+                if self.sound.is_some_and(|c| c != codec) {
+                    self.misfit(codec);
+                    return Ok(());
+                }
                 self.packet(Packet { track: TrackId::AUDIO, dts, cts: 0, key: true, payload })
             }
-            Some(AudioBody::Empty) | None => Ok(()),
+            Some(AudioBody::OtherTrack(track)) => {
+                self.other_track(Kind::Audio, track);
+                Ok(())
+            }
+            Some(AudioBody::Channels { .. } | AudioBody::Empty) | None => Ok(()),
+        }
+    }
+
+    /// A packet of another codec than its track's configuration: nobody could decode it.
+    fn misfit(&self, codec: Codec) {
+        self.ctx.metrics.malformed.inc();
+        tracing::debug!("packet left out: {} without its configuration", codec.name());
+    }
+
+    /// A multitrack publish: the first track is recorded.
+    fn other_track(&mut self, kind: Kind, track: u8) {
+        if !std::mem::replace(&mut self.told_of_tracks, true) {
+            let kind = if kind == Kind::Video { "video" } else { "audio" };
+            tracing::warn!(channel = %self.settings.name, "the encoder sends several tracks: \
+                {kind} track {track} and others are left out, track 0 is recorded");
         }
     }
 
     fn configure(&mut self, codec: Codec, config: Bytes) -> Result<(), PublishError> {
-        // The message's bytes lie in a read buffer; a configuration lives as long as the publish.
-        let config = Bytes::copy_from_slice(&config);
         let known = Known::new(codec, config, self.announced.rate)?;
-        if let Some(v) = &known.details.video {
-            self.nal_len_size = v.nal_len_size;
+        match &known.details.video {
+            Some(v) => self.nal_len_size = v.nal_len_size,
+            None => self.sound = Some(codec),
         }
         let now = self.ctx.clock.now();
         match &mut self.stage {
@@ -244,11 +311,21 @@ impl Publisher {
                 return Ok(());
             }
             let probe = std::mem::take(probe);
+            self.warn_unconfigured(&probe);
             self.go_live(probe).await?;
         }
         let Stage::Live(live) = &mut self.stage else { return Ok(()) };
         live.tick(now)?;
         live.settle(now).await
+    }
+
+    /// A track without a configuration is recorded and nobody sees it: says so.
+    fn warn_unconfigured(&mut self, probe: &Probe) {
+        for kind in probe.unconfigured() {
+            let kind = if kind == Kind::Video { "video" } else { "audio" };
+            tracing::warn!(channel = %self.settings.name, "the encoder sends {kind} without a \
+                sequence header: it is recorded, and no viewer can play it");
+        }
     }
 
     async fn go_live(&mut self, mut probe: Probe) -> Result<(), PublishError> {

@@ -222,7 +222,7 @@ fn findings_are_sentences() {
             vec![(
                 Problem,
                 "video: GOP of 10.0 s is longer than the target duration of 4 s: \
-                 segments are cut without an IDR",
+                 segments are cut without a key frame",
             )],
         ),
         (

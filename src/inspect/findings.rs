@@ -91,7 +91,7 @@ fn gop(who: &str, t: &TrackReport, target: Option<f64>, found: Found<'_>) {
             Severity::Problem,
             format!(
                 "{who}: GOP of {longest:.1} s is longer than the target duration of {} s: \
-                 segments are cut without an IDR",
+                 segments are cut without a key frame",
                 target.floor()
             ),
         ),

@@ -70,7 +70,7 @@ fn part(track: &Track, samples: &[Packet], mux_start: u64) -> Bytes {
         duration: samples.len() as i64 * 40_000,
         timescale: track.timescale,
         mux: d.mux_timescale,
-        frame_ticks: d.frame_ticks(),
+        frames: d.frame_length(),
         samples: &samples,
     })
 }

@@ -42,7 +42,7 @@ pub fn line(row: &Row) -> String {
 }
 
 fn segment(s: &Segment) -> String {
-    let start = if s.kind == "video" && s.independent { "IDR" } else { "-" };
+    let start = if s.kind == "video" && s.independent { "key" } else { "-" };
     let gops: Vec<String> = s.gops.iter().take(4).map(|g| format!("{g:.2}")).collect();
     let more = if s.gops.len() > 4 { " …" } else { "" };
     let steps = match s.steps {
@@ -62,7 +62,7 @@ fn segment(s: &Segment) -> String {
     note(s.gap_parts > 0, format!("{} part(s) ABSENT", s.gap_parts));
     note(s.troubles > 0, format!("{} time(s) off", s.troubles));
     note(s.unlisted > 0, format!("{} packet(s) unlisted before it", s.unlisted));
-    note(!s.independent, "begins without an IDR".into());
+    note(!s.independent, "begins without a key frame".into());
     format!(
         "{} {:>5} {:>6} {:>8.3} {:>7} {:>9.0}  {start:<5} {:>6}  {:<13} {steps:<11} \
          {skew:>7}{notes}",

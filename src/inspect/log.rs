@@ -179,7 +179,7 @@ impl Look {
         for (n, what) in [
             (log.gaps, "gap(s): media was absent"),
             (log.discontinuities, "discontinuity(ies)"),
-            (log.dependent_segments, "segment(s) start without an IDR"),
+            (log.dependent_segments, "segment(s) start without a key frame"),
             (log.unlisted_packets, "packet(s) are in no segment"),
             (log.unknown_records, "record(s) of kinds this version does not know"),
         ] {

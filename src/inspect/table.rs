@@ -138,7 +138,7 @@ fn log(log: &LogFacts) -> [String; 2] {
     let total = c.total_bytes.max(1) as f64;
     let share = |n: u64| format!("{} ({:.1} %)", HumanBytes(n), n as f64 * 100.0 / total);
     let mut rows = vec![
-        ("segments", format!("{} ({} without an IDR)", log.segments, log.dependent_segments)),
+        ("segments", format!("{} ({} without a key frame)", log.segments, log.dependent_segments)),
         ("parts", log.parts.to_string()),
         ("gaps", format!("{}, {} discontinuities", log.gaps, log.discontinuities)),
         ("unlisted", format!("{} packets", log.unlisted_packets)),

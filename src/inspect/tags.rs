@@ -4,7 +4,8 @@ use crate::base::ids::TrackId;
 use crate::base::time::{Mono, Timescale};
 use crate::inspect::analysis::{Analysis, Sample, TrackFacts};
 use crate::inspect::report::{MetadataFacts, Report, Severity};
-use crate::media::codec::{CodecError, details};
+use crate::media::codec::in_force::InForce;
+use crate::media::codec::{CodecError, FrameLength, details, opus};
 use crate::media::flv::FlvError;
 use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::track::{Codec, FrameRate, Kind, Track};
@@ -19,13 +20,14 @@ pub(super) fn facts(track: &Track) -> Result<TrackFacts, CodecError> {
     let unknown = TrackFacts::unknown(track.id.0.into(), kind, track.timescale, d.codecs.clone());
     // A rate of video is not needed for a frame of audio.
     let any = FrameRate::new(30, 1);
+    let fixed = matches!(d.frame_length(), Some(FrameLength::Fixed(_)));
     Ok(TrackFacts {
         dimensions: d.video.map(|v| (v.width, v.height)),
         sar,
         rate: d.rate,
         sample_rate: d.audio.map(|a| a.output_rate),
         channels: d.audio.map(|a| a.channels),
-        frame: any.filter(|_| d.audio.is_some()).map(|r| d.frame_micros(r)),
+        frame: any.filter(|_| fixed).map(|r| d.frame_micros(r)),
         ..unknown
     })
 }
@@ -36,7 +38,9 @@ pub(super) struct Tags {
     pub(super) analysis: Analysis,
     metadata: Option<Metadata>,
     nal_len: u8,
-    configs: [Option<Bytes>; 2],
+    pictures: InForce,
+    sound: Option<Bytes>,
+    other_tracks: u64,
     newest: Option<i64>,
     unreadable: u64,
     first_unreadable: Option<String>,
@@ -49,7 +53,9 @@ impl Tags {
             analysis: Analysis::interleaved(),
             metadata: None,
             nal_len: 4,
-            configs: [None, None],
+            pictures: InForce::default(),
+            sound: None,
+            other_tracks: 0,
             newest: None,
             unreadable: 0,
             first_unreadable: None,
@@ -64,10 +70,18 @@ impl Tags {
     pub(super) fn video(&mut self, timestamp: u32, body: &Bytes, arrival: Option<Mono>) {
         let dts = self.unwrap(timestamp);
         match video(body, self.nal_len) {
-            Ok(VideoBody::Config(config)) => self.configure(TrackId::VIDEO, Codec::H264, config),
-            Ok(VideoBody::Coded { key, cts, payload }) => {
+            Ok(VideoBody::Config { codec, config }) => {
+                if let Some(record) = self.pictures.record(codec, config) {
+                    self.configure(TrackId::VIDEO, codec, record);
+                }
+            }
+            Ok(VideoBody::Coded { codec, key, cts, payload }) => {
+                if let Some(record) = self.pictures.picture(codec, key, &payload) {
+                    self.configure(TrackId::VIDEO, codec, record);
+                }
                 self.feed(Kind::Video, dts, cts, key, payload.len(), arrival);
             }
+            Ok(VideoBody::OtherTrack(_)) => self.other_tracks += 1,
             Ok(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) => {}
             Err(FlvError::Unsupported { what }) => {
                 self.name(Kind::Video, what);
@@ -81,11 +95,20 @@ impl Tags {
     pub(super) fn audio(&mut self, timestamp: u32, body: &Bytes, arrival: Option<Mono>) {
         let dts = self.unwrap(timestamp);
         match audio(body) {
-            Ok(AudioBody::Config(config)) => self.configure(TrackId::AUDIO, Codec::Aac, config),
-            Ok(AudioBody::Coded(payload)) => {
+            Ok(AudioBody::Config { codec, config }) => {
+                // Opus may leave it out.
+                let unsaid = config.is_empty().then(|| opus::default_head(2)).flatten();
+                let config = unsaid.unwrap_or(config);
+                if self.sound.as_ref() != Some(&config) {
+                    self.sound = Some(config.clone());
+                    self.configure(TrackId::AUDIO, codec, config);
+                }
+            }
+            Ok(AudioBody::Coded { payload, .. }) => {
                 self.feed(Kind::Audio, dts, 0, true, payload.len(), arrival);
             }
-            Ok(AudioBody::Empty) => {}
+            Ok(AudioBody::OtherTrack(_)) => self.other_tracks += 1,
+            Ok(AudioBody::Channels { .. } | AudioBody::Empty) => {}
             Err(FlvError::Unsupported { what }) => {
                 self.name(Kind::Audio, what);
                 self.feed(Kind::Audio, dts, 0, true, body.len(), arrival);
@@ -104,11 +127,6 @@ impl Tags {
     }
 
     fn configure(&mut self, id: TrackId, codec: Codec, config: Bytes) {
-        let slot = &mut self.configs[usize::from(id == TrackId::AUDIO)];
-        if slot.as_ref() == Some(&config) {
-            return;
-        }
-        *slot = Some(config.clone());
         let rate = self.metadata.as_ref().and_then(|m| m.framerate).and_then(FrameRate::from_f64);
         let track = Track { id, codec, timescale: Timescale::MILLIS, rate, config };
         match facts(&track) {
@@ -165,6 +183,12 @@ impl Tags {
             video_data_rate: m.videodatarate,
             audio_data_rate: m.audiodatarate,
         });
+        if self.other_tracks > 0 {
+            let n = self.other_tracks;
+            let text =
+                format!("{n} packet(s) of further tracks: castctl carries the first of each");
+            report.found(Severity::Note, text);
+        }
         if let Some(first) = &self.first_unreadable {
             let n = self.unreadable;
             report.found(Severity::Damage, format!("{n} packet(s) cannot be read, first {first}"));

@@ -12,6 +12,7 @@ use crate::inspect::rows::{Row, Segment};
 use crate::inspect::tags::facts;
 use crate::log::format::Position;
 use crate::log::format::record::Record;
+use crate::media::codec::{FrameLength, details, opus};
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{Gap, Mark, PartEnd, SegmentStart};
 use crate::media::track::Kind;
@@ -61,7 +62,9 @@ struct Waiting {
 struct Lane {
     kind: Kind,
     scale: Timescale,
+    /// What the next packet's distance should be.
     frame: Option<i64>,
+    length: Option<FrameLength>,
     codec: String,
     last: Option<i64>,
     key_at: Option<i64>,
@@ -149,9 +152,11 @@ impl Timeline {
                 let (track, read) = (t.id.0, facts(t));
                 let codec = read.as_ref().map_or_else(ToString::to_string, |f| f.codec.clone());
                 let frame = read.ok().and_then(|f| f.frame.or(f.rate.map(|r| r.frame_micros())));
+                let length = details(t).ok().and_then(|d| d.frame_length());
                 let lane = self.lane(t.id);
                 let new = lane.codec != codec;
                 (lane.kind, lane.scale, lane.frame) = (t.codec.kind(), t.timescale, frame);
+                lane.length = length;
                 lane.codec.clone_from(&codec);
                 if new {
                     self.row(None, None, Row::Configuration { track, codec });
@@ -174,6 +179,7 @@ impl Timeline {
             kind: if track == TrackId::VIDEO { Kind::Video } else { Kind::Audio },
             scale: Timescale::MILLIS,
             frame: None,
+            length: None,
             codec: String::new(),
             last: None,
             key_at: None,
@@ -276,6 +282,10 @@ impl Timeline {
         let what = step.and_then(|s| trouble(s, lane.frame));
         // Jitter is told by the segment's row; a row of its own for each frame would bury the rest.
         let hole = lane.frame.map_or(JUMP, |f| f + f / 2 + ROUNDING);
+        if let Some(length @ FrameLength::InPacket { .. }) = lane.length {
+            let lasts = i64::from(length.ticks(&p.payload)) * MICROS / i64::from(opus::RATE);
+            lane.frame = Some(lasts);
+        }
         let grave = step.is_some_and(|s| s <= 0 || s > hole);
         let video = lane.kind == Kind::Video;
         let key = p.key && video;

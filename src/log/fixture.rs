@@ -5,14 +5,14 @@ use crate::base::time::{MICROS, Mono, Now, Timescale, Wall};
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::options::Options;
-use crate::media::codec::details;
+use crate::media::codec::{VideoRange, details};
 use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::flv::file::{FlvReader, TagKind};
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{Base, Config, Cutter, Output, Pace, part_target};
 use crate::media::timeline::lane::Plan;
 use crate::media::timeline::mark::{GenerationStart, Mark, RENDER, Rendition, SessionRecord};
-use crate::media::track::{Codec, FrameRate, Kind, Track};
+use crate::media::track::{FrameRate, Kind, Track};
 use std::path::{Path, PathBuf};
 
 /// The clip that tests use: 10 s, H.264 640x360 at 25 fps, AAC 44.1 kHz stereo.
@@ -30,24 +30,24 @@ pub(crate) fn packets(flv: &Path) -> (Vec<Track>, Vec<Packet>) {
         let dts = i64::from(tag.timestamp);
         match tag.kind {
             TagKind::Video => match video(&tag.body, 4).expect("H.264") {
-                VideoBody::Config(config) => {
-                    let (id, codec) = (TrackId::VIDEO, Codec::H264);
+                VideoBody::Config { codec, config } => {
+                    let id = TrackId::VIDEO;
                     tracks.push(Track { id, codec, timescale, rate: None, config });
                 }
-                VideoBody::Coded { key, cts, payload } => {
+                VideoBody::Coded { key, cts, payload, .. } => {
                     packets.push(Packet { track: TrackId::VIDEO, dts, cts, key, payload });
                 }
                 _ => {}
             },
             TagKind::Audio => match audio(&tag.body).expect("AAC") {
-                AudioBody::Config(config) => {
-                    let (id, codec) = (TrackId::AUDIO, Codec::Aac);
+                AudioBody::Config { codec, config } => {
+                    let id = TrackId::AUDIO;
                     tracks.push(Track { id, codec, timescale, rate: None, config });
                 }
-                AudioBody::Coded(payload) => {
+                AudioBody::Coded { payload, .. } => {
                     packets.push(Packet { track: TrackId::AUDIO, dts, cts: 0, key: true, payload });
                 }
-                AudioBody::Empty => {}
+                _ => {}
             },
             TagKind::Script => {}
         }
@@ -66,6 +66,7 @@ fn rendition(t: &Track) -> Rendition {
         bandwidth: 1_000_000,
         resolution: d.video.map(|v| (v.width, v.height)),
         frame_rate_millis: None,
+        range: VideoRange::Sdr,
         channels: d.audio.map(|a| a.channels),
     }
 }
@@ -92,7 +93,7 @@ pub(crate) async fn write_log(data: &Path, extent_micros: i64, seal: bool) -> Pa
             timescale: t.timescale,
             mux: d.mux_timescale,
             frame: if kind == Kind::Video { 40_000 } else { d.frame_micros(rate) },
-            frame_ticks: d.frame_ticks(),
+            frames: d.frame_length(),
         }
     };
     let plans: Vec<Plan> = tracks.iter().map(plan).collect();

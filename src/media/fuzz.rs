@@ -17,7 +17,7 @@ pub fn fuzz_flv(data: &[u8]) {
             assert!(payload.len() < data.len(), "a payload is a part of its body");
         }
     }
-    if let Ok(body::AudioBody::Coded(payload)) = body::audio(&bytes) {
+    if let Ok(body::AudioBody::Coded { payload, .. }) = body::audio(&bytes) {
         assert!(payload.len() < data.len(), "a payload is a part of its body");
     }
     let mut reader = file::FlvReader::new();
@@ -34,28 +34,44 @@ pub fn fuzz_flv(data: &[u8]) {
     assert!(total <= data.len(), "bodies are parts of the file");
 }
 
-/// Reads `data` as an avcC, a sequence parameter set, an AudioSpecificConfig and a payload;
-/// whatever is accepted must also fit into an init section.
+/// Reads `data` as a configuration of every codec, as parameter sets and as a payload; whatever is
+/// accepted must also fit into an init section, and what a payload says of its configuration must
+/// be a configuration, and then no news.
 pub fn fuzz_codec(data: &[u8]) {
     let _ = codec::sps::parse(data);
+    let _ = codec::hevc_sps::parse(data);
+    let _ = codec::av1_sequence::parse(data);
+    assert!((1..=codec::opus::PACKET_MAX).contains(&codec::opus::ticks(data)), "some time");
     for nal_len_size in 0..=5 {
         let nals = codec::h264::nals(data, nal_len_size).map_while(Result::ok);
         assert!(nals.map(<[u8]>::len).sum::<usize>() <= data.len(), "NAL units do not overlap");
-        codec::h264::is_idr(data, nal_len_size);
+        for codec in Codec::ALL {
+            codec::is_key(codec, data, nal_len_size);
+        }
+        codec::hevc::is_skipped_leading(data, nal_len_size);
     }
-    for codec in [Codec::H264, Codec::Aac] {
-        let track = Track {
-            id: TrackId(1),
-            codec,
-            timescale: Timescale::MILLIS,
-            rate: None,
-            config: Bytes::copy_from_slice(data),
-        };
+    let obus = codec::av1::obus(data).map_while(Result::ok);
+    assert!(obus.map(|o| o.len).sum::<usize>() <= data.len(), "OBUs do not overlap");
+    for codec in Codec::ALL {
+        let config = Bytes::copy_from_slice(data);
+        let (id, timescale) = (TrackId(1), Timescale::MILLIS);
+        let track = Track { id, codec, timescale, rate: None, config };
         if let Ok(details) = codec::details(&track) {
             let init = fmp4::init::init(&track, &details, 1).expect("details fit their track");
             assert!(init.len() < data.len() + 1024, "an init section is small");
+            assert!(codec::key_prefix(&track).is_ok(), "what is read can be repeated");
         }
     }
+}
+
+/// Reads `payload` as a key frame under the configuration `config`.
+pub fn fuzz_in_band(codec: Codec, config: &[u8], payload: &[u8]) {
+    let Some(news) = codec::in_band(codec, config, payload) else { return };
+    assert!(news.len() <= codec::CONFIG_MAX, "a record is small");
+    assert_eq!(codec::in_band(codec, &news, payload), None, "told once");
+    let (id, timescale) = (TrackId(1), Timescale::MILLIS);
+    let track = Track { id, codec, timescale, rate: None, config: news };
+    codec::details(&track).expect("a record that can be read");
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 /// One coded access unit (video) or audio frame, as the encoder sent it.
 ///
-/// H.264 payloads are length-prefixed NAL units as in ISO/IEC 14496-15 (AVCC), AAC payloads are raw
-/// access units.
+/// The bytes are those of an MP4 sample: of H.264 and HEVC length-prefixed NAL units (ISO/IEC
+/// 14496-15), of AV1 a temporal unit without its delimiter (AV1 in ISOBMFF, 2.4), of AAC and Opus a
+/// raw access unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
     /// The track this belongs to.
@@ -16,7 +17,8 @@ pub struct Packet {
     pub dts: i64,
     /// Composition offset in ticks: PTS = DTS + CTS.
     pub cts: i32,
-    /// True for an IDR picture (video); always true for audio.
+    /// True when a decoder can start here: an IDR picture of H.264, an IRAP picture of HEVC, a shown
+    /// key frame of AV1; always true for audio.
     pub key: bool,
     /// The coded bytes.
     pub payload: Bytes,

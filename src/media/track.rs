@@ -23,14 +23,52 @@ pub enum Codec {
     H264 = 1,
     /// MPEG-4 AAC (ISO/IEC 14496-3); configuration is an AudioSpecificConfig (1.6.2.1).
     Aac = 2,
+    /// HEVC / H.265 (ISO/IEC 23008-2); configuration is an HEVCDecoderConfigurationRecord (14496-15,
+    /// 8.3.3.1).
+    Hevc = 3,
+    /// AV1; configuration is an AV1CodecConfigurationRecord (AV1 in ISOBMFF, 2.3).
+    Av1 = 4,
+    /// Opus (RFC 6716); configuration is an identification header, OpusHead (RFC 7845, 5.1).
+    Opus = 5,
 }
 
 impl Codec {
+    /// All of them.
+    pub const ALL: [Codec; 5] = [Codec::H264, Codec::Aac, Codec::Hevc, Codec::Av1, Codec::Opus];
+
     /// Audio or video.
     pub const fn kind(self) -> Kind {
         match self {
-            Codec::H264 => Kind::Video,
-            Codec::Aac => Kind::Audio,
+            Codec::H264 | Codec::Hevc | Codec::Av1 => Kind::Video,
+            Codec::Aac | Codec::Opus => Kind::Audio,
+        }
+    }
+
+    /// The codec with this stored number.
+    pub fn from_number(n: u8) -> Option<Codec> {
+        Codec::ALL.into_iter().find(|c| *c as u8 == n)
+    }
+
+    /// The codec of an RFC 6381 codec string; `None` for those that castctl does not carry.
+    pub fn from_codecs(codecs: &str) -> Option<Codec> {
+        match codecs.split('.').next().unwrap_or_default() {
+            "avc1" | "avc3" => Some(Codec::H264),
+            "hvc1" | "hev1" => Some(Codec::Hevc),
+            "av01" => Some(Codec::Av1),
+            "mp4a" => Some(Codec::Aac),
+            "opus" | "Opus" => Some(Codec::Opus),
+            _ => None,
+        }
+    }
+
+    /// Its usual name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::H264 => "H.264",
+            Codec::Aac => "AAC",
+            Codec::Hevc => "HEVC",
+            Codec::Av1 => "AV1",
+            Codec::Opus => "Opus",
         }
     }
 }
@@ -102,6 +140,17 @@ pub struct Track {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stored_numbers_stay() {
+        let numbers = Codec::ALL.map(|c| (c.name(), c as u8));
+        let want = [("H.264", 1), ("AAC", 2), ("HEVC", 3), ("AV1", 4), ("Opus", 5)];
+        assert_eq!(numbers, want, "never reuse one");
+        assert!(Codec::ALL.iter().all(|c| Codec::from_number(*c as u8) == Some(*c)));
+        assert_eq!(Codec::from_number(0), None);
+        assert_eq!(Codec::from_codecs("av01.0.00M.08"), Some(Codec::Av1));
+        assert_eq!(Codec::from_codecs("vp09.00.10.08"), None);
+    }
 
     #[test]
     fn decimal_rates_snap_to_the_standard_ones() {

@@ -2,7 +2,7 @@
 
 use crate::av::demux::{Demuxer, Item};
 use crate::av::error::AvError;
-use crate::media::track::{Kind, Track};
+use crate::media::track::{Codec, Kind, Track};
 use crate::replay::describe::describe;
 use crate::replay::error::SourceError;
 use crate::replay::flv::Raw;
@@ -21,6 +21,7 @@ pub(super) struct Container {
     interleave: Interleave,
     /// What goes first.
     description: Option<Raw>,
+    codecs: Vec<Codec>,
     duration: Option<i64>,
     left_out: Vec<String>,
     /// Told when everything that came before it has been sent.
@@ -43,18 +44,20 @@ impl Container {
         let sent =
             |t: &Track| [&video, &audio].iter().any(|s| s.as_ref().is_some_and(|s| s.id == t.id));
         let more = demuxer.tracks().filter(|t| !sent(t));
-        left_out.extend(more.map(|t| format!("another track ({:?})", t.codec)));
+        left_out.extend(more.map(|t| format!("another track ({})", t.codec.name())));
         let body = describe(
             video.is_some().then_some(video.as_ref()),
             audio.is_some().then_some(audio.as_ref()),
         );
         let description = Some(Raw { kind: MessageKind::Metadata, dts: 0, body });
         let duration = demuxer.duration().map(|d| d / 1000);
+        let codecs = video.iter().chain(&audio).map(|t| t.codec).collect();
         let interleave = Interleave::new(video.into_iter().chain(audio).collect());
         let (to, items) = channel(READ_AHEAD);
         // It ends with the file, or at the next item once the other end is gone.
         tokio::task::spawn_blocking(move || read(demuxer, &to));
-        Ok(Container { items, interleave, description, duration, left_out, failed: None })
+        let failed = None;
+        Ok(Container { items, interleave, description, codecs, duration, left_out, failed })
     }
 
     /// The next message; `None` at the end.
@@ -86,6 +89,11 @@ impl Container {
                 }
             }
         }
+    }
+
+    /// The codecs that it needs of a server.
+    pub(super) fn codecs(&self) -> &[Codec] {
+        &self.codecs
     }
 
     /// Milliseconds of media, when the file says so.

@@ -2,7 +2,8 @@
 //! measured. Pure.
 
 use crate::media::codec::details;
-use crate::media::track::Track;
+use crate::media::flv::fourcc;
+use crate::media::track::{Codec, Track};
 use crate::rtmp::amf0::Amf0;
 use bytes::Bytes;
 
@@ -23,17 +24,26 @@ pub(super) fn describe(video: Option<Option<&Track>>, audio: Option<Option<&Trac
         if let Some(rate) = track.and_then(|t| t.rate) {
             put("framerate", rate.as_f64());
         }
-        put("videocodecid", AVC);
+        put("videocodecid", track.map_or(AVC, |t| number(t.codec)));
     }
     if let Some(track) = audio {
         if let Some(a) = track.and_then(|t| details(t).ok()?.audio) {
             put("audiosamplerate", a.output_rate.into());
             put("audiochannels", a.channels.into());
         }
-        put("audiocodecid", AAC);
+        put("audiocodecid", track.map_or(AAC, |t| number(t.codec)));
     }
     object.push(("encoder".into(), Amf0::string("castctl replay")));
     metadata_body(Amf0::EcmaArray(object))
+}
+
+/// A codec's number in metadata: what came after the first two has its FourCC.
+fn number(codec: Codec) -> f64 {
+    match codec {
+        Codec::H264 => AVC,
+        Codec::Aac => AAC,
+        _ => fourcc::number(codec).into(),
+    }
 }
 
 /// The name `onMetaData` and this value.

@@ -60,7 +60,7 @@ pub struct TrackDigest {
     pub kind: &'static str,
     /// Packets.
     pub packets: u64,
-    /// IDR pictures; every packet of audio.
+    /// Pictures that a decoder can start at; every packet of audio.
     pub key_frames: u64,
     /// Configurations, one after another.
     pub configurations: u64,
@@ -116,15 +116,15 @@ fn lane<'a>(slot: &'a mut Option<Lane>, kind: &'static str, timestamp: u32) -> &
 fn take([v, a]: &mut [Option<Lane>; 2], m: &Message) {
     match m.kind {
         MessageKind::Video | MessageKind::VideoConfig => match video(&m.body, 4) {
-            Ok(VideoBody::Config(config)) => lane(v, "video", m.timestamp).config(&config),
-            Ok(VideoBody::Coded { key, cts, payload }) => {
+            Ok(VideoBody::Config { config, .. }) => lane(v, "video", m.timestamp).config(&config),
+            Ok(VideoBody::Coded { key, cts, payload, .. }) => {
                 lane(v, "video", m.timestamp).packet(m.timestamp, key, cts, &payload);
             }
             _ => {}
         },
         MessageKind::Audio | MessageKind::AudioConfig => match audio(&m.body) {
-            Ok(AudioBody::Config(config)) => lane(a, "audio", m.timestamp).config(&config),
-            Ok(AudioBody::Coded(payload)) => {
+            Ok(AudioBody::Config { config, .. }) => lane(a, "audio", m.timestamp).config(&config),
+            Ok(AudioBody::Coded { payload, .. }) => {
                 lane(a, "audio", m.timestamp).packet(m.timestamp, true, 0, &payload);
             }
             _ => {}

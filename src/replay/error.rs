@@ -110,6 +110,9 @@ pub enum PublishError {
         /// The server's words; may be empty.
         description: String,
     },
+    /// The server names the codecs that it takes, and one of the recording's is not among them.
+    #[error(transparent)]
+    NotTaken(SessionError),
     /// The server ended what it had accepted, in its words.
     #[error("the server ended the publish: {} ({code})", or(description, "it gives no reason"))]
     Ended {
@@ -151,7 +154,7 @@ impl PublishError {
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         match self {
-            PublishError::Refused { .. } => Kind::Denied,
+            PublishError::Refused { .. } | PublishError::NotTaken(_) => Kind::Denied,
             PublishError::Session(SessionError::TooLong(_)) => Kind::Invalid,
             _ => Kind::Unavailable,
         }

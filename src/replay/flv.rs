@@ -2,6 +2,7 @@
 
 use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::flv::file::{FlvReader, Tag, TagKind};
+use crate::media::track::Codec;
 use crate::replay::error::SourceError;
 use crate::replay::message::MessageKind;
 use crate::rtmp::metadata::Metadata;
@@ -39,6 +40,8 @@ pub(super) struct FlvFile {
     reader: FlvReader,
     buf: BytesMut,
     head: VecDeque<Raw>,
+    /// Those of the head.
+    codecs: Vec<Codec>,
     /// The newest timestamp, unwrapped: tags share one clock.
     newest: Option<i64>,
     ended: bool,
@@ -54,6 +57,7 @@ impl FlvFile {
             reader: FlvReader::new(),
             buf: BytesMut::with_capacity(READ_BYTES),
             head: VecDeque::new(),
+            codecs: Vec::new(),
             newest: None,
             ended: false,
         };
@@ -66,8 +70,17 @@ impl FlvFile {
                 Err(e) => return Err(e),
             }
         }
+        for raw in &flv.head {
+            let found = codec(raw).filter(|c| !flv.codecs.contains(c));
+            flv.codecs.extend(found);
+        }
         sort_head(&mut flv.head);
         Ok(flv)
+    }
+
+    /// The codecs that it needs of a server.
+    pub(super) fn codecs(&self) -> &[Codec] {
+        &self.codecs
     }
 
     /// The next message; `None` at the end, which a last tag that is not whole does not move.
@@ -133,18 +146,34 @@ fn kind(tag: &Tag) -> MessageKind {
     const NAL_LEN: u8 = 4;
     match tag.kind {
         TagKind::Video => match video(&tag.body, NAL_LEN) {
-            Ok(VideoBody::Config(_)) => MessageKind::VideoConfig,
+            Ok(VideoBody::Config { .. }) => MessageKind::VideoConfig,
             Ok(VideoBody::EndOfSequence) => MessageKind::VideoEnd,
             _ => MessageKind::Video,
         },
         TagKind::Audio => match audio(&tag.body) {
-            Ok(AudioBody::Config(_)) => MessageKind::AudioConfig,
+            Ok(AudioBody::Config { .. }) => MessageKind::AudioConfig,
             _ => MessageKind::Audio,
         },
         TagKind::Script => match Metadata::read(&tag.body) {
             Ok(Some(_)) => MessageKind::Metadata,
             _ => MessageKind::Data,
         },
+    }
+}
+
+/// The codec of a configuration or of coded media.
+fn codec(raw: &Raw) -> Option<Codec> {
+    const NAL_LEN: u8 = 4;
+    match raw.kind {
+        MessageKind::Video | MessageKind::VideoConfig => match video(&raw.body, NAL_LEN).ok()? {
+            VideoBody::Config { codec, .. } | VideoBody::Coded { codec, .. } => Some(codec),
+            _ => None,
+        },
+        MessageKind::Audio | MessageKind::AudioConfig => match audio(&raw.body).ok()? {
+            AudioBody::Config { codec, .. } | AudioBody::Coded { codec, .. } => Some(codec),
+            _ => None,
+        },
+        MessageKind::Metadata | MessageKind::VideoEnd | MessageKind::Data => None,
     }
 }
 

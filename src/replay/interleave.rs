@@ -8,7 +8,7 @@
 //! zero, MPEG-TS at any hour) and players of RTMP expect zero.
 
 use crate::base::time::{MICROS, Timescale};
-use crate::media::flv::body::{audio_body, audio_config_body, video_body, video_config_body};
+use crate::media::flv::write::{audio_body, audio_config_body, video_body, video_config_body};
 use crate::media::packet::Packet;
 use crate::media::track::{Kind, Track};
 use crate::replay::flv::Raw;
@@ -58,8 +58,8 @@ impl Interleave {
     pub(super) fn track(&mut self, track: Track) {
         if let Some(lane) = self.lanes.iter_mut().find(|l| l.track.id == track.id) {
             lane.config = Some(match track.codec.kind() {
-                Kind::Video => video_config_body(&track.config),
-                Kind::Audio => audio_config_body(&track.config),
+                Kind::Video => video_config_body(track.codec, &track.config),
+                Kind::Audio => audio_config_body(track.codec, &track.config),
             });
             lane.track = track;
         }
@@ -69,14 +69,17 @@ impl Interleave {
     pub(super) fn packet(&mut self, p: &Packet) {
         let Some(lane) = self.lanes.iter_mut().find(|l| l.track.id == p.track) else { return };
         let millis = |ticks| lane.track.timescale.convert(ticks, Timescale::MILLIS);
-        let dts = millis(p.dts);
-        let (config, kind, body) = match lane.track.codec.kind() {
+        let (dts, codec) = (millis(p.dts), lane.track.codec);
+        let (config, kind, body) = match codec.kind() {
             Kind::Video => {
                 let cts = i32::try_from(millis(p.pts()).saturating_sub(dts)).unwrap_or_default();
-                let body = video_body(p.key, cts, &p.payload);
+                let body = video_body(codec, p.key, cts, &p.payload);
                 (MessageKind::VideoConfig, MessageKind::Video, body)
             }
-            Kind::Audio => (MessageKind::AudioConfig, MessageKind::Audio, audio_body(&p.payload)),
+            Kind::Audio => {
+                let body = audio_body(codec, &p.payload);
+                (MessageKind::AudioConfig, MessageKind::Audio, body)
+            }
         };
         let config = lane.config.take().map(|body| Held { dts, kind: config, body });
         lane.held.extend(config);

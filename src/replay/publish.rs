@@ -2,6 +2,7 @@
 //! questions whenever it is waited for, and holds at most one message that is not written.
 
 use crate::base::time::Mono;
+use crate::media::track::Codec;
 use crate::replay::error::PublishError;
 use crate::replay::message::{Message, MessageKind};
 use crate::rt::clock::Clock;
@@ -52,11 +53,15 @@ enum Step {
 }
 
 impl Publisher {
-    /// Connects and asks to publish; returns with the server's consent.
+    /// Connects and asks to publish media of these codecs; returns with the server's consent.
     ///
     /// # Errors
     /// No connection, a refusal, or a server that does not speak RTMP or not in time.
-    pub async fn connect(url: &RtmpUrl, clock: Clock) -> Result<Publisher, PublishError> {
+    pub async fn connect(
+        url: &RtmpUrl,
+        codecs: &[Codec],
+        clock: Clock,
+    ) -> Result<Publisher, PublishError> {
         let answer = listen::connect(&url.host, url.port, CONNECT_TIMEOUT).await;
         let stream = answer.map_err(|source| PublishError::Connect {
             host: url.host.clone(),
@@ -65,7 +70,7 @@ impl Publisher {
         })?;
         // A frame must not wait for the acknowledgement of the one before.
         stream.set_nodelay(true)?;
-        let session = ClientSession::publish(url, clock.now().mono)?;
+        let session = ClientSession::publish(url, clock.now().mono)?.sending(codecs);
         let (pending, over) = (VecDeque::new(), None);
         let mut publisher =
             Publisher { stream, session, clock, pending, written: 0, ready: false, over };
@@ -188,6 +193,9 @@ impl Publisher {
                     false => PublishError::Refused { code, description },
                     true => PublishError::Ended { code, description },
                 })
+            }
+            Some(reason @ SessionError::NotTaken { .. }) => {
+                Err(PublishError::NotTaken(reason.clone()))
             }
             Some(reason) => Err(PublishError::Session(reason.clone())),
         }

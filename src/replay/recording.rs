@@ -10,10 +10,10 @@ use crate::log::error::LogError;
 use crate::log::format::record::Record;
 use crate::log::id::LOGS;
 use crate::log::subscription::Subscription;
-use crate::media::flv::body::{audio_body, audio_config_body, video_body, video_config_body};
+use crate::media::flv::write::{audio_body, audio_config_body, video_body, video_config_body};
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{Mark, SessionRecord};
-use crate::media::track::{Kind, Track};
+use crate::media::track::{Codec, Kind, Track};
 use crate::replay::describe::describe;
 use crate::replay::error::SourceError;
 use crate::replay::flv::Raw;
@@ -35,6 +35,8 @@ pub(super) struct Recording {
     /// The video and the audio track that are sent: RTMP carries one of each.
     video: Option<Track>,
     audio: Option<Track>,
+    /// What packets are that come before their track's configuration.
+    announced: [Option<Codec>; 2],
     out: VecDeque<Raw>,
     /// Configurations that wait for the time of the next packet.
     waiting: Vec<(MessageKind, Bytes)>,
@@ -50,11 +52,18 @@ impl Recording {
         let Some(dir) = later.pop_front() else {
             return Err(LogError::NotFound { path: path.to_owned() }.into());
         };
-        let metadata = survey(&dir).await?.metadata();
+        let found = survey(&dir).await?;
+        let announced = [Kind::Video, Kind::Audio].map(|kind| found.codec(kind));
+        let metadata = found.metadata();
         let records = dir.read_from(dir.extents()[0]);
         let waiting = vec![(MessageKind::Metadata, metadata)];
         let (video, audio, out) = (None, None, VecDeque::new());
-        Ok(Recording { dir, later, records, video, audio, out, waiting })
+        Ok(Recording { dir, later, records, video, audio, announced, out, waiting })
+    }
+
+    /// The codecs that it needs of a server.
+    pub(super) fn codecs(&self) -> Vec<Codec> {
+        self.announced.into_iter().flatten().collect()
     }
 
     /// The next records of any generation.
@@ -94,17 +103,18 @@ impl Recording {
         if slot.as_ref().is_some_and(|t| t.id != track.id) {
             return;
         }
-        let body = body(&track.config);
+        let body = body(track.codec, &track.config);
         *slot = Some(track);
         self.waiting.push((kind, body));
     }
 
     fn packet(&mut self, packet: Packet) {
         let holds = |t: &Option<Track>| t.as_ref().is_some_and(|t| t.id == packet.track);
-        let (kind, track) = if holds(&self.video) || packet.track == TrackId::VIDEO {
-            (MessageKind::Video, &self.video)
+        let [picture, sound] = self.announced;
+        let (kind, track, codec) = if holds(&self.video) || packet.track == TrackId::VIDEO {
+            (MessageKind::Video, &self.video, picture.unwrap_or(Codec::H264))
         } else if holds(&self.audio) || packet.track == TrackId::AUDIO {
-            (MessageKind::Audio, &self.audio)
+            (MessageKind::Audio, &self.audio, sound.unwrap_or(Codec::Aac))
         } else {
             return;
         };
@@ -114,12 +124,13 @@ impl Recording {
         let scale = track.as_ref().map_or(Timescale::MILLIS, |t| t.timescale);
         let millis = |ticks| scale.convert(ticks, Timescale::MILLIS);
         let dts = millis(packet.dts);
+        let codec = track.as_ref().map_or(codec, |t| t.codec);
         let body = match kind {
             MessageKind::Video => {
                 let cts = i32::try_from(millis(packet.cts.into())).unwrap_or_default();
-                video_body(packet.key, cts, &packet.payload)
+                video_body(codec, packet.key, cts, &packet.payload)
             }
-            _ => audio_body(&packet.payload),
+            _ => audio_body(codec, &packet.payload),
         };
         // Video's configuration goes first, as encoders send it.
         self.waiting.sort_by_key(|(kind, _)| *kind == MessageKind::AudioConfig);
@@ -166,7 +177,7 @@ async fn times(dir: &LogDir, extent: u32, head: bool) -> Option<(i64, i64)> {
     range
 }
 
-type Body = fn(&[u8]) -> Bytes;
+type Body = fn(Codec, &[u8]) -> Bytes;
 
 /// The next records of a log, but none beyond the last extent that is meant.
 ///
@@ -264,6 +275,14 @@ impl Survey {
 
     fn track(&self, kind: Kind) -> Option<&Track> {
         self.tracks.iter().find(|t| t.codec.kind() == kind)
+    }
+
+    /// What a kind of packet is, by its first configuration, or else by what viewers are told.
+    fn codec(&self, kind: Kind) -> Option<Codec> {
+        let mut listed = self.session.iter().flat_map(|s| &s.renditions);
+        let listed = listed.find(|r| r.kind == kind);
+        let told = listed.and_then(|r| Codec::from_codecs(&r.codecs));
+        self.track(kind).map(|t| t.codec).or(told)
     }
 
     fn announced(&self, kind: Kind) -> bool {

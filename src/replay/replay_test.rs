@@ -88,7 +88,7 @@ async fn replay(path: &Path, rounds: Rounds) -> Vec<Event> {
     let (url, seen) = server(Manner::Take).await;
     let clock = Clock::system();
     let mut source = Source::open(path, rounds).await.expect("a recording");
-    let mut publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    let mut publisher = Publisher::connect(&url, &[], clock.clone()).await.expect("accepted");
     let (drain, mut progress) = (Drain::new(), Progress::default());
     let time = (&clock, &drain);
     play(&mut source, &mut publisher, Speed::Max, time, &mut progress, |_| ())
@@ -145,11 +145,13 @@ async fn a_log_arrives_as_the_encoder_sent_it() {
     for (kind, timestamp, body) in media(&events) {
         match kind {
             TagKind::Video => match video(&body, 4).expect("H.264") {
-                VideoBody::Coded { key, cts, payload } => got.push((timestamp, cts, key, payload)),
+                VideoBody::Coded { key, cts, payload, .. } => {
+                    got.push((timestamp, cts, key, payload))
+                }
                 _ => configs.push(kind),
             },
             _ => match audio(&body).expect("AAC") {
-                AudioBody::Coded(payload) => got.push((timestamp, 0, true, payload)),
+                AudioBody::Coded { payload, .. } => got.push((timestamp, 0, true, payload)),
                 _ => configs.push(kind),
             },
         }
@@ -226,7 +228,7 @@ async fn media_time_sets_the_pace() {
     let (url, seen) = server(Manner::Take).await;
     let clock = Clock::system();
     let mut source = Source::open(Path::new(BBB), Rounds::Times(1)).await.expect("a recording");
-    let mut publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    let mut publisher = Publisher::connect(&url, &[], clock.clone()).await.expect("accepted");
     let (drain, mut progress) = (Drain::new(), Progress::default());
     let speed = Speed::Times(20.0);
     play(&mut source, &mut publisher, speed, (&clock, &drain), &mut progress, |p| {
@@ -245,7 +247,7 @@ async fn a_drain_ends_the_publish_in_good_order() {
     let (url, seen) = server(Manner::Take).await;
     let clock = Clock::system();
     let mut source = Source::open(Path::new(BBB), Rounds::Endless).await.expect("a recording");
-    let mut publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    let mut publisher = Publisher::connect(&url, &[], clock.clone()).await.expect("accepted");
     let (drain, mut progress) = (Drain::new(), Progress::default());
     play(&mut source, &mut publisher, Speed::Times(50.0), (&clock, &drain), &mut progress, |p| {
         if p.messages == 1000 {
@@ -263,14 +265,14 @@ async fn a_drain_ends_the_publish_in_good_order() {
 #[tokio::test]
 async fn refusals_and_losses_are_told_apart() {
     let (url, _seen) = server(Manner::Refuse).await;
-    let refused = Publisher::connect(&url, Clock::system()).await;
+    let refused = Publisher::connect(&url, &[], Clock::system()).await;
     let Err(PublishError::Refused { code, description }) = refused else { panic!("{refused:?}") };
     assert_eq!((&*code, &*description), ("NetStream.Publish.BadName", "somebody is live"));
 
     let (url, _seen) = server(Manner::Hangs(20)).await;
     let clock = Clock::system();
     let mut source = Source::open(Path::new(BBB), Rounds::Endless).await.expect("a recording");
-    let mut publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    let mut publisher = Publisher::connect(&url, &[], clock.clone()).await.expect("accepted");
     let (drain, mut progress) = (Drain::new(), Progress::default());
     let time = (&clock, &drain);
     let lost = play(&mut source, &mut publisher, Speed::Max, time, &mut progress, |_| ()).await;
@@ -281,7 +283,7 @@ async fn refusals_and_losses_are_told_apart() {
     let port = nobody.local_addr().expect("bound").port();
     drop(nobody);
     let url = format!("rtmp://127.0.0.1:{port}/live/key").parse().expect("legal");
-    let e = Publisher::connect(&url, clock).await.expect_err("nobody listens");
+    let e = Publisher::connect(&url, &[], clock).await.expect_err("nobody listens");
     assert!(matches!(e, PublishError::Connect { .. }), "{e}");
 }
 
@@ -290,7 +292,7 @@ async fn refusals_and_losses_are_told_apart() {
 async fn a_server_that_reads_nothing_is_given_up() {
     let (url, _seen) = server(Manner::Deaf).await;
     let clock = Clock::system();
-    let mut publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    let mut publisher = Publisher::connect(&url, &[], clock.clone()).await.expect("accepted");
     tokio::time::pause();
     let body = Bytes::from(vec![0; 1 << 20]);
     let message = Message { kind: MessageKind::Video, timestamp: 0, body };
@@ -309,7 +311,7 @@ async fn a_server_that_reads_nothing_is_given_up() {
 async fn a_server_that_does_not_confirm_the_end_is_waited_for_so_long() {
     let (url, _seen) = server(Manner::Deaf).await;
     let clock = Clock::system();
-    let publisher = Publisher::connect(&url, clock.clone()).await.expect("accepted");
+    let publisher = Publisher::connect(&url, &[], clock.clone()).await.expect("accepted");
     tokio::time::pause();
     let begun = clock.now().mono;
     let e = publisher.finish(FINISH_TIMEOUT).await.expect_err("nobody knows what it has read");
@@ -325,7 +327,7 @@ async fn a_host_that_does_not_answer_is_named() {
     tokio::time::pause();
     let clock = Clock::system();
     let begun = clock.now().mono;
-    let lost = Publisher::connect(&url, clock.clone()).await.expect_err("nobody answers");
+    let lost = Publisher::connect(&url, &[], clock.clone()).await.expect_err("nobody answers");
     assert_eq!(clock.now().mono.since(begun).as_secs(), CONNECT_TIMEOUT.as_secs());
     let said = format!("cannot connect to 127.0.0.1 port {}: no answer within 10 s", url.port);
     assert_eq!(lost.to_string(), said);
@@ -382,7 +384,7 @@ async fn durations_are_known_before_the_end() {
 #[tokio::test]
 async fn the_message_of_a_refused_size_is_not_sent() {
     let (url, seen) = server(Manner::Take).await;
-    let mut publisher = Publisher::connect(&url, Clock::system()).await.expect("accepted");
+    let mut publisher = Publisher::connect(&url, &[], Clock::system()).await.expect("accepted");
     let body = Bytes::from(vec![0; 1 << 24]);
     let message = Message { kind: MessageKind::Video, timestamp: 0, body };
     let e = publisher.send(&message).await.expect_err("RTMP counts lengths in 24 bits");

@@ -2,6 +2,7 @@
 
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError};
 use crate::media::flv::FlvError;
+use crate::media::track::Codec;
 #[cfg(feature = "transcode")]
 use crate::replay::container::Container;
 use crate::replay::error::SourceError;
@@ -117,6 +118,16 @@ impl Source {
             Reader::Container(file) => file.duration()?,
         };
         millis.checked_mul(1000)
+    }
+
+    /// The codecs that a server has to take, as far as the recording's beginning tells.
+    pub fn codecs(&self) -> Vec<Codec> {
+        match &self.reader {
+            Reader::Flv(file) => file.codecs().to_vec(),
+            Reader::Log(log) => log.codecs(),
+            #[cfg(feature = "transcode")]
+            Reader::Container(file) => file.codecs().to_vec(),
+        }
     }
 
     /// What the recording has that is not sent, each in a few words for a person.

@@ -3,7 +3,9 @@
 //! [`ClientSession::poll_output`].
 
 use crate::base::time::Mono;
+use crate::media::track::Codec;
 use crate::rtmp::amf0::{Amf0, AmfError, read_all, write_all};
+use crate::rtmp::enhanced::{Capabilities, announce};
 use crate::rtmp::error::{Reason, SessionError};
 use crate::rtmp::limits::{
     ACK_WINDOW, CHUNK_SIZE_OUT, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, PUBLISH_TIMEOUT,
@@ -90,6 +92,8 @@ pub struct ClientSession {
     link: Link<ClientEvent>,
     role: Role,
     url: RtmpUrl,
+    /// What is announced by FourCC: of a publisher what it will send beyond the classic codecs.
+    enhanced: Vec<Codec>,
     phase: Phase,
     now: Mono,
     since: Mono,
@@ -111,7 +115,18 @@ impl ClientSession {
         let mut link = Link::client()?;
         link.reader.allow_media(role == Role::Play);
         let (url, phase) = (url.clone(), Phase::Handshake);
-        Ok(ClientSession { link, role, url, phase, now, since: now, stream_id: 0 })
+        // A player can read them all.
+        let enhanced = if role == Role::Play { Codec::ALL.to_vec() } else { Vec::new() };
+        Ok(ClientSession { link, role, url, enhanced, phase, now, since: now, stream_id: 0 })
+    }
+
+    /// A publisher that will send these codecs. Where one of them came with Enhanced RTMP, `connect`
+    /// announces it, and a server that names what it takes is left when it is not among that;
+    /// others are sent what they always were.
+    pub fn sending(mut self, codecs: &[Codec]) -> ClientSession {
+        let later = |c: &Codec| !matches!(c, Codec::H264 | Codec::Aac);
+        self.enhanced = codecs.iter().copied().filter(later).collect();
+        self
     }
 
     /// Where received bytes go; only append.
@@ -265,6 +280,9 @@ impl ClientSession {
             object.push(("audioCodecs".into(), Amf0::Number(f64::from(0x0FFF))));
             object.push(("videoCodecs".into(), Amf0::Number(f64::from(0x00FF))));
         }
+        if !self.enhanced.is_empty() {
+            object.extend(announce(&self.enhanced));
+        }
         self.link.send_chunk_size(CHUNK_SIZE_OUT);
         self.command(0, "connect", CONNECT, [Amf0::Object(object)]);
     }
@@ -274,7 +292,10 @@ impl ClientSession {
         let [Amf0::String(name), rest @ ..] = &values[..] else { return Ok(()) };
         let transaction = rest.first().and_then(Amf0::as_number).unwrap_or(0.0);
         match name.as_str() {
-            "_result" if self.phase == Phase::Asking && transaction == CONNECT => self.connected(),
+            "_result" if self.phase == Phase::Asking && transaction == CONNECT => {
+                self.is_taken(rest.get(1..).unwrap_or_default())?;
+                self.connected();
+            }
             "_result" if self.phase == Phase::Asking && transaction == CREATE_STREAM => {
                 let id = rest.get(2).and_then(Amf0::as_number).unwrap_or(1.0);
                 // A number that is no stream id saturates, and the server will say so.
@@ -289,6 +310,20 @@ impl ClientSession {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Does the answer to `connect` leave room for what is to be sent? Servers put what they say of
+    /// themselves into either object.
+    fn is_taken(&self, answer: &[Amf0]) -> Result<(), SessionError> {
+        if self.role == Role::Play {
+            return Ok(());
+        }
+        let said = answer.iter().find_map(Capabilities::read);
+        let Some(said) = said else { return Ok(()) };
+        match self.enhanced.iter().find(|c| !said.takes(**c)) {
+            Some(codec) => Err(SessionError::NotTaken { codec: codec.name(), takes: said.names }),
+            None => Ok(()),
+        }
     }
 
     fn connected(&mut self) {

@@ -156,6 +156,37 @@ fn a_publish_between_our_two_sessions_in_pieces_of_every_size() {
 }
 
 #[test]
+fn later_codecs_are_announced_and_a_server_that_takes_others_is_left() {
+    let sending = |codecs: &[Codec]| {
+        ClientSession::publish(&url(""), Mono(0)).expect("opens").sending(codecs)
+    };
+    for (codecs, want) in [
+        (&[Codec::H264, Codec::Aac][..], &[][..]),
+        (&[Codec::Hevc, Codec::Aac], &["hvc1"]),
+        (&[Codec::Av1, Codec::Opus], &["av01", "Opus"]),
+    ] {
+        let mut pair = Pair::new(sending(codecs), usize::MAX);
+        pair.settle();
+        let [Event::Publish(request)] = &pair.server_events[..] else {
+            panic!("{:?}", pair.server_events)
+        };
+        assert_eq!(request.fourcc_list, want);
+        assert_eq!(pair.client_events, [], "the server takes them all");
+    }
+    let list = |names: &[&str]| {
+        let names = names.iter().map(|n| Amf0::string(*n)).collect();
+        [Amf0::Null, Amf0::object([("fourCcList", Amf0::StrictArray(names))])]
+    };
+    let hevc = sending(&[Codec::Hevc]);
+    assert_eq!(hevc.is_taken(&list(&["av01", "hvc1"])), Ok(()));
+    assert_eq!(hevc.is_taken(&[Amf0::Null, Amf0::object([])]), Ok(()), "it does not say");
+    let refused = hevc.is_taken(&list(&["av01", "vp09"])).expect_err("not among them");
+    assert_eq!(refused.to_string(), "the server does not take HEVC: it names av01, vp09");
+    let none = hevc.is_taken(&list(&[])).expect_err("none").to_string();
+    assert_eq!(none, "the server does not take HEVC: it names no codec");
+}
+
+#[test]
 fn a_refused_key_reaches_the_client_with_its_words() {
     let client = ClientSession::publish(&url(""), Mono(0)).expect("opens");
     let mut pair = Pair::new(client, usize::MAX);

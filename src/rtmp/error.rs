@@ -49,6 +49,14 @@ pub enum SessionError {
         /// The reason in words.
         description: String,
     },
+    /// The server says what it takes (Enhanced RTMP), and a codec of this stream is not among it.
+    #[error("the server does not take {codec}: it names {}", names(takes))]
+    NotTaken {
+        /// The codec's usual name.
+        codec: &'static str,
+        /// What it takes, by FourCC.
+        takes: Vec<String>,
+    },
     /// The stream was ended in good order.
     #[error("ended with {code}: {description}")]
     Ended {
@@ -72,4 +80,8 @@ pub enum SessionError {
     /// A payload that RTMP cannot carry was to be sent.
     #[error(transparent)]
     TooLong(#[from] PayloadTooLong),
+}
+
+fn names(takes: &[String]) -> String {
+    if takes.is_empty() { "no codec".into() } else { takes.join(", ") }
 }

@@ -20,7 +20,7 @@ pub struct PublishRequest {
     pub tc_url: String,
     /// The encoder's own name and version; may be empty.
     pub flash_ver: String,
-    /// Enhanced RTMP: the codecs the encoder can send beyond the classic ones.
+    /// Enhanced RTMP: the codecs that the encoder names, by their FourCC or `*`.
     pub fourcc_list: Vec<String>,
 }
 

@@ -80,7 +80,7 @@ pub const URL_MAX: usize = 2048;
 /// Longest stream key in bytes, the query not counted.
 pub const STREAM_KEY_MAX: usize = 256;
 
-/// Entries kept of a `connect`'s `fourCcList`; three dozen codecs have a FourCC.
+/// Codecs kept of those that a `connect` names; three dozen have a FourCC.
 pub const FOURCC_MAX: usize = 64;
 
 /// Message streams one connection may create. Encoders create one; some create a second after a

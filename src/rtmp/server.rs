@@ -306,7 +306,7 @@ impl ServerSession {
             query,
             tc_url: connect.tc_url.clone(),
             flash_ver: connect.flash_ver.clone(),
-            fourcc_list: connect.fourcc_list.clone(),
+            fourcc_list: connect.enhanced.clone().map_or(Vec::new(), |e| e.names),
         };
         self.publishes += 1;
         self.enter(Phase::Asked);

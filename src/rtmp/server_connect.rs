@@ -1,15 +1,10 @@
 //! `connect` on the server's side: what is kept of it, and what it is answered with (RTMP 1.0
 //! section 7.2.1.1, Enhanced RTMP v2 "Enhancing NetConnection connect Command").
 
+use crate::media::track::Codec;
 use crate::rtmp::amf0::Amf0;
-use crate::rtmp::limits::{APP_MAX, FOURCC_MAX, URL_MAX};
-
-/// Codecs taken in Enhanced RTMP framing. None yet: H.264 and AAC come in their classic framing,
-/// and an encoder that reads the empty list knows not to send others.
-const FOURCC_ACCEPTED: &[&str] = &[];
-
-/// Enhanced RTMP capabilities (`capsEx` bits): no reconnect request, no multitrack, no ModEx.
-const CAPS_EX: f64 = 0.0;
+use crate::rtmp::enhanced::{Capabilities, announce};
+use crate::rtmp::limits::{APP_MAX, URL_MAX};
 
 /// The version string clients look at; this one says "a server that publishes and plays", whatever
 /// the vendor.
@@ -22,9 +17,8 @@ pub(crate) struct Connect {
     pub(crate) app: String,
     pub(crate) tc_url: String,
     pub(crate) flash_ver: String,
-    pub(crate) fourcc_list: Vec<String>,
-    /// The client speaks Enhanced RTMP.
-    pub(crate) enhanced: bool,
+    /// What the client says of itself, when it speaks Enhanced RTMP.
+    pub(crate) enhanced: Option<Capabilities>,
 }
 
 impl Connect {
@@ -43,22 +37,9 @@ impl Connect {
         if app.len() > APP_MAX {
             return Err("the application name is longer than 256 bytes");
         }
-        let list = object.and_then(|o| o.get("fourCcList"));
-        let fourcc_list = match list {
-            Some(Amf0::StrictArray(list)) => list
-                .iter()
-                .filter_map(Amf0::as_str)
-                .filter(|s| s.len() <= 4)
-                .take(FOURCC_MAX)
-                .map(str::to_owned)
-                .collect(),
-            _ => Vec::new(),
-        };
-        let enhanced = ["fourCcList", "capsEx", "videoFourCcInfoMap", "audioFourCcInfoMap"]
-            .iter()
-            .any(|name| object.is_some_and(|o| o.get(name).is_some()));
+        let enhanced = object.and_then(Capabilities::read);
         let (app, tc_url, flash_ver) = (app.into(), tc_url.into(), flash_ver.into());
-        Ok(Connect { app, tc_url, flash_ver, fourcc_list, enhanced })
+        Ok(Connect { app, tc_url, flash_ver, enhanced })
     }
 }
 
@@ -69,10 +50,8 @@ pub(crate) fn accepted(transaction: f64, connect: &Connect) -> [Amf0; 4] {
     let mut info = status("status", "NetConnection.Connect.Success", "connected");
     if let Amf0::Object(info) = &mut info {
         info.push(("objectEncoding".into(), Amf0::Number(0.0)));
-        if connect.enhanced {
-            let list = FOURCC_ACCEPTED.iter().map(|s| Amf0::string(*s)).collect();
-            info.push(("capsEx".into(), Amf0::Number(CAPS_EX)));
-            info.push(("fourCcList".into(), Amf0::StrictArray(list)));
+        if connect.enhanced.is_some() {
+            info.extend(announce(&Codec::ALL));
         }
     }
     [Amf0::string("_result"), Amf0::Number(transaction), properties, info]

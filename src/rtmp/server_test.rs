@@ -368,17 +368,42 @@ fn enhanced_rtmp_clients_learn_what_is_taken() {
     let object = Amf0::object([("app", Amf0::string("live")), ("fourCcList", list)]);
     let connect = Connect::read(Some(&object)).expect("legal");
     assert_eq!(
-        (connect.enhanced, &connect.fourcc_list[..]),
-        (true, &["hvc1".into(), "av01".into()][..])
+        connect.enhanced.as_ref().map(|e| &e.names[..]),
+        Some(&["hvc1".into(), "av01".into()][..])
     );
-    let long = Amf0::StrictArray(vec![Amf0::string("vp09"); FOURCC_MAX + 1]);
-    let many = Amf0::object([("app", Amf0::string("live")), ("fourCcList", long)]);
-    assert_eq!(Connect::read(Some(&many)).map(|c| c.fourcc_list.len()), Ok(FOURCC_MAX));
+    let names = || (0..=FOURCC_MAX).map(|i| format!("{i:04}"));
+    let list = Amf0::StrictArray(names().map(Amf0::String).collect());
+    let map = Amf0::Object(names().map(|n| (n, Amf0::Number(4.0))).collect());
+    for (name, long) in [("fourCcList", list), ("videoFourCcInfoMap", map)] {
+        let many = Amf0::object([("app", Amf0::string("live")), (name, long)]);
+        let kept = Connect::read(Some(&many)).map(|c| c.enhanced.map(|e| e.names.len()));
+        assert_eq!(kept, Ok(Some(FOURCC_MAX)), "{name}");
+    }
     let info = accepted(1.0, &connect)[3].clone();
-    assert_eq!(info.get("fourCcList"), Some(&Amf0::StrictArray(vec![])));
-    assert_eq!(info.get("capsEx"), Some(&Amf0::Number(0.0)));
+    let taken = ["avc1", "mp4a", "hvc1", "av01", "Opus"].map(Amf0::string).to_vec();
+    assert_eq!(info.get("fourCcList"), Some(&Amf0::StrictArray(taken)));
+    // ModEx is read; several tracks and reconnect requests are not offered.
+    assert_eq!(info.get("capsEx"), Some(&Amf0::Number(4.0)));
+    let video = info.get("videoFourCcInfoMap").and_then(|m| m.get("av01"));
+    assert_eq!(video, Some(&Amf0::Number(4.0)));
+    assert_eq!(info.get("audioFourCcInfoMap").and_then(|m| m.get("av01")), None);
     let plain = Connect::read(Some(&Amf0::object([("app", Amf0::string("live"))])));
     assert_eq!(accepted(1.0, &plain.expect("legal"))[3].get("fourCcList"), None);
+}
+
+/// `connect` of FFmpeg 9.0.2 with `-rtmp_enhanced_codecs hvc1,av01,vp09,Opus`, chunks and all.
+const FFMPEG: &[u8] = include_bytes!("../../tests/fixtures/rtmp/ffmpeg-9.0.2-connect.bin");
+
+#[test]
+fn the_connect_of_ffmpeg_is_understood() {
+    let mut peer = Peer::new();
+    peer.raw(FFMPEG);
+    assert_eq!(peer.closed(), None);
+    peer.command(0, "createStream", 2.0, &[Amf0::Null]);
+    peer.command(1, "publish", 3.0, &[Amf0::Null, Amf0::string("k"), Amf0::string("live")]);
+    let [Event::Publish(request)] = &peer.events[..] else { panic!("{:?}", peer.events) };
+    assert_eq!(request.fourcc_list, ["hvc1", "av01", "vp09", "Opus"]);
+    assert_eq!(request.flash_ver, "FMLE/3.0 (compatible; Lavf63.1.102)");
 }
 
 #[test]

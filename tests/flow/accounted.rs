@@ -14,13 +14,14 @@ use castctl::log::subscription::From;
 use castctl::manifest::types::ChannelSpec;
 use castctl::media::flv::file::Tag;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// How far audio on its sample grid may be from the encoder's rounded milliseconds, microseconds.
-const GRID: i64 = 1_500;
+pub(crate) const GRID: i64 = 1_500;
 
 /// The packets of a channel's only log, in log order by track; only those that are listed.
-async fn logged(data: &Path, channel: &str) -> Vec<Unit> {
+pub(crate) async fn logged(data: &Path, channel: &str) -> Vec<Unit> {
     let logs = Logs::open(data, Options::default()).expect("the data directory");
     let found = logs.list().await.expect("logs");
     let mut of_channel = found.into_iter().filter(|l| l.id.channel.as_str() == channel);
@@ -41,7 +42,7 @@ async fn logged(data: &Path, channel: &str) -> Vec<Unit> {
     out
 }
 
-fn same(what: &str, sent: &[Unit], got: &[Unit]) {
+pub(crate) fn same(what: &str, sent: &[Unit], got: &[Unit]) {
     for (i, (a, b)) in sent.iter().zip(got).enumerate() {
         let times = (a.track, a.dts, a.pts) == (b.track, b.dts, b.pts);
         let (alen, blen) = (a.payload.len(), b.payload.len());
@@ -60,7 +61,7 @@ fn same(what: &str, sent: &[Unit], got: &[Unit]) {
 }
 
 /// What viewers download against what was sent; sound may be `grid` microseconds beside.
-async fn downloaded(session: &reqwest::Url, channel: &str, sent: &[Unit], grid: i64) {
+pub(crate) async fn downloaded(session: &reqwest::Url, channel: &str, sent: &[Unit], grid: i64) {
     for (track, rendition) in [(TrackId::VIDEO, "video"), (TrackId::AUDIO, "audio")] {
         let sent: Vec<&Unit> = sent.iter().filter(|u| u.track == track).collect();
         if sent.is_empty() {
@@ -86,31 +87,37 @@ async fn downloaded(session: &reqwest::Url, channel: &str, sent: &[Unit], grid: 
 }
 
 /// A channel that ends soon after its encoder.
-fn plain(name: &str) -> ChannelSpec {
+pub(crate) fn plain(name: &str) -> ChannelSpec {
     let key = format!("key-of-{name}");
     let reconnect_window = Duration::from_millis(500);
     ChannelSpec { reconnect_window, ..server::channel(name, &[&key]) }
 }
 
-/// Publishes with a real encoder, then weighs log and downloads.
+/// Publishes a clip with a real encoder, then weighs log and downloads.
 async fn with_ffmpeg(server: &Server, name: &str, clip: &Path) {
-    let url = server.publish_url(&format!("key-of-{name}"));
     let mut ffmpeg = process::ffmpeg("-re -i");
-    ffmpeg.arg(clip).args(["-c", "copy", "-f", "flv", &url]);
+    ffmpeg.arg(clip).args(["-c", "copy"]);
+    weighed(server, name, ffmpeg, &clip::units(&clip::tags(clip))).await;
+}
+
+/// Publishes with this encoder, which sends these units, and weighs what viewers download.
+pub(crate) async fn weighed(server: &Server, name: &str, mut encoder: Command, sent: &[Unit]) {
+    let url = server.publish_url(&format!("key-of-{name}"));
+    encoder.args(["-f", "flv", &url]);
     let oracle = server.oracle(name);
-    let done = process::run(&mut ffmpeg);
+    let done = process::run(&mut encoder);
     let base = server.url("/");
     let (done, session) = tokio::join!(done, fetched::session(&base, name));
     assert_eq!(done.code, Some(0), "{name}: {}", done.err);
     ended(&session, name).await;
-    downloaded(&session, name, &clip::units(&clip::tags(clip)), GRID).await;
+    downloaded(&session, name, sent, GRID).await;
     let found = oracle.report().await;
     let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert!(lines.is_empty(), "{name}: the oracle speaks:\n{}", lines.join("\n"));
 }
 
 /// Waits until both renditions have ended.
-async fn ended(session: &reqwest::Url, name: &str) {
+pub(crate) async fn ended(session: &reqwest::Url, name: &str) {
     let multivariant = fetched::text(session.clone()).await;
     for rendition in ["video", "audio"] {
         if multivariant.contains(&format!("{rendition}/index.m3u8")) {

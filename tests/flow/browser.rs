@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Runs the player script on a page; what it saw in so many seconds.
-async fn watch(url: &str, seconds: f64) -> Value {
+pub(crate) async fn watch(url: &str, seconds: f64) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/play.mjs");
     let mut node = Command::new("node");
     node.arg(script).arg(url).arg(seconds.to_string());
@@ -19,7 +19,7 @@ async fn watch(url: &str, seconds: f64) -> Value {
     serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.out))
 }
 
-fn number(seen: &Value, path: &str) -> f64 {
+pub(crate) fn number(seen: &Value, path: &str) -> f64 {
     seen.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN)
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn units(tags: &[Tag]) -> Vec<Unit> {
                 _ => None,
             },
             TagKind::Audio => match body::audio(&t.body).expect("AAC") {
-                AudioBody::Coded(payload) => {
+                AudioBody::Coded { payload, .. } => {
                     Some(Unit { track: TrackId::AUDIO, dts, pts: dts, payload })
                 }
                 _ => None,

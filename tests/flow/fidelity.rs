@@ -8,9 +8,10 @@ use crate::server::{KEY, Server, fast};
 use castctl::base::ids::TrackId;
 use castctl::log::dir::LogDir;
 use castctl::log::format::record::Record;
-use castctl::media::flv::body::{video_body, video_config_body};
 use castctl::media::flv::file::{Tag, TagKind};
+use castctl::media::flv::write::{video_body, video_config_body};
 use castctl::media::timeline::mark::Mark;
+use castctl::media::track::Codec;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,7 +92,7 @@ pub(crate) async fn replay(words: &[&str]) -> Ended {
 }
 
 /// Publishes a recording to a fresh server as fast as it goes; its directory.
-async fn again(source: &Path, speed: &str) -> tempfile::TempDir {
+pub(crate) async fn again(source: &Path, speed: &str) -> tempfile::TempDir {
     let server = Server::start(vec![fast("copy", &[KEY])]).await;
     let url = server.publish_url(KEY);
     let done = replay(&[&source.display().to_string(), &url, "--speed", speed]).await;
@@ -107,7 +108,7 @@ pub(crate) async fn assert_same(a: &Path, b: &Path) {
     }
 }
 
-async fn digest(source: &Path) -> serde_json::Value {
+pub(crate) async fn digest(source: &Path) -> serde_json::Value {
     let out = replay(&[&source.display().to_string(), "--digest", "--json"]).await;
     assert_eq!(out.code, Some(0), "{}", out.err);
     serde_json::from_str(&out.out).expect("one JSON object")
@@ -162,12 +163,12 @@ async fn nothing_odd_is_lost() {
     let config = configs.iter().find(|t| t.kind == TagKind::Video).expect("video").body.slice(5..);
     let mut changed = config.to_vec();
     *changed.last_mut().expect("not empty") ^= 1;
-    let body = video_config_body(&changed);
+    let body = video_config_body(Codec::H264, &changed);
     sent.push(Tag { kind: TagKind::Video, timestamp: 2_000, body });
     sent.push(Tag { kind: TagKind::Audio, timestamp: 2_000, body: mono });
     sent.extend(piece(6000, 8000).map(|t| match t.kind {
         TagKind::Video => {
-            let body = video_body(t.body[0] >> 4 == 1, -40, &t.body[5..]);
+            let body = video_body(Codec::H264, t.body[0] >> 4 == 1, -40, &t.body[5..]);
             Tag { kind: t.kind, timestamp: t.timestamp - 4_000, body }
         }
         _ => at(t, t.timestamp - 4_000),

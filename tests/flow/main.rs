@@ -14,6 +14,7 @@ mod crash;
 mod crash_loop;
 mod disks;
 mod encoder;
+mod enhanced;
 mod export;
 mod fetched;
 mod fidelity;

@@ -126,6 +126,17 @@ pub(crate) fn ffmpeg(words: &str) -> Command {
     command
 }
 
+/// FFmpeg 9, which publishes what Debian's does not know, quiet but for errors.
+pub(crate) fn ffmpeg9(words: &str) -> Command {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ffmpeg9");
+    assert!(program.exists(), "{} is missing: run scripts/setup test", program.display());
+    let mut command = Command::new(program);
+    command.args(["-hide_banner", "-v", "error", "-nostdin"]).args(words.split_whitespace());
+    // SVT-AV1 talks of itself otherwise.
+    command.env("SVT_LOG", "1");
+    command
+}
+
 /// `castctl up` as a process, with the lines it printed at its start.
 pub(crate) struct Up {
     pub(crate) process: Process,

@@ -6,8 +6,9 @@ use crate::encoder::Encoder;
 use crate::process::{self, Up, ffmpeg};
 use crate::server::{local, within};
 use castctl::ingest::probe::PROBE_BYTES_MAX;
-use castctl::media::flv::body;
 use castctl::media::flv::file::{Tag, TagKind};
+use castctl::media::flv::write;
+use castctl::media::track::Codec;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -84,11 +85,13 @@ async fn an_encoder_is_told_what_cannot_be_carried() {
         timestamp: 0,
         body: bytes::Bytes::copy_from_slice(body),
     };
-    // Enhanced RTMP: sequence start of hvc1.
+    // Enhanced RTMP: sequence starts of vp09, and of hvc1 with a record that is none.
+    let vp9 = [&[0x90][..], b"vp09", &[1; 8]].concat();
+    cut_off(&mut site, &[video(&vp9)], "VP9 (Enhanced RTMP vp09)").await;
     let hevc = [&[0x90][..], b"hvc1", &[1; 23]].concat();
-    cut_off(&mut site, &[video(&hevc)], "HEVC (Enhanced RTMP hvc1)").await;
+    cut_off(&mut site, &[video(&hevc)], "the codec configuration can't be used: hvcC").await;
     cut_off(&mut site, &[video(&[0x12, 0, 0])], "Sorenson H.263 video").await;
-    let broken = body::video_config_body(&[1, 100, 0, 31, 0xff, 0xe1, 0, 9, 0x67]);
+    let broken = write::video_config_body(Codec::H264, &[1, 100, 0, 31, 0xff, 0xe1, 0, 9, 0x67]);
     cut_off(&mut site, &[video(&broken)], "the codec configuration can't be used").await;
     // Pictures and sound without their configuration.
     let bare = clip::looped(&clip::bbb(), 1);

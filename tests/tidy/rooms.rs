@@ -136,6 +136,8 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("rml_rtmp", &["rtmp"]),
     ("rustix", &["log/fs", "bench"]),
     ("saphyr_parser", &["manifest"]),
+    ("scuffle_av1", &["media/codec"]),
+    ("scuffle_h265", &["media/codec"]),
     ("serde", &["*"]),
     ("serde_json", &["*"]),
     ("serde_path_to_error", &["manifest"]),

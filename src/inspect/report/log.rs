@@ -11,7 +11,7 @@ pub struct LogFacts {
     pub generations: Vec<GenerationFacts>,
     /// Segment starts.
     pub segments: u64,
-    /// ... without an IDR.
+    /// ... without a key frame.
     pub dependent_segments: u64,
     /// Part ends.
     pub parts: u64,

@@ -18,6 +18,7 @@ use crate::log::format::{
     CONFIG_MAX, LENGTH_MAX, LIST_MAX, MARK_BYTES_MAX, MARK_MAX, MARKS_MAX, OPEN_SAMPLES_MAX,
     PAYLOAD_MAX, Position, RECORD_MAX, STRING_MAX, Span,
 };
+use crate::media::codec::VideoRange;
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
@@ -65,19 +66,23 @@ fn session() -> impl Strategy<Value = Mark> {
         option::of(any::<(u32, u32)>()),
         option::of(any::<u32>()),
         option::of(any::<u8>()),
+        (0u8..3).prop_map(VideoRange::from_number),
     )
-        .prop_map(|((name, track, video, codecs), bandwidth, resolution, fps, channels)| {
-            Rendition {
-                name,
-                track: TrackId(track),
-                kind: if video { Kind::Video } else { Kind::Audio },
-                codecs,
-                bandwidth,
-                resolution,
-                frame_rate_millis: fps,
-                channels,
-            }
-        });
+        .prop_map(
+            |((name, track, video, codecs), bandwidth, resolution, fps, channels, range)| {
+                Rendition {
+                    name,
+                    track: TrackId(track),
+                    kind: if video { Kind::Video } else { Kind::Audio },
+                    codecs,
+                    bandwidth,
+                    resolution,
+                    frame_rate_millis: fps,
+                    range,
+                    channels,
+                }
+            },
+        );
     (any::<[u32; 2]>(), any::<[i64; 3]>(), vec(rendition, 0..6)).prop_map(|(a, b, renditions)| {
         Mark::Session(SessionRecord {
             target_duration: a[0],
@@ -91,7 +96,7 @@ fn session() -> impl Strategy<Value = Mark> {
 }
 
 fn track() -> impl Strategy<Value = Mark> {
-    let codec = prop_oneof![Just(Codec::H264), Just(Codec::Aac)];
+    let codec = proptest::sample::select(&Codec::ALL[..]);
     let rate = option::of((1..240u32, 1..2000u32));
     (any::<u16>(), codec, 1..=u32::MAX, rate, vec(any::<u8>(), 0..200)).prop_map(
         |(id, codec, ticks, rate, config)| {
@@ -468,6 +473,7 @@ fn named(count: usize, name: usize) -> Mark {
         bandwidth: 0,
         resolution: None,
         frame_rate_millis: None,
+        range: VideoRange::Sdr,
         channels: None,
     };
     Mark::Session(SessionRecord {

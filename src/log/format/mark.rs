@@ -6,6 +6,7 @@ use crate::base::time::{Timescale, Wall};
 use crate::log::format::record::{Frame, begin, flag, kind};
 use crate::log::format::wire::{Bad, Fields, opt_u64, put_opt_u64, put_string};
 use crate::log::format::{CONFIG_MAX, FormatError, LIST_MAX, STRING_MAX};
+use crate::media::codec::VideoRange;
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
     TrackEnd,
@@ -172,6 +173,7 @@ fn put_session(out: &mut BytesMut, m: &SessionRecord) -> Result<(), FormatError>
         put_opt_u64(out, r.frame_rate_millis.map(u64::from));
         put_opt_u64(out, r.channels.map(u64::from));
     }
+    m.renditions.iter().for_each(|r| out.put_u8(r.range.number()));
     Ok(())
 }
 
@@ -186,6 +188,10 @@ fn session(f: &mut Fields<'_>) -> Result<SessionRecord, Bad> {
     };
     for _ in 0..list_len(f, "renditions")? {
         m.renditions.push(rendition(f)?);
+    }
+    // Added to the body: what is not there is standard.
+    for (r, range) in m.renditions.iter_mut().zip(f.rest()) {
+        r.range = VideoRange::from_number(*range);
     }
     Ok(m)
 }
@@ -203,6 +209,7 @@ fn rendition(f: &mut Fields<'_>) -> Result<Rendition, Bad> {
         bandwidth: f.u64("bandwidth")?,
         resolution: opt_u64(f, "resolution")?.map(|v| ((v >> 32) as u32, v as u32)),
         frame_rate_millis: narrow(opt_u64(f, "frame rate")?, "frame rate")?,
+        range: VideoRange::Sdr,
         channels: narrow(opt_u64(f, "channels")?, "channels")?,
     })
 }
@@ -230,11 +237,7 @@ fn put_track(out: &mut BytesMut, m: &Track) -> Result<(), FormatError> {
 }
 
 fn track_body(f: &mut Fields<'_>, id: TrackId) -> Result<Track, Bad> {
-    let codec = match f.u8("codec")? {
-        c if c == Codec::H264 as u8 => Codec::H264,
-        c if c == Codec::Aac as u8 => Codec::Aac,
-        _ => return Err(Bad("codec")),
-    };
+    let codec = Codec::from_number(f.u8("codec")?).ok_or(Bad("codec"))?;
     let timescale = Timescale::new(f.u32("timescale")?).ok_or(Bad("timescale"))?;
     let rate = match (f.u32("frame rate")?, f.u32("frame rate")?) {
         (0, 0) => None,

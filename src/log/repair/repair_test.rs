@@ -248,6 +248,9 @@ fn check(intact: &[(u32, Found)], memory: &Memory, what: &str) {
     for (extent, f) in &after {
         match &f.record {
             Record::Mark(Mark::Gap(_)) => gaps += 1,
+            // Four bytes of ones are their own checksum, so that a hole of ones behind a length of
+            // four is a record of a kind that nobody knows: every reader skips it.
+            Record::Unknown { kind: 0xff } if f.raw[4..].iter().all(|b| *b == 0xff) => {}
             _ => assert!(were.contains(&f.raw), "{what}: extent {extent}: invented {f:?}"),
         }
     }

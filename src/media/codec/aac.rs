@@ -2,7 +2,7 @@
 //! channels, with all its escapes. Frames themselves are never looked into.
 
 use crate::media::codec::bits::Bits;
-use crate::media::codec::{AudioDetails, CodecError};
+use crate::media::codec::{AudioDetails, CodecError, FrameLength};
 
 /// Low complexity.
 const LC: u8 = 2;
@@ -63,8 +63,8 @@ pub fn parse(data: &[u8]) -> Result<AudioDetails, CodecError> {
         channels = 2;
     }
     let object_type = if extension == LC { kind } else { extension };
-    let frame_samples = if short { 960 } else { 1024 };
-    Ok(AudioDetails { sample_rate, output_rate, channels, frame_samples, object_type })
+    let frame = FrameLength::Fixed(if short { 960 } else { 1024 });
+    Ok(AudioDetails { sample_rate, output_rate, channels, frame, object_type })
 }
 
 /// audioObjectType: 5 bits, 31 escapes to 6 more (table 1.16).

@@ -4,7 +4,9 @@ use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
 use crate::media::codec::aac::RATE_MAX;
 use crate::media::codec::sps::{DIMENSION_MAX, READ_MAX};
-use crate::media::codec::{AudioDetails, CONFIG_MAX, CodecError, aac, details, h264, sps};
+use crate::media::codec::{
+    AudioDetails, CONFIG_MAX, CodecError, FrameLength, aac, details, h264, sps,
+};
 use crate::media::fuzz::seeded;
 use crate::media::track::{Codec, FrameRate, Track};
 use h264_reader::nal::{Nal, RefNal};
@@ -83,7 +85,8 @@ fn nominal_duration_is_that_of_the_set_then_the_track_then_the_default() {
     t.timescale = Timescale::new(12_800).expect("not zero");
     assert_eq!(details(&t).expect("real").mux_timescale.get(), 12_800);
     let audio = details(&track(Codec::Aac, "1210")).expect("real");
-    assert_eq!((audio.frame_micros(default), audio.frame_ticks()), (23_220, Some(1024)));
+    let frame = Some(FrameLength::Fixed(1024));
+    assert_eq!((audio.frame_micros(default), audio.frame_length()), (23_220, frame));
 }
 
 /// Name, configuration, core rate, output rate, channels, frame, object type.
@@ -113,9 +116,10 @@ const AAC: [(&str, &str, u32, u32, u8, u32, u8); 18] = [
 
 #[test]
 fn audio_configurations() {
-    for (name, hex, sample_rate, output_rate, channels, frame_samples, object_type) in AAC {
+    for (name, hex, sample_rate, output_rate, channels, samples, object_type) in AAC {
+        let frame = FrameLength::Fixed(samples);
         let d = details(&track(Codec::Aac, hex)).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let want = AudioDetails { sample_rate, output_rate, channels, frame_samples, object_type };
+        let want = AudioDetails { sample_rate, output_rate, channels, frame, object_type };
         assert_eq!(d.audio, Some(want), "{name}");
         assert_eq!(d.codecs, format!("mp4a.40.{object_type}"), "{name}");
         assert_eq!(d.mux_timescale.get(), sample_rate, "{name}");

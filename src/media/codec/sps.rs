@@ -6,8 +6,8 @@
 //! that breaks off only loses the fields that are missing. The tests hold the result against the
 //! h264-reader crate.
 
-use crate::media::codec::CodecError;
 use crate::media::codec::bits::Bits;
+use crate::media::codec::{CodecError, VideoRange};
 use crate::media::track::FrameRate;
 
 /// Bytes of a set that are read. Scaling lists included, no field wanted here lies further back.
@@ -33,6 +33,8 @@ pub struct Sps {
     pub rate: Option<FrameRate>,
     /// `fixed_frame_rate_flag`, for a rate that is there.
     pub fixed_rate: bool,
+    /// What the transfer characteristics say; standard where they are not declared.
+    pub range: VideoRange,
 }
 
 /// Reads a sequence parameter set NAL unit, header byte included.
@@ -71,15 +73,21 @@ pub fn parse(nal: &[u8]) -> Result<Sps, CodecError> {
         width = width.saturating_sub(edges()? * unit_x);
         height = height.saturating_sub(edges()? * unit_y);
     }
-    let fits = |n: u64| u32::try_from(n).ok().filter(|n| (1..=DIMENSION_MAX).contains(n));
-    let bad = CodecError::Invalid { what: "picture size", at };
-    let (Some(width), Some(height)) = (fits(width), fits(height)) else { return Err(bad) };
-    let mut sps = Sps { width, height, sar: (1, 1), rate: None, fixed_rate: false };
+    let (width, height) = size_of(width, height, at)?;
+    let (sar, range) = ((1, 1), VideoRange::Sdr);
+    let mut sps = Sps { width, height, sar, rate: None, fixed_rate: false, range };
     if b.flag("vui_parameters_present_flag")? {
         // A VUI that breaks off says nothing about the pictures: keep what was read.
         let _ = vui(&mut b, &mut sps);
     }
     Ok(sps)
+}
+
+/// A picture size that is within [`DIMENSION_MAX`]; `at` is where it stands.
+pub(super) fn size_of(width: u64, height: u64, at: usize) -> Result<(u32, u32), CodecError> {
+    let fits = |n: u64| u32::try_from(n).ok().filter(|n| (1..=DIMENSION_MAX).contains(n));
+    let bad = CodecError::Invalid { what: "picture size", at };
+    fits(width).zip(fits(height)).ok_or(bad)
 }
 
 /// Profiles whose sets carry the chroma format.
@@ -165,15 +173,20 @@ const SAR: [(u16, u16); 17] = [
     (2, 1),
 ];
 
-/// Reads the VUI up to its timing.
-fn vui(b: &mut Bits<'_>, sps: &mut Sps) -> Result<(), CodecError> {
+/// What the VUI of H.264 and that of HEVC begin with, up to the chroma location: the sample aspect
+/// ratio and the transfer characteristics' range, as far as they are there.
+pub(super) fn vui_head(
+    b: &mut Bits<'_>,
+    sar: &mut (u16, u16),
+    range: &mut VideoRange,
+) -> Result<(), CodecError> {
     if b.flag("aspect_ratio_info_present_flag")? {
-        let sar = match b.u(8, "aspect_ratio_idc")? {
+        let found = match b.u(8, "aspect_ratio_idc")? {
             255 => (b.u(16, "sar_width")? as u16, b.u(16, "sar_height")? as u16),
             idc => SAR.get(idc as usize).copied().unwrap_or((1, 1)),
         };
         // A zero in either means unspecified (E.2.1).
-        sps.sar = if sar.0 == 0 || sar.1 == 0 { (1, 1) } else { sar };
+        *sar = if found.0 == 0 || found.1 == 0 { (1, 1) } else { found };
     }
     if b.flag("overscan_info_present_flag")? {
         b.flag("overscan_appropriate_flag")?;
@@ -181,26 +194,34 @@ fn vui(b: &mut Bits<'_>, sps: &mut Sps) -> Result<(), CodecError> {
     if b.flag("video_signal_type_present_flag")? {
         b.skip(4, "video_format")?;
         if b.flag("colour_description_present_flag")? {
-            b.skip(24, "colour_description")?;
+            b.skip(8, "colour_primaries")?;
+            *range = VideoRange::of_transfer(b.u(8, "transfer_characteristics")?);
+            b.skip(8, "matrix_coefficients")?;
         }
     }
     if b.flag("chroma_loc_info_present_flag")? {
         b.ue("chroma_sample_loc_type_top_field")?;
         b.ue("chroma_sample_loc_type_bottom_field")?;
     }
+    Ok(())
+}
+
+/// Reads the VUI up to its timing.
+fn vui(b: &mut Bits<'_>, sps: &mut Sps) -> Result<(), CodecError> {
+    vui_head(b, &mut sps.sar, &mut sps.range)?;
     if b.flag("timing_info_present_flag")? {
         let units = b.u(32, "num_units_in_tick")?;
         let scale = b.u(32, "time_scale")?;
         let fixed = b.flag("fixed_frame_rate_flag")?;
-        sps.rate = rate(scale, units);
+        // A frame is two ticks (E.2.1), so 50 and 1 are 25 frames per second.
+        sps.rate = rate(scale.into(), 2 * u64::from(units));
         sps.fixed_rate = fixed && sps.rate.is_some();
     }
     Ok(())
 }
 
-/// A frame is two ticks (E.2.1), so 50 and 1 are 25 frames per second.
-fn rate(scale: u32, units: u32) -> Option<FrameRate> {
-    let (mut num, mut den) = (u64::from(scale), 2 * u64::from(units));
+/// A frame rate that is sane, in lowest terms.
+pub(super) fn rate(mut num: u64, mut den: u64) -> Option<FrameRate> {
     let (mut a, mut b) = (num, den);
     while b != 0 {
         (a, b) = (b, a % b);
@@ -212,7 +233,7 @@ fn rate(scale: u32, units: u32) -> Option<FrameRate> {
 }
 
 /// Removes emulation prevention bytes: 00 00 03 becomes 00 00 (7.4.1).
-fn unescape(nal: &[u8]) -> Vec<u8> {
+pub(super) fn unescape(nal: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(nal.len());
     let mut zeros = 0;
     for &byte in nal {

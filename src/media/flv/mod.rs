@@ -4,13 +4,16 @@
 //! Payloads are slices of what came in, never copies.
 
 pub mod body;
+mod enhanced;
 pub mod file;
+pub mod fourcc;
+pub mod write;
 
 /// Why a tag body or a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FlvError {
     /// A codec or a feature that castctl does not carry; `what` is for the person at the encoder.
-    #[error("{what} is not supported: send H.264 video and AAC audio")]
+    #[error("{what} is not supported: send H.264, HEVC or AV1 and AAC or Opus")]
     Unsupported {
         /// The codec or feature by its usual name.
         what: String,

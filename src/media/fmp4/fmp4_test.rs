@@ -2,7 +2,7 @@
 
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
-use crate::media::codec::details;
+use crate::media::codec::{FrameLength, details};
 use crate::media::flv::body::{self, AudioBody, VideoBody};
 use crate::media::flv::file::{FlvReader, TagKind};
 use crate::media::fmp4::fragment::{FLAGS_NON_SYNC, FLAGS_SYNC, Fragment, Sample, fragment};
@@ -39,18 +39,18 @@ fn clip() -> [(Track, Vec<Sample>); 2] {
         let dts = i64::from(tag.timestamp);
         match tag.kind {
             TagKind::Video => match body::video(&tag.body, 4).expect("H.264") {
-                VideoBody::Config(config) => tracks[0].config = config,
-                VideoBody::Coded { key, cts, payload } => {
+                VideoBody::Config { config, .. } => tracks[0].config = config,
+                VideoBody::Coded { key, cts, payload, .. } => {
                     samples[0].push(Sample { dts, cts, key, payload });
                 }
                 _ => {}
             },
             TagKind::Audio => match body::audio(&tag.body).expect("AAC") {
-                AudioBody::Config(config) => tracks[1].config = config,
-                AudioBody::Coded(payload) => {
+                AudioBody::Config { config, .. } => tracks[1].config = config,
+                AudioBody::Coded { payload, .. } => {
                     samples[1].push(Sample { dts, cts: 0, key: true, payload });
                 }
-                AudioBody::Empty => {}
+                _ => {}
             },
             TagKind::Script => {}
         }
@@ -77,11 +77,11 @@ fn mux(track: &Track, samples: &[Sample], per: usize) -> Vec<Bytes> {
             duration: track.timescale.to_micros(end - part[0].dts),
             timescale: track.timescale,
             mux: d.mux_timescale,
-            frame_ticks: d.frame_ticks(),
+            frames: d.frame_length(),
             samples: part,
         };
         out.push(fragment(&f));
-        decode_time += match d.frame_ticks() {
+        decode_time += match d.frame_length().map(FrameLength::usual) {
             Some(ticks) => u64::from(ticks) * part.len() as u64,
             None => d.mux_timescale.from_micros(f.duration) as u64,
         };
@@ -133,7 +133,7 @@ fn the_clip_comes_out_as_it_went_in() {
         assert_eq!(seen.len(), samples.len());
         let start = samples[0].dts;
         for (i, (got, want)) in seen.iter().zip(&samples).enumerate() {
-            let (time, duration) = match d.frame_ticks() {
+            let (time, duration) = match d.frame_length().map(FrameLength::usual) {
                 Some(ticks) => (i as u64 * u64::from(ticks), ticks),
                 None => ((want.dts - start) as u64 * 90, 3600),
             };
@@ -210,13 +210,69 @@ fn configurations_go_in_byte_for_byte() {
         let kind = if codec == Codec::H264 { &b"avcC"[..] } else { &[0x05] };
         let whole = match codec {
             Codec::H264 => [kind, &t.config].concat(),
-            Codec::Aac => [kind, &[t.config.len() as u8], &t.config].concat(),
+            _ => [kind, &[t.config.len() as u8], &t.config].concat(),
         };
         assert!(bytes.windows(whole.len()).any(|w| w == whole), "{name}");
         if !name.contains("junk") {
             assert_eq!(moov(&bytes).trak.len(), 1, "{name}: sizes fit");
         }
     }
+}
+
+/// The entries of later codecs, read by the MP4 box crate and by our own reader.
+#[test]
+fn entries_of_later_codecs() {
+    use crate::media::fmp4::read;
+    let hevc = "0101600000009000000000003cf000fcfdf8f800000f03 200001 0018 \
+        40010c01ffff01600000030090000003000003003c959409 210001 002b 42010101600000030090000003\
+        000003003ca00a080c1f3e595952930bc05a020000030002000003003210 220001 0006 4401c073c189";
+    let av1 = "81000c00 0a0b0200000521e7f66257c802";
+    let opus = "4f707573486561640106380180bb00000000010402000401020305";
+    for (codec, config, entry) in
+        [(Codec::Hevc, hevc, "hvc1"), (Codec::Av1, av1, "av01"), (Codec::Opus, opus, "Opus")]
+    {
+        let t = track(codec, hex(config));
+        let d = details(&t).expect(entry);
+        let bytes = init(&t, &d, 1).expect(entry);
+        let [found] = &read::init(&bytes).expect("ours")[..] else { panic!("{entry}: one track") };
+        assert_eq!(found.entry, entry);
+        let (read_codec, config) = found.codec.clone().expect("carried");
+        assert_eq!(read_codec, codec);
+        match &moov(&bytes).trak[0].mdia.minf.stbl.stsd.codecs[..] {
+            [mp4_atom::Codec::Hvc1(e)] => {
+                assert_eq!((e.visual.width, e.visual.height), (320, 180));
+                assert_eq!(e.hvcc.general_level_idc, 60);
+                let arrays: Vec<(bool, u8)> =
+                    e.hvcc.arrays.iter().map(|a| (a.completeness, a.nal_unit_type)).collect();
+                assert_eq!(arrays, [(true, 32), (true, 33), (true, 34)]);
+                // All but the marks is the encoder's.
+                assert_eq!(details(&track(codec, config)).as_ref(), Ok(&d));
+            }
+            [mp4_atom::Codec::Av01(e)] => {
+                assert_eq!((e.visual.width, e.visual.height), (320, 180));
+                assert_eq!((e.av1c.seq_profile, e.av1c.seq_level_idx_0), (0, 0));
+                assert_eq!(config, t.config);
+            }
+            [mp4_atom::Codec::Opus(e)] => {
+                assert_eq!((e.audio.channel_count, e.dops.pre_skip), (6, 312));
+                assert_eq!(e.dops.channel_mapping.as_ref().map(|m| m.coupled_count), Some(2));
+                assert_eq!(config, t.config, "and back again");
+            }
+            other => panic!("{entry}: {other:?}"),
+        }
+    }
+}
+
+/// Packets of Opus of any length stand one after another.
+#[test]
+fn sound_lasts_as_long_as_its_packets_say() {
+    let opus = track(Codec::Opus, hex("4f707573486561640101380180bb0000000000"));
+    let sample = |dts, toc: &str| Sample { dts, cts: 0, key: true, payload: hex(toc).into() };
+    let samples = [sample(0, "f8ff"), sample(20, "fb03"), sample(80, "e0ff"), sample(83, "f8ff")];
+    let [part] = &mux(&opus, &samples, 4)[..] else { panic!("one part") };
+    let (_, seen) = demux(part);
+    let times: Vec<(u64, u32)> = seen.iter().map(|s| (s.0, s.1)).collect();
+    assert_eq!(times, [(0, 960), (960, 2880), (3840, 120), (3960, 960)]);
 }
 
 /// Tracks of a file that another muxer wrote give the same configuration again.
@@ -294,7 +350,7 @@ fn times(samples: &[(i64, i32, bool)], duration: i64, mux: u32) -> Vec<(u64, u32
         duration,
         timescale: Timescale::MILLIS,
         mux: Timescale::new(mux).expect("not zero"),
-        frame_ticks: None,
+        frames: None,
         samples: &samples,
     });
     let seen = demux(&bytes).1;
@@ -376,18 +432,18 @@ fn what_all_samples_share_is_said_once() {
         duration: 80_000,
         timescale: Timescale::MILLIS,
         mux: Timescale::new(90_000).expect("not zero"),
-        frame_ticks: None,
+        frames: None,
         samples: &[],
     };
     assert!(fragment(&f).is_empty());
     let fixed = 8 + 16 + 8 + (12 + 4 + 4) + 20 + (12 + 4 + 4) + 8;
     for (name, samples, frame, extra) in [
-        ("audio", [sample(0, true), sample(23, true)], Some(1024), 4 + 2 * 4),
+        ("audio", [sample(0, true), sample(23, true)], Some(FrameLength::Fixed(1024)), 4 + 2 * 4),
         ("constant rate, no IDR", [sample(0, false), sample(40, false)], None, 4 + 2 * 4),
         ("constant rate, IDR first", [sample(0, true), sample(40, false)], None, 8 + 2 * 4),
         ("variable rate", [sample(0, true), sample(30, false)], None, 4 + 2 * 8),
     ] {
-        let f = Fragment { samples: &samples, frame_ticks: frame, ..f };
+        let f = Fragment { samples: &samples, frames: frame, ..f };
         assert_eq!(fragment(&f).len(), fixed + extra + 2, "{name}");
     }
 }

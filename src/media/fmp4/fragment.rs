@@ -5,6 +5,7 @@
 //! copied once. The crate's decoder is the oracle in the tests.
 
 use crate::base::time::Timescale;
+use crate::media::codec::FrameLength;
 use crate::media::packet::Packet;
 use bytes::{BufMut, Bytes};
 
@@ -31,7 +32,7 @@ pub struct Sample {
     pub dts: i64,
     /// Composition offset in ticks of the track's timescale.
     pub cts: i32,
-    /// True for an IDR picture and for every audio frame.
+    /// True for a picture that a decoder can start at and for every audio frame.
     pub key: bool,
     /// The coded bytes; less than 4 GiB.
     pub payload: Bytes,
@@ -62,8 +63,8 @@ pub struct Fragment<'a> {
     pub timescale: Timescale,
     /// Unit of the fragment's times: that of the init section.
     pub mux: Timescale,
-    /// Audio: every sample lasts this many ticks of `mux`. `None` for video.
-    pub frame_ticks: Option<u32>,
+    /// Audio: how many ticks of `mux` a sample lasts. `None` for video.
+    pub frames: Option<FrameLength>,
     /// In decoding order.
     pub samples: &'a [Sample],
 }
@@ -117,8 +118,9 @@ fn times(f: &Fragment<'_>) -> Vec<Times> {
         let pts = convert(s.dts.saturating_add(i64::from(s.cts)));
         pts.saturating_sub(dts).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
     };
-    if let Some(duration) = f.frame_ticks {
-        return f.samples.iter().map(|_| Times { duration, cts: 0 }).collect();
+    if let Some(frames) = f.frames {
+        let sound = |s: &Sample| Times { duration: frames.ticks(&s.payload), cts: 0 };
+        return f.samples.iter().map(sound).collect();
     }
     let ticks = |n: i64| n.clamp(0, i64::from(u32::MAX)) as u32;
     let start = f.samples.first().map_or(0, |s| convert(s.dts));

@@ -1,14 +1,14 @@
 //! The init section of a track: ftyp and moov with mvex (CMAF header, ISO/IEC 23000-19, 7.3).
 //!
-//! The MP4 box crate writes the boxes. The decoder configuration goes in as the encoder sent it,
-//! byte for byte: the crate would drop what it does not know from an avcC, so that one box's body
-//! is put in after encoding.
+//! The MP4 box crate writes the boxes. A picture's decoder configuration goes in as the encoder sent
+//! it, byte for byte: the crate would drop what it does not know of one, so that box's body is put
+//! in after encoding.
 
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
-use crate::media::codec::{self, AudioDetails, CONFIG_MAX, Details, VideoDetails};
+use crate::media::codec::{self, AudioDetails, CONFIG_MAX, Details, VideoDetails, hevc, opus};
 use crate::media::fmp4::fragment::{FLAGS_NON_SYNC, FLAGS_SYNC};
-use crate::media::track::Track;
+use crate::media::track::{Codec, Track};
 use bytes::Bytes;
 use mp4_atom::{Encode, FixedPoint};
 
@@ -63,6 +63,12 @@ impl Init {
         Ok(Init { track, details, bytes, hash })
     }
 
+    /// Is this payload a picture that a decoder which starts at the key frame before it drops?
+    pub fn skips(&self, payload: &[u8]) -> bool {
+        let video = self.details.video.filter(|_| self.track.codec == Codec::Hevc);
+        video.is_some_and(|v| hevc::is_skipped_leading(payload, v.nal_len_size))
+    }
+
     /// The sample entry (8.5.2) in the init section, byte for byte.
     pub fn sample_entry(&self) -> Bytes {
         let path: [(&[u8; 4], usize); 6] =
@@ -85,8 +91,8 @@ pub fn init(track: &Track, details: &Details, track_number: u32) -> Result<Bytes
         return Err(Fmp4Error::Details);
     }
     let media = match (&details.video, &details.audio) {
-        (Some(v), None) => video(v, details.mux_timescale, track_number),
-        (None, Some(a)) => audio(a, &track.config, details.mux_timescale, track_number),
+        (Some(v), None) => video(v, track.codec, details.mux_timescale, track_number)?,
+        (None, Some(a)) => audio(a, track, details.mux_timescale, track_number)?,
         _ => return Err(Fmp4Error::Details),
     };
     let moov = mp4_atom::Moov {
@@ -120,8 +126,11 @@ pub fn init(track: &Track, details: &Details, track_number: u32) -> Result<Bytes
     };
     ftyp.encode(&mut out)?;
     moov.encode(&mut out)?;
-    if details.video.is_some() {
-        replace_avcc(&mut out, &track.config)?;
+    match track.codec {
+        Codec::H264 => replace(&mut out, [b"avc1", b"avcC"], &track.config)?,
+        Codec::Hevc => replace(&mut out, [b"hvc1", b"hvcC"], &hevc::complete(&track.config))?,
+        Codec::Av1 => replace(&mut out, [b"av01", b"av1C"], &track.config)?,
+        Codec::Aac | Codec::Opus => {}
     }
     Ok(Bytes::from(out))
 }
@@ -136,22 +145,41 @@ pub fn init_hash(init: &Bytes) -> String {
     format!("{hash:016x}")
 }
 
-fn video(v: &VideoDetails, timescale: Timescale, id: u32) -> mp4_atom::Trak {
+/// The sample entry of a codec of pictures; the box of its configuration is empty.
+fn picture_entry(
+    codec: Codec,
+    visual: mp4_atom::Visual,
+    pasp: Option<mp4_atom::Pasp>,
+) -> Result<mp4_atom::Codec, Fmp4Error> {
+    Ok(match codec {
+        Codec::H264 => {
+            let avcc =
+                mp4_atom::Avcc { configuration_version: 1, length_size: 4, ..Default::default() };
+            mp4_atom::Avc1 { visual, avcc, pasp, ..Default::default() }.into()
+        }
+        Codec::Hevc => mp4_atom::Hvc1 { visual, pasp, ..Default::default() }.into(),
+        Codec::Av1 => mp4_atom::Av01 { visual, pasp, ..Default::default() }.into(),
+        Codec::Aac | Codec::Opus => return Err(Fmp4Error::Details),
+    })
+}
+
+fn video(
+    v: &VideoDetails,
+    codec: Codec,
+    timescale: Timescale,
+    id: u32,
+) -> Result<mp4_atom::Trak, Fmp4Error> {
     let (wide, high) = v.sar;
     // Both are at most 16,888, see `codec::sps`.
     let (width, height) = (v.width as u16, v.height as u16);
     let shown = u64::from(v.width) * u64::from(wide) / u64::from(high.max(1));
     let pasp = mp4_atom::Pasp { h_spacing: wide.into(), v_spacing: high.into() };
-    let entry = mp4_atom::Avc1 {
-        visual: mp4_atom::Visual { data_reference_index: 1, width, height, ..Default::default() },
-        avcc: mp4_atom::Avcc { configuration_version: 1, length_size: 4, ..Default::default() },
-        pasp: (wide != high).then_some(pasp),
-        ..Default::default()
-    };
+    let visual = mp4_atom::Visual { data_reference_index: 1, width, height, ..Default::default() };
+    let entry = picture_entry(codec, visual, (wide != high).then_some(pasp))?;
     let minf = mp4_atom::Minf {
         vmhd: Some(mp4_atom::Vmhd::default()),
         dinf: dinf(),
-        stbl: stbl(entry.into()),
+        stbl: stbl(entry),
         ..Default::default()
     };
     let tkhd = mp4_atom::Tkhd {
@@ -159,41 +187,69 @@ fn video(v: &VideoDetails, timescale: Timescale, id: u32) -> mp4_atom::Trak {
         height: height.into(),
         ..tkhd(id)
     };
-    mp4_atom::Trak { tkhd, mdia: mdia(timescale, b"vide", "video", minf), ..Default::default() }
+    let mdia = mdia(timescale, b"vide", "video", minf);
+    Ok(mp4_atom::Trak { tkhd, mdia, ..Default::default() })
 }
 
-fn audio(a: &AudioDetails, asc: &[u8], timescale: Timescale, id: u32) -> mp4_atom::Trak {
-    let specific = mp4_atom::esds::DecoderSpecific { raw: asc.to_vec(), ..Default::default() };
-    let entry = mp4_atom::Mp4a {
-        audio: mp4_atom::Audio {
-            data_reference_index: 1,
-            channel_count: a.channels.into(),
-            sample_size: 16,
-            // 16.16 bits: higher rates stand in the configuration alone.
-            sample_rate: u16::try_from(a.sample_rate).unwrap_or(0).into(),
-        },
-        esds: mp4_atom::Esds {
-            es_desc: mp4_atom::esds::EsDescriptor {
-                dec_config: mp4_atom::esds::DecoderConfig {
-                    object_type_indication: 0x40, // MPEG-4 audio
-                    stream_type: 5,
-                    dec_specific: Some(specific),
-                    ..Default::default()
-                },
-                ..Default::default()
-            },
-        },
-        btrt: None,
-        taic: None,
+fn audio(
+    a: &AudioDetails,
+    track: &Track,
+    timescale: Timescale,
+    id: u32,
+) -> Result<mp4_atom::Trak, Fmp4Error> {
+    let audio = mp4_atom::Audio {
+        data_reference_index: 1,
+        channel_count: a.channels.into(),
+        sample_size: 16,
+        // 16.16 bits: higher rates stand in the configuration alone.
+        sample_rate: u16::try_from(a.sample_rate).unwrap_or(0).into(),
+    };
+    let entry = match track.codec {
+        Codec::Aac => aac_entry(audio, &track.config),
+        Codec::Opus => opus_entry(audio, &track.config)?,
+        Codec::H264 | Codec::Hevc | Codec::Av1 => return Err(Fmp4Error::Details),
     };
     let minf = mp4_atom::Minf {
         smhd: Some(mp4_atom::Smhd::default()),
         dinf: dinf(),
-        stbl: stbl(entry.into()),
+        stbl: stbl(entry),
         ..Default::default()
     };
     let tkhd = mp4_atom::Tkhd { volume: FixedPoint::from(1), ..tkhd(id) };
-    mp4_atom::Trak { tkhd, mdia: mdia(timescale, b"soun", "audio", minf), ..Default::default() }
+    let mdia = mdia(timescale, b"soun", "audio", minf);
+    Ok(mp4_atom::Trak { tkhd, mdia, ..Default::default() })
+}
+
+fn aac_entry(audio: mp4_atom::Audio, asc: &[u8]) -> mp4_atom::Codec {
+    let specific = mp4_atom::esds::DecoderSpecific { raw: asc.to_vec(), ..Default::default() };
+    let dec_config = mp4_atom::esds::DecoderConfig {
+        object_type_indication: 0x40, // MPEG-4 audio
+        stream_type: 5,
+        dec_specific: Some(specific),
+        ..Default::default()
+    };
+    let es_desc = mp4_atom::esds::EsDescriptor { dec_config, ..Default::default() };
+    let esds = mp4_atom::Esds { es_desc };
+    mp4_atom::Mp4a { audio, esds, btrt: None, taic: None }.into()
+}
+
+/// The OpusHead as `dOps`: the same fields, big-endian (Encapsulation of Opus in ISOBMFF, 4.3.2).
+fn opus_entry(audio: mp4_atom::Audio, head: &[u8]) -> Result<mp4_atom::Codec, Fmp4Error> {
+    let head = opus::Head::parse(head).map_err(|_| Fmp4Error::Details)?;
+    let mapping = |m: opus::Mapping<'_>| mp4_atom::OpusChannelMapping {
+        family: m.family,
+        stream_count: m.streams,
+        coupled_count: m.coupled,
+        channel_mapping: m.channels.to_vec(),
+    };
+    let dops = mp4_atom::Dops {
+        output_channel_count: head.channels,
+        pre_skip: head.pre_skip,
+        input_sample_rate: head.input_rate,
+        output_gain: head.gain,
+        channel_mapping: head.mapping.map(mapping),
+    };
+    Ok(mp4_atom::Opus { audio, dops, btrt: None }.into())
 }
 
 pub(super) fn tkhd(id: u32) -> mp4_atom::Tkhd {
@@ -232,24 +288,28 @@ fn stbl(entry: mp4_atom::Codec) -> mp4_atom::Stbl {
     }
 }
 
-/// The boxes around the avcC, and the bytes of each between its header and its first child.
-const AVCC_PATH: [(&[u8; 4], usize); 8] = [
-    (b"moov", 0),
-    (b"trak", 0),
-    (b"mdia", 0),
-    (b"minf", 0),
-    (b"stbl", 0),
-    (b"stsd", 8),
-    (b"avc1", 78),
-    (b"avcC", 0),
-];
-
-/// Puts `config` in place of the body of the only avcC and corrects the sizes of the boxes around.
-fn replace_avcc(out: &mut Vec<u8>, config: &[u8]) -> Result<(), Fmp4Error> {
-    let missing = || Fmp4Error::Box("no avcC in the encoded moov".into());
-    let mut starts = Vec::with_capacity(AVCC_PATH.len());
+/// Puts `config` in place of the body of the only box `kind` in the only sample entry `entry`, and
+/// corrects the sizes of the boxes around.
+fn replace(
+    out: &mut Vec<u8>,
+    [entry, kind]: [&[u8; 4]; 2],
+    config: &[u8],
+) -> Result<(), Fmp4Error> {
+    // Each with the bytes between its header and its first child.
+    let path: [(&[u8; 4], usize); 8] = [
+        (b"moov", 0),
+        (b"trak", 0),
+        (b"mdia", 0),
+        (b"minf", 0),
+        (b"stbl", 0),
+        (b"stsd", 8),
+        (entry, 78),
+        (kind, 0),
+    ];
+    let missing = || Fmp4Error::Box("no configuration in the encoded moov".into());
+    let mut starts = Vec::with_capacity(path.len());
     let (mut from, mut end) = (0, out.len());
-    for (kind, fields) in AVCC_PATH {
+    for (kind, fields) in path {
         let (start, size) = find(out, from, end, kind).ok_or_else(missing)?;
         starts.push((start, size));
         (from, end) = (start + 8 + fields, start + size);

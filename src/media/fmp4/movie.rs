@@ -97,7 +97,7 @@ enum Form {
 /// The box crate refuses a value.
 pub fn head(movie: &Movie, media: u64) -> Result<Bytes, Fmp4Error> {
     let mut out = Vec::new();
-    ftyp(&mut out, b"isom", &[b"isom", b"iso4", b"avc1", b"mp41"])?;
+    ftyp(&mut out, b"isom", &brands(movie))?;
     let begin = out.len();
     // Offsets have a fixed width, so the moov is as long with any others in it. 2 GiB are left for
     // what is not media.
@@ -127,6 +127,17 @@ pub fn fragmented_head(movie: &Movie) -> Result<Bytes, Fmp4Error> {
     ftyp(&mut out, b"isom", &[b"isom", b"iso6", b"mp41"])?;
     moov(&mut out, movie, Form::Fragmented)?;
     Ok(Bytes::from(out))
+}
+
+/// What a plain file conforms to, which depends on its pictures.
+fn brands(movie: &Movie) -> Vec<&'static [u8; 4]> {
+    let entries = movie.tracks.iter().flat_map(|t| &t.entries);
+    let has = |name: &[u8]| entries.clone().any(|e| e.get(4..8) == Some(name));
+    match (has(b"av01"), has(b"hvc1") || has(b"hev1")) {
+        (true, _) => vec![b"isom", b"iso4", b"av01", b"mp41"],
+        (_, true) => vec![b"isom", b"iso4", b"mp41"],
+        _ => vec![b"isom", b"iso4", b"avc1", b"mp41"],
+    }
 }
 
 fn ftyp(out: &mut Vec<u8>, major: &[u8; 4], brands: &[&[u8; 4]]) -> Result<(), Fmp4Error> {

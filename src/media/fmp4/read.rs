@@ -2,7 +2,7 @@
 //! and the times, sizes and flags of a segment's samples. No media is decoded or copied.
 
 use crate::base::time::Timescale;
-use crate::media::codec::CONFIG_MAX;
+use crate::media::codec::{CONFIG_MAX, opus};
 use crate::media::track::{Codec, Kind};
 use bytes::Bytes;
 
@@ -288,6 +288,18 @@ fn codec(name: [u8; 4], entry: &Part) -> Result<Option<(Codec, Bytes)>, ReadErro
             let avcc = entry.from(VISUAL_ENTRY, "avc1")?.find(b"avcC")?;
             avcc.map(|part| (Codec::H264, part.data))
         }
+        b"hvc1" | b"hev1" => {
+            let hvcc = entry.from(VISUAL_ENTRY, "hvc1")?.find(b"hvcC")?;
+            hvcc.map(|part| (Codec::Hevc, part.data))
+        }
+        b"av01" => {
+            let av1c = entry.from(VISUAL_ENTRY, "av01")?.find(b"av1C")?;
+            av1c.map(|part| (Codec::Av1, part.data))
+        }
+        b"Opus" => {
+            let dops = entry.from(AUDIO_ENTRY, "Opus")?.find(b"dOps")?;
+            dops.and_then(|part| Some((Codec::Opus, opus_head(&part.data)?)))
+        }
         b"mp4a" => match entry.from(AUDIO_ENTRY, "mp4a")?.find(b"esds")? {
             Some(esds) => specific(&esds)?.map(|config| (Codec::Aac, config)),
             None => None,
@@ -295,6 +307,27 @@ fn codec(name: [u8; 4], entry: &Part) -> Result<Option<(Codec, Bytes)>, ReadErro
         _ => None,
     };
     Ok(found.filter(|(_, config)| config.len() <= CONFIG_MAX))
+}
+
+/// The OpusHead of a `dOps` (Encapsulation of Opus in ISOBMFF, 4.3.2); `None` when it is none.
+fn opus_head(dops: &[u8]) -> Option<Bytes> {
+    let d: &[u8; 11] = dops.first_chunk()?;
+    let mapping = match d[10] {
+        0 => None,
+        family => {
+            let table = dops.get(11..13 + usize::from(d[1]))?;
+            let (streams, coupled, channels) = (table[0], table[1], &table[2..]);
+            Some(opus::Mapping { family, streams, coupled, channels })
+        }
+    };
+    let head = opus::Head {
+        channels: d[1],
+        pre_skip: u16::from_be_bytes([d[2], d[3]]),
+        input_rate: u32::from_be_bytes([d[4], d[5], d[6], d[7]]),
+        gain: i16::from_be_bytes([d[8], d[9]]),
+        mapping,
+    };
+    (d[0] == 0).then(|| head.to_bytes())
 }
 
 /// The decoder specific info of an `esds` (ISO/IEC 14496-1, 7.2.6).

@@ -32,7 +32,7 @@ fn video_part() -> Bytes {
         duration: 120_000,
         timescale: Timescale::MILLIS,
         mux: Timescale::new(90_000).expect("not zero"),
-        frame_ticks: None,
+        frames: None,
         samples: &samples,
     })
 }

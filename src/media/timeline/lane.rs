@@ -3,6 +3,7 @@
 
 use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::{Timescale, Wall};
+use crate::media::codec::FrameLength;
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::PartEnd;
 use crate::media::track::Kind;
@@ -13,8 +14,8 @@ use std::collections::VecDeque;
 /// above any rounding to milliseconds.
 const GRID_TOLERANCE: i64 = 40_000;
 
-/// Most samples in one part: 2 s, the longest part, have 480 pictures at 240 frames a second. Where
-/// an encoder stamps its pictures alike time closes no part, and whoever reads the log holds this
+/// Most samples in one part: 2 s, the longest part, have 480 pictures at 240 frames a second and 800
+/// frames of Opus of 2.5 ms. Where an encoder stamps its pictures alike time closes no part, and whoever reads the log holds this
 /// many samples until their part ends.
 pub const PART_SAMPLES_MAX: usize = 1_024;
 
@@ -31,8 +32,8 @@ pub struct Plan {
     pub mux: Timescale,
     /// Nominal duration of one sample in microseconds; never zero.
     pub frame: i64,
-    /// Nominal duration of one sample in mux ticks when it is exact (audio).
-    pub frame_ticks: Option<u32>,
+    /// How long a sample is in mux ticks where that is exact (audio).
+    pub frames: Option<FrameLength>,
 }
 
 impl Plan {
@@ -45,6 +46,21 @@ impl Plan {
     pub fn pts(&self, p: &Packet) -> i64 {
         self.timescale.to_micros(p.pts())
     }
+
+    /// Mux ticks of a packet's sample where they are exact.
+    fn ticks(&self, p: &Packet) -> Option<u32> {
+        self.frames.map(|f| f.ticks(&p.payload))
+    }
+
+    /// Duration of a packet's sample in microseconds: nominal, or what the packet says.
+    fn lasts(&self, p: &Packet) -> i64 {
+        match self.frames {
+            Some(FrameLength::InPacket { .. }) => {
+                self.mux.to_micros(i64::from(self.ticks(p).unwrap_or(0))).max(1)
+            }
+            Some(FrameLength::Fixed(_)) | None => self.frame,
+        }
+    }
 }
 
 /// A listed sample of the open part.
@@ -53,6 +69,7 @@ struct Sample {
     seq: Seq,
     dts: i64,
     pts: i64,
+    lasts: i64,
     mux: u64,
     key: bool,
 }
@@ -74,6 +91,8 @@ pub(super) struct Lane {
     /// Index of the open part.
     pub(super) part: u32,
     open: VecDeque<Sample>,
+    /// Sum of what the open part's samples last by themselves.
+    open_lasts: i64,
     grid: Option<Grid>,
     /// Decode time and delta of the newest listed sample, for steadiness.
     last_dts: Option<i64>,
@@ -95,6 +114,7 @@ impl Lane {
             segment: None,
             part: 0,
             open: VecDeque::new(),
+            open_lasts: 0,
             grid: None,
             last_dts: None,
             steady: false,
@@ -152,23 +172,23 @@ impl Lane {
     /// close before it.
     pub(super) fn must_close_before(&self, p: &Packet) -> bool {
         let Some(first) = self.open.front() else { return false };
-        let spanned = self.plan.dts(p) + self.plan.frame - first.dts;
-        self.counted(1).unwrap_or(spanned) > self.part_target
+        let lasts = self.plan.lasts(p);
+        let spanned = self.plan.dts(p) + lasts - first.dts;
+        self.counted(lasts).unwrap_or(spanned) > self.part_target
             || self.off_grid(p)
             || self.open.len() >= PART_SAMPLES_MAX
     }
 
-    /// Duration of the open part and `more` samples where each lasts its nominal time exactly
-    /// (audio), whatever their timestamps say; `None` for a track without a sample grid.
-    fn counted(&self, more: usize) -> Option<i64> {
-        self.plan.frame_ticks?;
-        let count = i64::try_from(self.open.len() + more).unwrap_or(i64::MAX);
-        Some(count.saturating_mul(self.plan.frame))
+    /// Duration of the open part and of one sample more, where each lasts its own time exactly
+    /// (audio), whatever the timestamps say; `None` for a track without a sample grid.
+    fn counted(&self, more: i64) -> Option<i64> {
+        self.plan.frames?;
+        Some(self.open_lasts.saturating_add(more))
     }
 
     /// How far a packet's time is past the sample grid, microseconds; `None` without a grid.
     fn past_grid(&self, p: &Packet) -> Option<i64> {
-        let (Some(grid), Some(_)) = (self.grid, self.plan.frame_ticks) else { return None };
+        let (Some(grid), Some(_)) = (self.grid, self.plan.frames) else { return None };
         let raw = self.plan.timescale.convert(p.dts, self.plan.mux);
         Some(self.plan.mux.to_micros(raw - grid.next))
     }
@@ -186,27 +206,30 @@ impl Lane {
 
     /// Lists a packet's sample in the open part and gives it its number.
     pub(super) fn list(&mut self, p: &Packet) -> Seq {
-        let (dts, pts) = (self.plan.dts(p), self.plan.pts(p));
+        let (dts, pts, lasts) = (self.plan.dts(p), self.plan.pts(p), self.plan.lasts(p));
         let raw = self.plan.timescale.convert(p.dts, self.plan.mux);
-        let mux = match (self.plan.frame_ticks, self.grid) {
+        let mux = match (self.plan.frames, self.grid) {
             (Some(_), Some(grid)) if !self.off_grid(p) => grid.next,
             _ => raw,
         };
-        if let Some(ticks) = self.plan.frame_ticks {
+        if let Some(ticks) = self.plan.ticks(p) {
             self.grid = Some(Grid { next: mux + i64::from(ticks) });
         }
         // A rate is steady when the newest delta is the nominal one, give or take a millisecond's
         // rounding and a quarter frame of jitter: then a part needn't wait for the next sample to
-        // know its own duration.
+        // know its own duration. Sound says itself how long it is.
         let slack = self.plan.frame / 4 + 1_000;
-        self.steady = self.last_dts.is_none_or(|l| (dts - l - self.plan.frame).abs() <= slack);
+        let usual = |last: i64| (dts - last - self.plan.frame).abs() <= slack;
+        let own = matches!(self.plan.frames, Some(FrameLength::InPacket { .. }));
+        self.steady = own || self.last_dts.is_none_or(usual);
         self.last_dts = Some(dts);
-        let end = pts + self.plan.frame;
+        let end = pts + lasts;
         self.end_pts = Some(self.end_pts.map_or(end, |e| e.max(end)));
         let seq = Seq(self.next_seq);
         self.next_seq += 1;
         let mux = u64::try_from(mux).unwrap_or(0);
-        self.open.push_back(Sample { seq, dts, pts, mux, key: p.key });
+        self.open_lasts += lasts;
+        self.open.push_back(Sample { seq, dts, pts, lasts, mux, key: p.key });
         seq
     }
 
@@ -214,7 +237,7 @@ impl Lane {
     pub(super) fn is_full(&self) -> bool {
         let (Some(first), Some(last)) = (self.open.front(), self.open.back()) else { return false };
         let spanned = last.dts + 2 * self.plan.frame - first.dts;
-        self.steady && self.counted(1).unwrap_or(spanned) > self.part_target
+        self.steady && self.counted(last.lasts).unwrap_or(spanned) > self.part_target
     }
 
     /// Closes the open part, if it has samples. `next_dts` is the decode time of the sample that
@@ -237,8 +260,10 @@ impl Lane {
         let first = *self.open.front()?;
         let last = *self.open.get(count.checked_sub(1)?)?;
         let independent = self.open.iter().take(count).any(|s| s.key);
-        let duration = self.duration(first.dts, last.dts, count, next_dts);
+        let nominal: i64 = self.open.iter().take(count).map(|s| s.lasts).sum();
+        let duration = self.duration(first, last, nominal, next_dts);
         self.open.drain(..count);
+        self.open_lasts -= nominal;
         let end = PartEnd {
             track: self.plan.track,
             msn,
@@ -254,22 +279,20 @@ impl Lane {
         Some(end)
     }
 
-    /// Decode-time duration of `count` samples from `first` to `last`. Whole frames where the
-    /// timestamps agree with them to 2 ms (timestamps in milliseconds round; their sum must not),
-    /// else up to the next sample, at most the rest of the part.
-    fn duration(&self, first: i64, last: i64, count: usize, next: Option<i64>) -> i64 {
-        let frame = self.plan.frame;
-        let nominal = i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(frame);
-        let end = next.filter(|n| *n > last).unwrap_or(last + frame);
-        let spanned = end - first;
-        let exact = self.plan.frame_ticks.is_some() || (spanned - nominal).abs() <= 2_000;
+    /// Decode-time duration of the samples from `first` to `last`. What they last by themselves where
+    /// the timestamps agree with that to 2 ms (timestamps in milliseconds round; their sum must
+    /// not), else up to the next sample, at most the rest of the part.
+    fn duration(&self, first: Sample, last: Sample, nominal: i64, next: Option<i64>) -> i64 {
+        let end = next.filter(|n| *n > last.dts).unwrap_or(last.dts + last.lasts);
+        let spanned = end - first.dts;
+        let exact = self.plan.frames.is_some() || (spanned - nominal).abs() <= 2_000;
         (if exact { nominal } else { spanned }).clamp(1, self.part_target)
     }
 
     /// Microseconds in the open segment so far, the open part included.
     pub(super) fn elapsed(&self) -> i64 {
         let open = self.open.front().zip(self.open.back());
-        self.listed + open.map_or(0, |(a, b)| b.dts - a.dts + self.plan.frame)
+        self.listed + open.map_or(0, |(a, b)| b.dts - a.dts + b.lasts)
     }
 
     /// Are there samples that no mark governs yet?

@@ -5,6 +5,7 @@
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;
+use crate::media::codec::VideoRange;
 use crate::media::track::{Kind, Track};
 
 /// Version of muxer and playlist renderer that new sessions pin: raised with any change of the
@@ -98,6 +99,8 @@ pub struct Rendition {
     pub resolution: Option<(u32, u32)>,
     /// Frames per second in thousandths; `None` when undeclared or audio.
     pub frame_rate_millis: Option<u32>,
+    /// The range of light of the first configuration; means nothing for audio.
+    pub range: VideoRange,
     /// Channels of audio; `None` for video.
     pub channels: Option<u8>,
 }

@@ -45,7 +45,10 @@ impl Cutter {
         if plan.kind == Kind::Audio {
             return elapsed + half >= aim;
         }
-        if p.key && elapsed + half >= aim {
+        // The first key frame of open GOPs is decoded before the pictures that lead it, and so less
+        // than a GOP after the first picture of all; it is shown a GOP after that.
+        let shown = plan.pts(p).saturating_sub(lead.start_pts);
+        if p.key && elapsed.max(shown) + half >= aim {
             return true;
         }
         if p.key && elapsed >= aim / 2 && elapsed + lead.gop > limit {

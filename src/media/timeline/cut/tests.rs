@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::ids::TrackId;
 use crate::base::time::{MICROS, Timescale};
+use crate::media::codec::FrameLength;
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -16,7 +17,7 @@ fn video(fps_frame: i64) -> Plan {
         timescale: Timescale::MILLIS,
         mux,
         frame: fps_frame,
-        frame_ticks: None,
+        frames: None,
     }
 }
 
@@ -28,7 +29,7 @@ fn audio() -> Plan {
         timescale: Timescale::MILLIS,
         mux,
         frame: 21_333,
-        frame_ticks: Some(1024),
+        frames: Some(FrameLength::Fixed(1024)),
     }
 }
 
@@ -221,6 +222,80 @@ fn a_part_is_whole_frames_and_rounding_makes_no_frame() {
     ] {
         assert_eq!(part_target(part, frame), frames * frame + 2_000, "{part} {frame}");
     }
+}
+
+#[test]
+fn parts_hold_whole_frames_of_every_track() {
+    for (name, part, frames, want) in [
+        ("picture alone", 200_000, &[40_000][..], 202_000),
+        ("AAC fills enough", 200_000, &[40_000, 21_333], 202_000),
+        ("Opus of 20 ms", 200_000, &[33_333, 20_000], part_target(200_000, 33_333)),
+        ("Opus of 60 ms fills enough", 200_000, &[40_000, 60_000], 202_000),
+        ("Opus of 120 ms does not", 200_000, &[40_000, 120_000], 242_000),
+        ("sound alone", 200_000, &[120_000], 242_000),
+        ("nothing known", 200_000, &[], 200_000),
+    ] {
+        let target = common_part_target(part, frames);
+        assert_eq!(target, want, "{name}");
+        for frame in frames {
+            let most = target / frame * frame;
+            assert!(most * 1000 >= target * PART_LEAST_PER_MILLE, "{name}: {most} of {target}");
+        }
+    }
+}
+
+/// Opus says in each packet how long it is: 20 ms, three of 20 ms, 2.5 ms.
+#[test]
+fn sound_that_says_how_long_it_is_lies_end_to_end() {
+    let mut plan = audio();
+    (plan.frame, plan.frames) = (20_000, Some(FrameLength::InPacket { usual: 960 }));
+    let cfg = Config { part_target: common_part_target(200_000, &[20_000]), ..config(20_000) };
+    let mut c = Cutter::new(cfg, &[plan], base(), at(0));
+    let mut k = Checker::new(&cfg);
+    let kinds: [(&'static [u8], i64); 3] = [(&[0xf8, 1], 960), (&[0xfb, 3], 2_880), (&[0xe0], 120)];
+    let (mut ticks, mut ends) = (0, Vec::new());
+    for i in 0..600 {
+        let (payload, lasts) = kinds[i / 10 % 3];
+        let dts = (ticks * 1_000 + 24_000) / 48_000;
+        let mut p = pkt(TrackId::AUDIO, dts, 0, true);
+        p.payload = Bytes::from_static(payload);
+        c.packet(at(dts), p);
+        ticks += lasts;
+        while let Some(out) = c.poll_output() {
+            if let Output::Mark(Mark::PartEnd(p)) = &out {
+                ends.push((p.decode_time as i64, p.duration));
+            }
+            k.take(out);
+        }
+    }
+    c.end(at(0), true);
+    k.drain(&mut c);
+    assert_eq!((k.unlisted, k.listed), (0, 600));
+    for w in ends.windows(2) {
+        assert_eq!(w[1].0 - w[0].0, w[0].1 * 48 / 1_000, "{w:?}");
+    }
+    let all: i64 = k.parts.iter().map(|p| p.2).sum();
+    assert_eq!(all, ticks * 1_000 / 48);
+}
+
+/// GOPs of 2 s with pictures that lead their key frame: the first key frame is decoded early.
+#[test]
+fn open_gops_are_cut_at_their_key_frames() {
+    let cfg = config(40_000);
+    let mut c = Cutter::new(cfg, &[video(40_000)], base(), at(0));
+    let mut k = Checker::new(&cfg);
+    // In decoding order: a key frame or a P, then the three that are shown before it.
+    let mut order = vec![0i64];
+    for g in 0..100 {
+        order.extend([4 * g + 4, 4 * g + 1, 4 * g + 2, 4 * g + 3]);
+    }
+    for (n, shown) in order.iter().enumerate() {
+        let dts = n as i64 * 40;
+        let cts = (*shown * 40 + 120 - dts) as i32;
+        c.packet(at(dts), pkt(TrackId::VIDEO, dts, cts, shown % 52 == 0));
+        k.drain(&mut c);
+    }
+    assert!(k.starts.len() > 6 && k.starts.iter().all(|s| s.3), "{:?}", k.starts);
 }
 
 #[test]

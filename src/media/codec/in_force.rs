@@ -1,0 +1,81 @@
+//! The configuration of a stream of pictures as its messages go by: encoders send it in a record, in
+//! their key frames, or in both, and the two need not agree (SVT-AV1's record is made before the
+//! encoder has settled; libaom's comes empty). What a key frame brings is what a decoder goes by.
+
+use crate::media::codec::{CONFIG_MAX, av1, in_band};
+use crate::media::track::Codec;
+use bytes::Bytes;
+
+/// A stream's newest configuration.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    codec: Option<Codec>,
+    /// The newest record that came as one.
+    received: Bytes,
+    /// What is in force.
+    record: Bytes,
+}
+
+impl InForce {
+    /// The codec, once it is known.
+    pub fn codec(&self) -> Option<Codec> {
+        self.codec
+    }
+
+    /// A record came; it is given back when it is news and says what a decoder needs. Encoders repeat
+    /// it, and key frames may have said better since; one of AV1 may leave the sequence header to
+    /// the key frames.
+    pub fn record(&mut self, codec: Codec, record: Bytes) -> Option<Bytes> {
+        if self.codec == Some(codec) && self.received == record {
+            return None;
+        }
+        // What comes lies in a read buffer; a configuration lives as long as the stream.
+        let record = Bytes::copy_from_slice(&record[..record.len().min(CONFIG_MAX + 1)]);
+        self.received = record.clone();
+        (self.codec, self.record) = (Some(codec), record.clone());
+        let later = codec == Codec::Av1
+            && av1::Av1Config::parse(&record).is_ok_and(|c| c.sequence.is_none());
+        (!later).then_some(record)
+    }
+
+    /// A picture came; the record that is in force from it on, if it brings another.
+    pub fn picture(&mut self, codec: Codec, key: bool, payload: &[u8]) -> Option<Bytes> {
+        if !key {
+            return None;
+        }
+        let same = self.codec == Some(codec);
+        let record = in_band(codec, if same { &self.record } else { &[] }, payload)?;
+        (self.codec, self.record) = (Some(codec), record.clone());
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::fuzz::seeded::hex;
+
+    #[test]
+    fn the_sequence_header_of_a_key_frame_counts() {
+        let key: Bytes = hex("0a0b0200000521e7f66257c802 320110").into();
+        let want: Bytes = hex("81000c00 0a0b0200000521e7f66257c802").into();
+        // SVT-AV1 by way of FFmpeg 9.0.2; rav1e; libaom, whose first record is empty, and nothing.
+        let svt: Bytes = hex("81000c00 0a0b0200000521e7f66017c002").into();
+        for (name, record, given) in [
+            ("another header", Some(svt.clone()), true),
+            ("no header", Some(Bytes::from(hex("815f4800"))), false),
+            ("none", None, false),
+        ] {
+            let mut f = InForce::default();
+            if let Some(record) = record {
+                let back = f.record(Codec::Av1, record.clone());
+                assert_eq!(back, given.then_some(record), "{name}");
+            }
+            assert_eq!(f.picture(Codec::Av1, false, &key), None, "{name}: no key frame");
+            assert_eq!(f.picture(Codec::Av1, true, &key), Some(want.clone()), "{name}");
+            assert_eq!(f.picture(Codec::Av1, true, &key), None, "{name}: told once");
+            assert_eq!(f.record(Codec::Av1, svt.clone()).is_some(), !given, "{name}: repeated");
+            assert_eq!(f.codec(), Some(Codec::Av1));
+        }
+    }
+}
