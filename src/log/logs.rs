@@ -17,7 +17,7 @@ use crate::log::reader::{ExtentReader, Place, extents, logs, wrote};
 use crate::log::recover::{self, Recovered, is_open};
 use crate::log::shared::{Dirty, Queue, Shared};
 use crate::log::stats::{LogStats, Stats, SyncSample, stats};
-use crate::log::subscription::{Files, From, Site, Subscription};
+use crate::log::subscription::{Files, From, Piece, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
@@ -212,6 +212,14 @@ impl Logs {
             return Err(LogError::NoSuchPosition { path: source.dir, position: end });
         }
         Subscription::new(Site::Disk(source), start).up_to(end, READ_MAX).await
+    }
+
+    /// What there is at a position: about 1 MiB of records at most.
+    ///
+    /// # Errors
+    /// The log has no such position, or bytes are damaged.
+    pub async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
+        self.subscribe(id, From::Position(from))?.now().await
     }
 
     /// Changes whenever a log has been made.

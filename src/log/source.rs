@@ -11,7 +11,7 @@ use crate::log::index::Index;
 use crate::log::logs::Logs;
 use crate::log::remote::Remote;
 use crate::log::remote::wire::Since;
-use crate::log::subscription::{From, Subscription};
+use crate::log::subscription::{From, Piece, Subscription};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -65,6 +65,17 @@ impl Source {
         match self {
             Source::Local(logs) => logs.read(id, range).await,
             Source::Remote(remote) => remote.read(id, range).await,
+        }
+    }
+
+    /// What there is at a position: about 1 MiB of records at most.
+    ///
+    /// # Errors
+    /// As [`Logs::piece`], or the log's node can't be asked.
+    pub async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
+        match self {
+            Source::Local(logs) => logs.piece(id, from).await,
+            Source::Remote(remote) => remote.piece(id, from).await,
         }
     }
 

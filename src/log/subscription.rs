@@ -116,6 +116,19 @@ impl Site {
     }
 }
 
+/// What there is at a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Records, of one extent.
+    Records(Batch),
+    /// The extent ends there: on from here.
+    Moved(Position),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing, ever.
+    Sealed,
+}
+
 /// A reader's cursor in one log.
 pub struct Subscription {
     site: Site,
@@ -178,19 +191,18 @@ impl Subscription {
         }
     }
 
-    /// The next records that are there now; `Ok(None)` when there are none, with whether the log is
-    /// sealed and read to its end.
-    pub async fn now(&mut self) -> Result<(Option<Batch>, bool), LogError> {
-        loop {
-            match self.ready()? {
-                Ready::Records(visible) => match self.take(visible).await? {
-                    Found::Records(batch) => return Ok((Some(batch), false)),
-                    Found::Moved(_) => {}
-                    Found::End => return Ok((None, true)),
-                },
-                Ready::Sealed => return Ok((None, true)),
-                Ready::Wait => return Ok((None, false)),
-            }
+    /// What is there now: one batch at most, of the extent that the cursor is in.
+    pub(super) async fn now(&mut self) -> Result<Piece, LogError> {
+        let from = self.cursor;
+        match self.ready()? {
+            Ready::Records(visible) => Ok(match self.take(visible).await? {
+                Found::Records(batch) if batch.first() != from => Piece::Moved(batch.first()),
+                Found::Records(batch) => Piece::Records(batch),
+                Found::Moved(to) => Piece::Moved(to),
+                Found::End => Piece::Sealed,
+            }),
+            Ready::Sealed => Ok(Piece::Sealed),
+            Ready::Wait => Ok(Piece::Nothing),
         }
     }
 

@@ -13,3 +13,6 @@ pub mod metrics;
 pub mod server;
 mod stream;
 mod table;
+
+#[cfg(test)]
+mod server_test;

@@ -205,8 +205,8 @@ impl Nodes {
                 stream::range(&header(from)?, batches, to)
             }
             Ask::Piece { from } => {
-                let log = logs.subscribe(id, From::Position(from)).await?;
-                stream::piece(&header(log.position())?, log).await?
+                let piece = logs.piece(id, from).await?;
+                stream::piece(&header(from)?, piece)
             }
             Ask::Tail { from } => {
                 let log = logs.subscribe(id, From::Position(from)).await?;

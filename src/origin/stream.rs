@@ -7,7 +7,7 @@ use crate::log::format::Position;
 use crate::log::format::stream::{StreamHeader, put_moved, put_reach, put_sealed};
 use crate::log::index::Index;
 use crate::log::remote::wire::HEARTBEAT;
-use crate::log::subscription::Subscription;
+use crate::log::subscription::{Piece, Subscription};
 use crate::origin::metrics::Origin;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
@@ -42,25 +42,22 @@ pub(super) fn range(header: &StreamHeader, batches: Vec<Batch>, to: Position) ->
     out
 }
 
-/// About 1 MiB of what is there now.
-pub(super) async fn piece(
-    header: &StreamHeader,
-    mut log: Subscription,
-) -> Result<Vec<Bytes>, LogError> {
+/// What there is at the header's position.
+pub(super) fn piece(header: &StreamHeader, piece: Piece) -> Vec<Bytes> {
     let mut out = vec![Bytes::copy_from_slice(&header.encode())];
-    let (batch, sealed) = log.now().await?;
-    match batch {
-        // What lies in another extent is the next piece.
-        Some(batch) if batch.first() == header.position => out.push(batch.bytes().clone()),
-        Some(batch) => out.extend(moved(header.position, batch.first())),
-        None if sealed => {
-            let mut end = BytesMut::new();
-            put_sealed(&mut end);
-            out.push(end.freeze());
-        }
-        None => {}
+    match piece {
+        Piece::Records(batch) => out.push(batch.bytes().clone()),
+        Piece::Moved(to) => out.extend(moved(header.position, to)),
+        Piece::Nothing => {}
+        Piece::Sealed => out.push(sealed()),
     }
-    Ok(out)
+    out
+}
+
+fn sealed() -> Bytes {
+    let mut out = BytesMut::new();
+    put_sealed(&mut out);
+    out.freeze()
 }
 
 fn moved(at: Position, to: Position) -> Option<Bytes> {
@@ -122,9 +119,7 @@ impl Tail {
                 batch = self.log.next() => match batch {
                     Ok(Some(batch)) => self.send(&batch),
                     Ok(None) => {
-                        let mut end = BytesMut::new();
-                        put_sealed(&mut end);
-                        self.queue.push_back(end.freeze());
+                        self.queue.push_back(sealed());
                         self.over = true;
                     }
                     // The reader sees the answer break off, and asks again.

@@ -23,7 +23,7 @@ use crate::log::logs::READ_MAX;
 use crate::log::remote::follow::Followed;
 use crate::log::remote::wire::{Ask, Since};
 use crate::log::shared::lock;
-use crate::log::subscription::{From, Site, Subscription};
+use crate::log::subscription::{From, Piece, Site, Subscription};
 use crate::rt::clock::Clock;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode, Url};
@@ -155,9 +155,11 @@ impl Remote {
             From::Start => {
                 let index = self.index(id).await?;
                 let oldest = index.footers.first().map(|f| f.extent);
-                Position { extent: oldest.unwrap_or(index.tail.extent), offset: 0 }
+                Position { extent: oldest.unwrap_or(index.tail.extent), offset: HEADER }
             }
         };
+        // No record lies before the header's end.
+        let at = Position { offset: at.offset.max(HEADER), ..at };
         let log = self.follow(id, at);
         let changes = log.changes();
         Ok(Subscription::new(Site::Node(log, changes), at))
@@ -175,6 +177,19 @@ impl Remote {
         let log = Followed::start(Arc::clone(&self.inner), id.clone(), at);
         followed.insert(id.clone(), Arc::downgrade(&log));
         log
+    }
+
+    /// What there is at a position: from memory, where the log is followed here, else as the other
+    /// node says.
+    pub async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
+        let followed = lock(&self.inner.followed).get(id).and_then(Weak::upgrade);
+        if let Some(log) = followed
+            && let Ok(Some(batch)) = lock(&log.tail).get(from)
+            && batch.first() == from
+        {
+            return Ok(Piece::Records(batch));
+        }
+        self.inner.piece(id, from).await
     }
 
     /// The records from one position up to another, which must be records' ends.
@@ -260,6 +275,19 @@ impl Inner {
                 Ok(None) => return Ok((url, all.freeze())),
                 Err(e) => return Err(upstream(&url, said(&e), Kind::Unavailable)),
             }
+        }
+    }
+
+    /// Asks what there is at a position.
+    async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
+        let (url, bytes) = self.whole(id, &Ask::Piece { from }, READ_MAX as usize).await?;
+        let (batches, last) = self.records(id, &url, bytes)?;
+        match (batches.into_iter().next(), last) {
+            (Some(batch), _) if batch.first() == from => Ok(Piece::Records(batch)),
+            (None, Some(Item::Moved(to))) if to > from => Ok(Piece::Moved(to)),
+            (None, Some(Item::Sealed)) => Ok(Piece::Sealed),
+            (None, None) => Ok(Piece::Nothing),
+            _ => Err(upstream(&url, format!("what came does not follow {from}"), Kind::DataLoss)),
         }
     }
 
