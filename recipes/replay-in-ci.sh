@@ -50,7 +50,7 @@ channels:
     pace: media
     reconnectWindow: 1s
 END
-ports=(--rtmp 127.0.0.1:0 --viewers 127.0.0.1:0 --admin 127.0.0.1:0)
+ports=(--rtmp 127.0.0.1:0 --viewers 127.0.0.1:0 --internal 127.0.0.1:0 --admin 127.0.0.1:0)
 "$castctl" up --manifest "$work/castctl.yaml" --data "$work/data" "${ports[@]}" >"$work/up.out" 2>"$work/up.log" &
 up=$!
 # It prints where it is as `key: value` lines; `playlist` is the last of them.

@@ -21,6 +21,7 @@ pub mod rtmp;
 // Services.
 pub mod edge;
 pub mod ingest;
+pub mod origin;
 // Tools.
 pub mod bench;
 pub mod export;

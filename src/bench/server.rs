@@ -215,7 +215,8 @@ fn announced(server: &mut Server, said: &str) {
 fn manifest(setup: &Setup) -> String {
     let mut text = format!(
         "server:\n  rtmp: {{ listen: 127.0.0.1:0, maxConnections: {} }}\n  \
-         viewers: {{ listen: 127.0.0.1:0 }}\n  admin: {{ listen: 127.0.0.1:0 }}\nchannels:\n",
+         viewers: {{ listen: 127.0.0.1:0 }}\n  internal: {{ listen: 127.0.0.1:0 }}\n  \
+         admin: {{ listen: 127.0.0.1:0 }}\nchannels:\n",
         setup.streams + 10
     );
     for n in 0..setup.streams {

@@ -69,6 +69,7 @@ struct Figures {
     tail: Gauge,
     not_durable: Gauge,
     failed: Gauge,
+    damaged: Gauge,
     lost: Gauge,
     free: Gauge,
     low: Gauge,
@@ -91,6 +92,10 @@ impl Figures {
             not_durable: room
                 .gauge("not_durable", "Logs with visible records that are not durable"),
             failed: room.gauge("failed", "Logs that stopped after an error"),
+            damaged: room.gauge(
+                "damaged",
+                "Logs in which damage was found, on this disk: castctl repair mends them",
+            ),
             lost: room.gauge(
                 "sync_failed",
                 "Logs whose durable position stands for good, since a sync failed",
@@ -127,6 +132,7 @@ impl Figures {
         self.tail.set(sum(|l| l.tail_bytes));
         self.not_durable.set(sum(|l| u64::from(l.durable < l.visible)));
         self.failed.set(sum(|l| u64::from(l.failed)));
+        self.damaged.set(i64::try_from(s.damaged).unwrap_or(i64::MAX));
         self.lost.set(sum(|l| u64::from(l.lost.is_some())));
         self.free.set(s.disk.free.map_or(0, |f| i64::try_from(f).unwrap_or(i64::MAX)));
         self.low.set(i64::from(s.disk.low));

@@ -86,8 +86,16 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     } else {
         common::out(table::render(&report));
     }
+    if report.later_logs > 0 {
+        let n = report.later_logs;
+        let message = format!("{n} log(s) of a later version of the format were not looked at");
+        return Err(Failure::failed(message).hint(NEWER));
+    }
     Ok(if report.damaged { Exit::No } else { Exit::Done })
 }
+
+/// What to do about a log of a later version.
+const NEWER: &str = "look with the castctl that wrote it, or a newer one";
 
 impl Args {
     fn choice(&self) -> Choice {
@@ -191,6 +199,7 @@ async fn from_url(args: &Args) -> Result<Option<Report>, Failure> {
 fn failure(e: InspectError) -> Failure {
     match e {
         InspectError::Unknown { .. } | InspectError::Several { .. } => Failure::usage(e),
+        InspectError::Version { .. } => Failure::failed(e).hint(NEWER),
         e => Failure::failed(e),
     }
 }

@@ -6,14 +6,19 @@
 pub mod bench;
 pub mod common;
 pub mod completions;
+pub mod data;
 pub mod disk;
 pub mod export;
+pub mod flags;
+pub mod ingest;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
 pub mod repair;
 pub mod replay;
+pub mod roles;
 pub mod secret;
+pub mod serve_edge;
 pub mod settings;
 pub mod up;
 
@@ -41,6 +46,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Args),
+    Ingest(ingest::Args),
+    ServeEdge(serve_edge::Args),
     Manifest(manifest::Args),
     Inspect(inspect::Args),
     Repair(repair::Args),
@@ -63,6 +70,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 fn run(command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Up(args) => up::run(args),
+        Command::Ingest(args) => ingest::run(args),
+        Command::ServeEdge(args) => serve_edge::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Repair(args) => repair::run(args),

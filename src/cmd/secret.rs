@@ -1,9 +1,9 @@
-//! The stream key that `castctl up` makes for a channel without one: random, kept beside the logs,
+//! The stream key that is made for a channel without one: random, kept beside the logs,
 //! readable by its owner only, the same after every restart.
 
 use crate::base::ids::Channel;
 use crate::cmd::common::Failure;
-use crate::manifest::types::StreamKey;
+use crate::manifest::types::{Manifest, StreamKey};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -14,6 +14,15 @@ const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// Characters a made key has: 100 bits of chance.
 const LENGTH: usize = 20;
+
+/// Gives every channel of a manifest that has no file a made key, unless it has one.
+pub fn give_keys(manifest: &mut Manifest) -> Result<(), Failure> {
+    let data = manifest.server.data.clone();
+    for channel in manifest.channels.iter_mut().filter(|c| c.keys.is_empty()) {
+        channel.keys.push(stream_key(&data, &channel.name)?);
+    }
+    Ok(())
+}
 
 /// The channel's made key: read from `{data}/keys/{channel}`, or made and written there.
 pub fn stream_key(data: &Path, channel: &Channel) -> Result<StreamKey, Failure> {

@@ -8,6 +8,8 @@ use crate::ingest;
 use crate::log::options::{Options, Sync};
 use crate::manifest::types::{self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy};
 use crate::media::track::FrameRate;
+use crate::origin;
+use crate::rt::tls::{Files, Tls, TlsError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,14 +62,28 @@ pub fn rtmp(server: &Server) -> ingest::server::Config {
     }
 }
 
+/// The listener for other nodes.
+pub fn internal(server: &Server) -> origin::server::Config {
+    let (listen, drain_timeout) = (server.internal.listen, server.drain_timeout);
+    origin::server::Config { listen, drain_timeout }
+}
+
 /// The viewers' listener.
-pub fn viewers(server: &Server) -> edge::server::Config {
+pub fn viewers(server: &Server, tls: Option<Tls>) -> edge::server::Config {
     edge::server::Config {
         listen: server.viewers.listen,
+        tls,
         cors: match &server.viewers.cors_origins {
             CorsOrigins::Any => Cors::Any,
             CorsOrigins::Only(list) => Cors::Only(list.clone()),
         },
         drain_timeout: server.drain_timeout,
     }
+}
+
+/// The viewers' certificate, if there is one.
+pub fn tls(server: &Server) -> Result<Option<Tls>, TlsError> {
+    let files =
+        server.viewers.tls.clone().map(|t| Files { certificate: t.certificate, key: t.key });
+    files.map(Tls::load).transpose()
 }

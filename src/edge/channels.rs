@@ -43,7 +43,7 @@ impl Channels {
 
     /// What the channel's name stands for now.
     pub fn current(&self, channel: &Channel) -> Current {
-        let table = self.sources.client.table();
+        let table = self.sources.directory.table();
         let table = table.borrow();
         match table.get(channel) {
             Some(live) if live.over => Current::None,
@@ -71,7 +71,7 @@ impl Channels {
         }
         // Only sessions that exist get a feed: a stranger's numbers cost a look-up and nothing that
         // stays.
-        if self.sources.client.find(channel, number).await?.is_none() {
+        if self.sources.directory.find(channel, number).await?.is_none() {
             return Ok(None);
         }
         let (session, new) = self.watched(|w| {

@@ -2,7 +2,7 @@
 //! marks into the windows, samples into parts. Sealed extents are read by their footers alone, the
 //! rest by subscription.
 
-use crate::api::client::Client;
+use crate::api::directory::Directory;
 use crate::api::types::LiveSession;
 use crate::base::ids::{Generation, Seq, TrackId};
 use crate::edge::media::Cell;
@@ -14,7 +14,7 @@ use crate::log::format::footer::Footer;
 use crate::log::format::record::Record;
 use crate::log::format::{Position, Span};
 use crate::log::id::LogId;
-use crate::log::logs::Logs;
+use crate::log::source::Source;
 use crate::log::subscription::From;
 use crate::media::fmp4::fragment::Sample;
 use crate::media::fmp4::init::Init;
@@ -45,10 +45,10 @@ struct Pending {
 /// What a feed works with.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// Logs on this node.
-    pub logs: Logs,
+    /// Logs, here or on another node.
+    pub logs: Source,
     /// Which generations there are.
-    pub client: Client,
+    pub directory: Directory,
     /// For idleness.
     pub clock: Clock,
 }
@@ -85,14 +85,14 @@ impl Feed {
 
     /// Reads the session's generations in order, waiting for new ones.
     async fn follow(&mut self) {
-        let mut table = self.sources.client.table();
-        let mut created = self.sources.logs.created();
+        let mut table = self.sources.directory.table();
+        let mut created = self.sources.logs.watch();
         let mut done: Option<Generation> = None;
         loop {
             table.mark_unchanged();
             created.mark_unchanged();
             let (channel, number) = (&self.session.channel, self.session.number);
-            let live = match self.sources.client.find(channel, number).await {
+            let live = match self.sources.directory.find(channel, number).await {
                 Ok(Some(live)) => live,
                 Ok(None) => return,
                 Err(e) => {
@@ -111,7 +111,7 @@ impl Feed {
                         Err(LogError::NotFound { .. }) if !newest => done = Some(generation),
                         Err(LogError::NotFound { .. }) => tokio::select! {
                             () = self.idle_until(&mut table) => {}
-                            _ = created.changed() => {}
+                            () = created.changed() => {}
                         },
                         Err(e) => {
                             self.unreadable(generation, &e);
@@ -187,7 +187,7 @@ impl Feed {
         if let Some(last) = index.footers.last() {
             self.resume_pending(last);
         }
-        let mut log = self.sources.logs.subscribe(&id, From::Position(index.tail))?;
+        let mut log = self.sources.logs.subscribe(&id, From::Position(index.tail)).await?;
         let session = self.session.clone();
         loop {
             let batch = tokio::select! {

@@ -8,6 +8,7 @@ use crate::edge::channels::{Channels, Current};
 use crate::edge::media::remux;
 use crate::edge::metrics::Edge;
 use crate::edge::pages;
+use crate::edge::recall::{Key, Lost, Recall};
 use crate::edge::rendition::{Place as Stored, Rendition, Shelf, Snapshot, Text};
 use crate::edge::session::{Opened, Session};
 use crate::hls::lookup::Lookup;
@@ -30,6 +31,7 @@ const FIRST_MEDIA: Duration = Duration::from_secs(12);
 #[derive(Clone)]
 pub struct Handler {
     channels: Channels,
+    recall: Recall,
     metrics: Edge,
     drain: Drain,
 }
@@ -46,7 +48,7 @@ enum View {
 impl Handler {
     /// A handler over an edge's sessions.
     pub fn new(channels: Channels, metrics: Edge, drain: Drain) -> Handler {
-        Handler { channels, metrics, drain }
+        Handler { channels, recall: Recall::default(), metrics, drain }
     }
 
     /// Answers one request.
@@ -119,10 +121,13 @@ impl Handler {
     /// The channel's stable URL: on to its current session, once that has something to show.
     async fn entry(&self, channel: &Channel, query: &str) -> Answer {
         let deadline = self.deadline(FIRST_MEDIA);
-        let mut table = self.channels.sources().client.table();
+        let mut table = self.channels.sources().directory.table();
         loop {
             table.mark_unchanged();
             match self.channels.current(channel) {
+                Current::None if !self.channels.sources().directory.is_known() => {
+                    return answer::unavailable("the upstream has not told its channels yet");
+                }
                 Current::None => return answer::not_found("nobody publishes to this channel"),
                 Current::Open(session) => {
                     if !self.has_media(channel, session, deadline).await {
@@ -287,15 +292,29 @@ impl Handler {
             Stored::Memory(cells) => self.media(cells.iter().map(|c| c.bytes()).collect()),
             Stored::Log { generation, span, parts, init } => {
                 let (channel, session) = (place.channel.clone(), place.session);
+                let Some((first, last)) = parts.first().zip(parts.last()) else {
+                    return answer::not_found("no such media");
+                };
+                let key = Key {
+                    channel: channel.clone(),
+                    session,
+                    rendition: place.rendition.as_str().into(),
+                    generation,
+                    samples: (first.first, last.last),
+                };
                 let id = LogId { channel, session, generation };
-                let read = self.channels.sources().logs.read(&id, span.start..span.end).await;
-                match read.map(|batches| remux(&init, &parts, &batches)) {
-                    Ok(Some(chunks)) => self.media(chunks),
-                    Ok(None) => {
+                let logs = &self.channels.sources().logs;
+                let read = async {
+                    let batches = logs.read(&id, span.start..span.end).await.map_err(Lost::Log)?;
+                    remux(&init, &parts, &batches).ok_or(Lost::Missing)
+                };
+                match self.recall.get(key, read).await {
+                    Ok(chunks) => self.media(chunks.to_vec()),
+                    Err(Lost::Missing) => {
                         tracing::error!(log = %id, "samples of a listed segment are missing");
                         answer::not_found("damaged in the log")
                     }
-                    Err(e) => {
+                    Err(Lost::Log(e)) => {
                         tracing::error!(log = %id, "{e}");
                         answer::unavailable("the log can't be read")
                     }

@@ -3,8 +3,9 @@
 //!
 //! `channels` finds the session a path means and keeps one `feed` per watched session, which reads
 //! its logs and moves the shared state of `session` and `rendition` on (the texts of playlists and
-//! their ETags are made there); `media` makes bytes of samples; `http` decides the answer to a
-//! request, `answer` its headers; `pages` embeds the watch page (`web/`); `server` listens.
+//! their ETags are made there); `media` makes bytes of samples; `recall` reads back what has left
+//! memory; `http` decides the answer to a request, `answer` its headers; `pages` embeds the watch
+//! page (`web/`); `server` listens.
 //!
 //! Invariant: media is made once and shared; a viewer costs a clone of `Bytes`. Viewers who wait
 //! for the same part wait on one watch and get the same bytes.
@@ -17,6 +18,7 @@ pub mod http;
 pub mod media;
 pub mod metrics;
 pub mod pages;
+pub mod recall;
 pub mod rendition;
 pub mod server;
 pub mod session;

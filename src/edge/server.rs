@@ -1,26 +1,23 @@
-//! The viewers' listener: HTTP/1.1, limits on what a stranger may hold open, and a drain that lets
-//! answers finish.
+//! The viewers' listener: limits on what a stranger may hold open, and who may read the answers.
 
 use crate::edge::answer::Cors;
 use crate::edge::channels::Channels;
 use crate::edge::feed::Sources;
 use crate::edge::http::Handler;
 use crate::edge::metrics::Edge;
-use crate::rt::drain::{Drain, Work};
-use crate::rt::listen::{BindError, Listener, Seats};
-use crate::rt::task;
+use crate::rt::drain::Drain;
+use crate::rt::http::{Http, Limits, Service};
+use crate::rt::listen::BindError;
+use crate::rt::tls::Tls;
+use crate::telemetry::metrics::Raised;
 use crate::telemetry::ready::Latch;
-use axum::http::Request;
+use axum::body::Body;
 use axum::http::header::ORIGIN;
-use hyper::server::conn::http1::{Builder, Parts};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 /// How long a client may take to send a request's head: a slow phone does, a stranger who holds
 /// sockets open doesn't.
@@ -42,6 +39,8 @@ pub const CONNECTIONS_MAX: usize = 50_000;
 pub struct Config {
     /// Where viewers connect.
     pub listen: SocketAddr,
+    /// With TLS.
+    pub tls: Option<Tls>,
     /// Whose pages may read.
     pub cors: Cors,
     /// How long a drain waits for answers to finish.
@@ -50,8 +49,8 @@ pub struct Config {
 
 /// A bound listener for viewers.
 pub struct Server {
-    config: Config,
-    listener: Listener,
+    cors: Cors,
+    http: Http,
     sources: Sources,
     metrics: Edge,
 }
@@ -63,103 +62,57 @@ impl Server {
         sources: Sources,
         metrics: Edge,
     ) -> Result<Server, BindError> {
-        let listener = Listener::bind(config.listen, "viewers").await?;
-        Ok(Server { config, listener, sources, metrics })
+        let limits = Limits {
+            connections: CONNECTIONS_MAX,
+            head: HEAD_TIMEOUT,
+            head_bytes: HEAD_MAX,
+            head_grace: HEAD_GRACE,
+            drain: config.drain_timeout,
+        };
+        let http = Http::bind(config.listen, "viewer", limits, config.tls).await?;
+        Ok(Server { cors: config.cors, http, sources, metrics })
     }
 
     /// The bound address.
     pub fn addr(&self) -> SocketAddr {
-        self.listener.addr()
+        self.http.addr()
     }
 
     /// Serves until the drain: held requests are answered 503, answers under way finish.
     pub async fn serve(self, ready: Latch, drain: Drain) {
+        let clock = self.sources.clock.clone();
         let channels = Channels::new(self.sources, self.metrics.clone());
         let handler = Handler::new(channels, self.metrics.clone(), drain.clone());
-        let cors = Arc::new(self.config.cors);
-        let work = Work::new();
-        let mut seats = Seats::new(CONNECTIONS_MAX, "viewer");
+        let viewers = Viewers { handler, cors: Arc::new(self.cors), metrics: self.metrics };
         ready.open();
-        loop {
-            let accept = async {
-                let permit = seats.take().await;
-                (permit, self.listener.accept().await)
-            };
-            let (permit, (stream, peer)) = tokio::select! {
-                biased;
-                () = drain.wait() => break,
-                accepted = accept => accepted,
-            };
-            let (handler, cors) = (handler.clone(), cors.clone());
-            let (guard, drain, open) =
-                (work.guard(), drain.clone(), self.metrics.connections.clone());
-            task::spawn(format!("viewer {peer}"), async move {
-                open.inc();
-                connection(stream, handler, cors, drain).await;
-                open.dec();
-                drop((guard, permit));
-            });
-        }
-        ready.close("draining");
-        if !work.finish(self.config.drain_timeout).await {
-            tracing::warn!("viewers' answers did not all finish in time");
-        }
+        let serve = self.http.serve(viewers, clock, drain.clone());
+        let closing = async {
+            drain.wait().await;
+            ready.close("draining");
+        };
+        tokio::join!(serve, closing);
     }
 }
 
-async fn connection(stream: TcpStream, handler: Handler, cors: Arc<Cors>, drain: Drain) {
-    // Requests under way on this connection; one at a time, but for pipelining.
-    let busy = Work::new();
-    let of_service = busy.clone();
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let (handler, cors, under_way) = (handler.clone(), cors.clone(), of_service.guard());
-        async move {
-            let _under_way = under_way;
-            let origin = request.headers().get(ORIGIN).cloned();
-            let mut response = handler.answer(request).await;
-            cors.apply(origin.as_ref(), &mut response);
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let mut http = Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_MAX);
-    let mut connection = http.serve_connection(TokioIo::new(stream), service);
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = drain.wait() => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            match tokio::time::timeout(HEAD_GRACE, &mut connection).await {
-                Ok(result) => result,
-                // Half a request head is not worth waiting for; an answer under way is.
-                Err(_) if busy.is_idle() => {
-                    let why = "the server is shutting down";
-                    return last_word(connection.into_parts(), "503 Service Unavailable", why).await;
-                }
-                Err(_) => (&mut connection).await,
-            }
-        }
-    };
-    let Err(e) = result else { return };
-    tracing::debug!("viewer connection: {e}");
-    if e.is_timeout() {
-        let why = format!("no whole request head within {} s", HEAD_TIMEOUT.as_secs());
-        last_word(connection.into_parts(), "408 Request Timeout", &why).await;
-    }
+/// Answers viewers.
+#[derive(Clone)]
+struct Viewers {
+    handler: Handler,
+    cors: Arc<Cors>,
+    metrics: Edge,
 }
 
-/// Tells a client that has sent half a request head why it gets no other answer. One that has sent
-/// nothing waits for none.
-async fn last_word<S>(parts: Parts<TokioIo<TcpStream>, S>, status: &str, why: &str) {
-    if parts.read_buf.is_empty() {
-        return;
+impl Service for Viewers {
+    type Body = Body;
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let origin = request.headers().get(ORIGIN).cloned();
+        let mut response = self.handler.answer(request).await;
+        self.cors.apply(origin.as_ref(), &mut response);
+        response
     }
-    let mut stream = parts.io.into_inner();
-    let length = why.len() + 1;
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n\
-         cache-control: no-store\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{why}\n"
-    );
-    // Written at once or not at all: nothing else is in the socket's buffer.
-    let _ = stream.try_write(answer.as_bytes());
-    let _ = stream.shutdown().await;
+
+    fn connected(&self) -> impl Send + 'static {
+        Raised::new(&self.metrics.connections)
+    }
 }

@@ -10,7 +10,8 @@ use crate::ingest::probe::{Announced, Known};
 use crate::ingest::reports::Reports;
 use crate::log::id::LogId;
 use crate::log::options::Sync;
-use crate::log::writer::{Sealed, Writer};
+use crate::log::sealed::Sealed;
+use crate::log::writer::Writer;
 use crate::media::codec::{FrameLength, VideoRange, opus};
 use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
@@ -375,6 +376,16 @@ impl Live {
     pub fn end(&mut self, now: Now, session_over: bool) -> (End, Result<(), PublishError>) {
         let end = self.cutter.end(now, session_over);
         (end, self.drain(now))
+    }
+
+    /// How a log that takes nothing more ends: what its files hold.
+    pub async fn holds(&self) -> Result<End, PublishError> {
+        Ok(self.writer.holds().await?)
+    }
+
+    /// Records that as its end, in the room kept for it, and lets go of the log.
+    pub async fn seal_stopped(self, end: End) -> Result<Sealed, PublishError> {
+        Ok(self.writer.seal_stopped(end).await?)
     }
 
     /// Writes what is left, syncs, and lets go of the log.

@@ -326,8 +326,8 @@ impl Publisher {
     }
 
     /// Ends the generation, and with `session_over` the session: the registry answers first, then
-    /// the last record is written and the log sealed. A log that takes nothing more is sealed
-    /// first: what it holds is its end.
+    /// the last record is written and the log sealed. Of a log that takes nothing more, what it
+    /// holds is the end, and there is room kept for that record.
     pub async fn end(self, session_over: bool) -> Ended {
         let now = self.ctx.clock.now();
         let Publisher { ctx, settings, grant, stage, broken, .. } = self;
@@ -340,10 +340,14 @@ impl Publisher {
             })
         };
         match stage {
-            Stage::Live(live) if broken.is_some() => match live.seal().await {
-                Ok(sealed) => {
-                    let end = End { session_over, ..convert::end_to_api(&sealed.end) };
-                    let untold = tell(end).await.err().map(|e| e.1);
+            Stage::Live(live) if broken.is_some() => match live.holds().await {
+                Ok(mut end) => {
+                    let told = End { session_over, ..convert::end_to_api(&end) };
+                    let untold = tell(told).await.err().map(|e| e.1);
+                    end.session_over = session_over && untold.is_none();
+                    if let Err(e) = live.seal_stopped(end).await {
+                        tracing::warn!(channel = %settings.name, "left for recovery: {e}");
+                    }
                     Ended { result: broken.map_or(Ok(()), |e| Err(e.into())), untold }
                 }
                 // What it holds is unknown: the registry decides by the last report.

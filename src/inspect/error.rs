@@ -1,6 +1,7 @@
 //! Why a target cannot be looked at, at all. Whatever can be read in part is a report.
 
 use crate::log::error::LogError;
+use crate::log::format::extent::HeaderError;
 use crate::rtmp::error::SessionError;
 use std::path::PathBuf;
 
@@ -20,6 +21,14 @@ pub enum InspectError {
     Unknown {
         /// The path.
         path: PathBuf,
+    },
+    /// A log of a later version of the format, whose meaning this one does not know.
+    #[error("{}: {why}: nothing of the log is read", path.display())]
+    Version {
+        /// The extent's file.
+        path: PathBuf,
+        /// Which version.
+        why: HeaderError,
     },
     /// One log can be followed at a time.
     #[error("there are {logs} logs below {}: name the directory of one (…/g1)", path.display())]

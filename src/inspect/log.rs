@@ -6,10 +6,10 @@ use crate::inspect::analysis::Analysis;
 use crate::inspect::error::InspectError;
 use crate::inspect::findings;
 use crate::inspect::report::log::{Cost, ExtentFacts, GenerationFacts, LogFacts, Place};
-use crate::inspect::report::{Report, Severity};
+use crate::inspect::report::{Finding, Report, Severity};
 use crate::inspect::walk::Walk;
 use crate::log::dir::extent_files;
-use crate::log::format::extent::{HEADER_LEN, Header};
+use crate::log::format::extent::{HEADER_LEN, Header, HeaderError};
 use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
 use bytes::Bytes;
@@ -32,7 +32,7 @@ pub fn inspect(path: &Path) -> Result<Report, InspectError> {
     let cannot = |source| InspectError::Read { path: path.to_owned(), source };
     if path.is_file() {
         let dir = path.parent().unwrap_or(Path::new(""));
-        return Ok(one(path, dir, vec![(None, path.to_owned())]));
+        return one(path, dir, vec![(None, path.to_owned())]);
     }
     let mut dirs = Vec::new();
     find(path, DEPTH, &mut dirs).map_err(cannot)?;
@@ -41,7 +41,11 @@ pub fn inspect(path: &Path) -> Result<Report, InspectError> {
     for dir in dirs {
         let files = extent_files(&dir).map_err(cannot)?;
         let files = files.into_iter().map(|(i, p)| (Some(i), p)).collect();
-        reports.push(one(if alone { path } else { &dir }, &dir, files));
+        let target = if alone { path } else { &dir };
+        reports.push(match one(target, &dir, files) {
+            Err(e @ InspectError::Version { .. }) if !alone => later(target, &e),
+            report => report?,
+        });
     }
     match reports.pop() {
         None => Err(InspectError::Unknown { path: path.to_owned() }),
@@ -53,10 +57,40 @@ pub fn inspect(path: &Path) -> Result<Report, InspectError> {
     }
 }
 
-fn one(target: &Path, dir: &Path, files: Vec<(Option<u32>, PathBuf)>) -> Report {
+fn one(
+    target: &Path,
+    dir: &Path,
+    files: Vec<(Option<u32>, PathBuf)>,
+) -> Result<Report, InspectError> {
+    for (_, path) in &files {
+        known_version(path)?;
+    }
     let mut look = Look::new(target);
     look.generation(dir, files);
-    look.finish()
+    Ok(look.finish())
+}
+
+/// Refuses an extent whose header is good and names a version that is not for this reader: what its
+/// records mean is not known, however well they can be told apart.
+pub(super) fn known_version(path: &Path) -> Result<(), InspectError> {
+    let mut head = Vec::new();
+    // What cannot be read is told where it is read.
+    let Ok(file) = std::fs::File::open(path) else { return Ok(()) };
+    let _ = file.take(HEADER_LEN as u64).read_to_end(&mut head);
+    match Header::decode(&head) {
+        Err(why @ HeaderError::Version { .. }) => {
+            Err(InspectError::Version { path: path.to_owned(), why })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Among other logs, one that this version must not read.
+fn later(target: &Path, why: &InspectError) -> Report {
+    let mut report = Report::new(target.display().to_string(), "log");
+    report.later_logs = 1;
+    report.found(Severity::Problem, why.to_string());
+    report
 }
 
 /// Several logs: each is a report of its own, since channels and generations have nothing in common
@@ -64,8 +98,12 @@ fn one(target: &Path, dir: &Path, files: Vec<(Option<u32>, PathBuf)>) -> Report 
 fn several(path: &Path, logs: Vec<Report>) -> Report {
     let mut report = Report::new(path.display().to_string(), "logs");
     report.bytes = logs.iter().map(|l| l.bytes).sum();
-    for f in logs.iter().flat_map(|l| &l.findings).filter(|f| f.severity == Severity::Damage) {
-        report.found(f.severity, f.text.clone());
+    report.later_logs = logs.iter().map(|l| l.later_logs).sum();
+    for log in &logs {
+        let told = |f: &&Finding| f.severity == Severity::Damage || log.later_logs > 0;
+        for f in log.findings.iter().filter(told) {
+            report.found(f.severity, f.text.clone());
+        }
     }
     report.logs = Some(logs);
     report

@@ -2,7 +2,7 @@
 //! is at work in, as it grows. Nothing is written and no lock is touched.
 
 use crate::inspect::error::InspectError;
-use crate::inspect::log::{find, read};
+use crate::inspect::log::{find, known_version, read};
 use crate::inspect::rows::Row;
 use crate::inspect::timeline::{Choice, Timeline};
 use crate::log::dir::{LogDir, extent_files};
@@ -36,6 +36,7 @@ pub fn stored(
     let mut damaged = false;
     for (dir, files) in logs(path)? {
         let mut timeline = Timeline::new(choice);
+        files.iter().try_for_each(|(_, file)| known_version(file))?;
         for (index, file) in files {
             let cannot = |source| InspectError::Read { path: file.clone(), source };
             let bytes = read(&file).map_err(cannot)?;

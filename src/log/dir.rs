@@ -4,20 +4,20 @@
 
 use crate::base::ids::{Channel, Generation, Session};
 use crate::log::error::LogError;
-use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::footer::Footer;
+use crate::log::format::version::Range;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::id::{LogId, extent_index, extent_name, numbered};
-use crate::log::reader::{ExtentReader, extents};
-use crate::log::subscription::{Source, Subscription};
+use crate::log::reader::{ExtentReader, extents, header};
+use crate::log::subscription::{Files, Site, Subscription};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A log's directory, or one extent of it.
 #[derive(Clone)]
 pub struct LogDir {
-    source: Source,
+    source: Files,
     extents: Vec<u32>,
 }
 
@@ -40,13 +40,14 @@ impl LogDir {
             None if path.is_file() => path.to_owned(),
             None => return Err(LogError::NotFound { path: path.to_owned() }),
         };
-        let header = header(fs.as_ref(), &first)?;
+        let header = header(fs.as_ref(), &first, Range::TODAY)?;
         if extents.is_empty() {
             let why = format!("it is extent {} under another name", header.extent);
             return Err(LogError::Damaged { path: first, offset: 0, why });
         }
         let id = id(&dir, header.generation);
-        Ok(LogDir { source: Source { fs, id, dir, live: None }, extents })
+        let source = Files { fs, id, dir, reads: Range::TODAY, live: None, damages: None };
+        Ok(LogDir { source, extents })
     }
 
     /// All logs at a path: the one whose directory (or extent) it is, else those of a session's or
@@ -108,8 +109,7 @@ impl LogDir {
     /// # Errors
     /// The file, its header or its footer cannot be read.
     pub fn footer(&self, extent: u32) -> Result<Option<Footer>, LogError> {
-        let Source { fs, id, dir, .. } = &self.source;
-        match ExtentReader::open(fs.as_ref(), dir, id, extent)? {
+        match ExtentReader::open(self.source.place(), extent)? {
             Some(reader) => reader.footer(),
             None => Err(LogError::NotFound { path: self.extent_path(extent) }),
         }
@@ -117,12 +117,12 @@ impl LogDir {
 
     /// Reads on from a record's start, as a footer names it.
     pub fn read_at(&self, position: Position) -> Subscription {
-        Subscription::new(self.source.clone(), position)
+        Subscription::new(Site::Disk(self.source.clone()), position)
     }
 
     /// Reads from an extent's first record on, to the end of what is written.
     pub fn read_from(&self, extent: u32) -> Subscription {
-        Subscription::new(self.source.clone(), Position { extent, ..HEADER_POSITION })
+        Subscription::new(Site::Disk(self.source.clone()), Position { extent, ..HEADER_POSITION })
     }
 }
 
@@ -136,14 +136,6 @@ pub fn extent_files(dir: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
         names.iter().filter_map(|n| Some((extent_index(n)?, dir.join(n)))).collect();
     found.sort_unstable();
     Ok(found)
-}
-
-fn header(fs: &dyn FileSystem, path: &Path) -> Result<Header, LogError> {
-    let mut bytes = [0; HEADER_LEN];
-    let read = fs.open(path, Open::Read).and_then(|file| file.read_at(&mut bytes, 0));
-    let n = read.map_err(|e| LogError::io("read", path, e))?;
-    let bad = |source| LogError::Header { path: path.to_owned(), source };
-    Header::decode(&bytes[..n]).map_err(bad)
 }
 
 /// Reads `…/{channel}/s{session}/g{generation}`; what is missing is `log`, session 0 and the

@@ -4,6 +4,7 @@
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Timescale;
 use crate::log::error::LogError;
+use crate::log::format::record::Record;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Lock, LogFile, Open};
 use crate::log::id::LogId;
@@ -205,7 +206,7 @@ async fn read(sub: &mut Subscription) -> Vec<u64> {
     let mut seqs = Vec::new();
     while let Some(batch) = sub.next().await.expect("readable") {
         seqs.extend(batch.records().filter_map(|e| match e.record {
-            crate::log::format::record::Record::Packet { seq, .. } => seq.map(|s| s.0),
+            Record::Packet { seq, .. } => seq.map(|s| s.0),
             _ => None,
         }));
     }
@@ -348,9 +349,23 @@ async fn a_disk_that_is_full_when_an_extent_is_to_begin_leaves_the_log_sealed_be
     assert!(writer.roll_if_due(0));
     let error = stopped(&writer).await.to_string();
     assert!(error.contains("00000001.extent: No space left on device"), "{error}");
-    let sealed = writer.seal().await.expect("sealed in the room that was reserved");
-    assert_eq!((sealed.position, sealed.extents, sealed.left_open), (visible, 1, false));
-    assert!(site.logs.index(&id(1)).await.expect("indexed").sealed);
+    let (end, mut there) = (writer.holds().await.expect("readable"), site.subscribe(1));
+    let sealed = writer.seal_stopped(end.clone()).await;
+    let sealed = sealed.expect("sealed in the room that was reserved");
+    assert_eq!((sealed.extents, sealed.left_open), (1, false));
+    assert!(sealed.position > visible, "the end record is behind what was visible");
+    let index = site.logs.index(&id(1)).await.expect("indexed");
+    let last = index.footers[0].marks().last().map(|m| m.mark);
+    assert_eq!((index.sealed, last), (true, Some(Mark::End(end))));
+    // A reader that was there gets it too.
+    let mut newest = None;
+    while let Some(batch) = there.next().await.expect("readable") {
+        newest = batch.records().last().map(|e| (e.end, e.record));
+    }
+    let is_end = |(at, r): &(Position, Record)| {
+        *at == sealed.position && matches!(r, Record::Mark(Mark::End(_)))
+    };
+    assert!(newest.as_ref().is_some_and(is_end), "{newest:?}");
     assert_eq!(read(&mut site.subscribe(1)).await, (0..20).collect::<Vec<_>>());
 }
 

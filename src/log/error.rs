@@ -106,6 +106,16 @@ pub enum LogError {
         /// The log's directory.
         path: PathBuf,
     },
+    /// Another node did not give what was asked of it.
+    #[error("{url}: {why}")]
+    Upstream {
+        /// What was asked.
+        url: String,
+        /// Its answer, or why there is none.
+        why: String,
+        /// What can be done about it.
+        kind: Kind,
+    },
 }
 
 impl LogError {
@@ -128,8 +138,11 @@ impl LogError {
             LogError::NoSuchPosition { .. }
             | LogError::RangeTooLong { .. }
             | LogError::Format(_) => Kind::Invalid,
+            // Nothing is wrong with it: a newer reader reads it.
+            LogError::Header { source, .. } if !source.is_damage() => Kind::Unavailable,
             LogError::Damaged { .. } | LogError::Header { .. } => Kind::DataLoss,
             LogError::WriterGone { .. } => Kind::Unavailable,
+            LogError::Upstream { kind, .. } => *kind,
         }
     }
 }

@@ -4,8 +4,9 @@
 use rustix::fs::{FallocateFlags, StatVfsMountFlags};
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,6 +47,12 @@ pub trait FileSystem: Debug + Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Option<Lock>>;
     /// Bytes that an unprivileged process can still write below `dir`.
     fn free_space(&self, dir: &Path) -> io::Result<u64>;
+    /// A number that changes when the file of this name is replaced or written. An error where the
+    /// file system has no such thing.
+    fn stamp(&self, path: &Path) -> io::Result<u64> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Is the file system of `dir` mounted read-only, or has the kernel made it so?
     fn is_read_only(&self, _dir: &Path) -> io::Result<bool> {
         Ok(false)
@@ -114,6 +121,13 @@ impl FileSystem for Disk {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(e),
         }
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<u64> {
+        let meta = std::fs::metadata(path)?;
+        let mut hash = DefaultHasher::new();
+        (meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()).hash(&mut hash);
+        Ok(hash.finish())
     }
 
     fn free_space(&self, dir: &Path) -> io::Result<u64> {

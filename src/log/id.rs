@@ -3,6 +3,7 @@
 use crate::base::ids::{Channel, Generation, Session};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Names a log: one writer incarnation of one channel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,28 @@ impl LogId {
             .join(self.channel.as_str())
             .join(format!("s{}", self.session))
             .join(format!("g{}", self.generation))
+    }
+}
+
+/// Why a text names no log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a log is named by its channel, session and generation, like main/s1/g1")]
+pub struct NotALog;
+
+impl FromStr for LogId {
+    type Err = NotALog;
+
+    /// Reads what [`fmt::Display`] wrote, and nothing else.
+    fn from_str(s: &str) -> Result<LogId, NotALog> {
+        let mut parts = s.split('/');
+        let mut next = || parts.next().ok_or(NotALog);
+        let (channel, session, generation) = (next()?, next()?, next()?);
+        let id = LogId {
+            channel: channel.parse().map_err(|_| NotALog)?,
+            session: Session(numbered(session, 's').ok_or(NotALog)?),
+            generation: Generation(numbered(generation, 'g').ok_or(NotALog)?),
+        };
+        if parts.next().is_none() { Ok(id) } else { Err(NotALog) }
     }
 }
 

@@ -1,15 +1,40 @@
 //! A log's marks from the footers of its sealed extents, without its media.
 
 use crate::log::error::LogError;
+use crate::log::format::footer::Footer;
 use crate::log::format::{HEADER_POSITION, Position};
-use crate::log::logs::Index;
 use crate::log::reader::{ExtentReader, extents};
+use crate::log::remote::wire::Since;
 use crate::log::shared::Phase;
-use crate::log::subscription::Source;
+use crate::log::subscription::Files;
 use std::sync::Arc;
 
+/// The marks of a log without its media.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// The footers of its sealed extents, in order.
+    pub footers: Vec<Arc<Footer>>,
+    /// Where to read on: the start of the first extent that is not sealed, or the log's end.
+    pub tail: Position,
+    /// The log is sealed: nothing follows.
+    pub sealed: bool,
+}
+
+impl Index {
+    /// Leaves out the extents that end before what is asked for.
+    pub(super) fn forget(&mut self, since: Since) {
+        self.footers.retain(|f| match since {
+            Since::Start => true,
+            Since::Extent(n) => f.extent >= n,
+            // An extent without segments of its own may hold their samples.
+            Since::Msn(n) => f.msn.is_none_or(|(_, last)| last >= n),
+            Since::Time(t) => f.wall.is_none_or(|(_, last)| last > t),
+        });
+    }
+}
+
 /// Reads the footers in order, up to the first extent that is not sealed. Blocks.
-pub(super) fn read_index(source: &Source) -> Result<Index, LogError> {
+pub(super) fn read_index(source: &Files) -> Result<Index, LogError> {
     // What the writer has not shown as sealed is not, whatever the file looks like.
     let state = source.state();
     let mut index = Index { footers: Vec::new(), tail: HEADER_POSITION, sealed: false };
@@ -19,7 +44,7 @@ pub(super) fn read_index(source: &Source) -> Result<Index, LogError> {
         if state.is_some_and(|s| s.phase == Phase::Open && *extent >= s.visible.extent) {
             return Ok(index);
         }
-        let reader = ExtentReader::open(source.fs.as_ref(), &source.dir, &source.id, *extent)?;
+        let reader = ExtentReader::open(source.place(), *extent)?;
         let footer = match reader {
             Some(reader) => reader.footer()?,
             None => None,

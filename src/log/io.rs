@@ -7,10 +7,11 @@ use crate::log::fs::{LogFile, Open};
 use crate::log::id::extent_name;
 use crate::log::options::Sync;
 use crate::log::recover;
+use crate::log::sealed::Sealed;
 use crate::log::shared::{Current, Phase, Shared, lock};
 use crate::log::sync::{SyncOp, Totals};
 use crate::log::tail::Written;
-use crate::log::writer::Sealed;
+use crate::media::timeline::mark::End;
 use crate::rt::clock::Clock;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -21,8 +22,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 
-/// Room kept reserved behind the newest record, so that a generation can be ended and its extent
-/// sealed on a full disk: a footer of a minute of three tracks at 200 ms parts has about 100 KiB.
+/// Least room kept reserved behind the newest record, so that a generation can be ended and its
+/// extent sealed on a full disk: a footer of a minute of three tracks at 200 ms parts has about 100
+/// KiB, and what is written last is up to 100 ms of media. Where the footer is larger, so is the
+/// room.
 pub(super) const RESERVE: u64 = 256 << 10;
 
 /// Room is reserved this much at a time: one call for about 3 s of a 2.5 Mbit/s stream.
@@ -39,9 +42,12 @@ pub(super) enum Op {
         footer: Bytes,
         header: Header,
     },
-    /// Seal the log.
+    /// Say how the log ends as its files are.
+    Survey(oneshot::Sender<Result<Option<End>, LogError>>),
+    /// Seal the log; where it has stopped, with this end record.
     Seal {
         footer: Bytes,
+        end: Option<End>,
         sealed: Sealed,
         done: oneshot::Sender<Result<Sealed, LogError>>,
     },
@@ -88,27 +94,37 @@ impl IoThread {
                     continue;
                 }
                 op => {
-                    self.write(log, std::mem::take(&mut batches));
+                    let last = match &op {
+                        Op::Seal { footer, .. } => Some(footer.len() as u64),
+                        _ => None,
+                    };
+                    self.write(log, std::mem::take(&mut batches), last);
                     self.other(log, op);
                 }
             }
         }
-        self.write(log, batches);
+        self.write(log, batches, None);
         let mut queue = lock(&log.queue);
         queue.scheduled = !queue.ops.is_empty();
         queue.scheduled
     }
 
-    /// Writes batches in one call, then shows them to the readers.
-    fn write(&self, log: &Arc<Shared>, batches: Vec<Written>) {
+    /// Writes batches in one call, then shows them to the readers. The last ones of a log, which
+    /// only a footer of `last` bytes follows, may use the room that was reserved for the end.
+    fn write(&self, log: &Arc<Shared>, batches: Vec<Written>, last: Option<u64>) {
         let total: usize = batches.iter().map(|b| b.bytes.len()).sum();
-        let Some(end) = batches.last().map(Written::end) else { return };
+        let Some(newest) = batches.last() else { return };
+        let end = newest.end();
+        let room = match last {
+            Some(footer) => Room { keep: footer, step: 0 },
+            None => Room { keep: newest.closing.max(RESERVE), step: RESERVE_STEP },
+        };
         if log.has_failed() {
             return log.release(total);
         }
         let started = self.clock.now().mono;
         let bufs: Vec<&[u8]> = batches.iter().map(|b| &b.bytes[..]).collect();
-        if let Err(e) = append(&mut lock(&log.current), &bufs) {
+        if let Err(e) = append(&mut lock(&log.current), &bufs, room) {
             log.fail(e);
             return log.release(total);
         }
@@ -145,9 +161,13 @@ impl IoThread {
                     log.fail(e);
                 }
             }
-            Op::Seal { footer, mut sealed, done } => {
+            Op::Survey(done) => {
+                let found = recover::survey(log.place());
+                let _ = done.send(found.map(|found| found.end));
+            }
+            Op::Seal { footer, end, mut sealed, done } => {
                 log.release(footer.len());
-                match self.close(log, &footer, &mut sealed) {
+                match self.close(log, &footer, end.as_ref(), &mut sealed) {
                     Ok(()) if sealed.left_open => {
                         abandon(log);
                         let _ = done.send(Ok(sealed));
@@ -174,9 +194,15 @@ impl IoThread {
     }
 
     /// Writes the last footer. After a failure the file may end in a torn record: then the log is
-    /// closed as recovery would close it, into the room that was reserved; where not even that can
-    /// be written, its end is read and the log is left to recovery.
-    fn close(&self, log: &Shared, footer: &[u8], sealed: &mut Sealed) -> Result<(), LogError> {
+    /// closed as recovery would close it, with an end record, into the room that was reserved;
+    /// where not even that can be written, its end is read and the log is left to recovery.
+    fn close(
+        &self,
+        log: &Shared,
+        footer: &[u8],
+        end: Option<&End>,
+        sealed: &mut Sealed,
+    ) -> Result<(), LogError> {
         if !log.has_failed() {
             match seal_extent(&mut lock(&log.current), footer) {
                 Ok(()) => return Ok(()),
@@ -184,13 +210,13 @@ impl IoThread {
             }
         }
         sealed.failed = log.error.get().cloned();
-        let closed = match recover::close(log.fs.as_ref(), &log.dir, &log.id) {
+        let closed = match recover::close(log.place(), end) {
             Ok(closed) => closed,
             Err(e) => {
                 tracing::error!(log = %log.id,
                     "it can't be sealed either and is left for recovery: {e}");
                 sealed.left_open = true;
-                recover::survey(log.fs.as_ref(), &log.dir, &log.id)?
+                recover::survey(log.place())?
             }
         };
         sealed.position = closed.position;
@@ -209,13 +235,21 @@ fn abandon(log: &Shared) {
     log.state.send_modify(|s| s.phase = Phase::Gone);
 }
 
+/// What is to be reserved behind a write: `keep` bytes, and where that is not so already, `step`
+/// bytes more.
+#[derive(Clone, Copy)]
+struct Room {
+    keep: u64,
+    step: u64,
+}
+
 /// Appends to the current file, with room to spare behind.
-fn append(current: &mut Current, bufs: &[&[u8]]) -> Result<(), LogError> {
+fn append(current: &mut Current, bufs: &[&[u8]], room: Room) -> Result<(), LogError> {
     let len: usize = bufs.iter().map(|b| b.len()).sum();
     let end = current.offset + len as u64;
     let at = |e| LogError::io("write", &current.path, e);
-    if end + RESERVE > current.allocated {
-        let upto = end + RESERVE + RESERVE_STEP;
+    if end + room.keep > current.allocated {
+        let upto = end + room.keep + room.step;
         current.file.allocate(current.offset, upto - current.offset).map_err(at)?;
         current.allocated = upto;
     }
@@ -249,7 +283,8 @@ pub(super) fn new_extent(
     let made = made.map_err(|e| LogError::io("create", &path, e)).and_then(|file| {
         let path = path.clone();
         let mut current = Current { file, path, offset: HEADER_LEN as u64, allocated: 0 };
-        append(&mut current, &[]).map(|()| current)
+        let room = Room { keep: RESERVE, step: RESERVE_STEP };
+        append(&mut current, &[], room).map(|()| current)
     });
     if made.is_err() {
         // Out of the way of whoever seals the log: it ends with the extent before.

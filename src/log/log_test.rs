@@ -11,6 +11,7 @@ use crate::log::fs::{Disk, FileSystem, Lock, LogFile, Open};
 use crate::log::id::LogId;
 use crate::log::logs::{Logs, READ_MAX};
 use crate::log::options::{Options, Sync};
+use crate::log::reader::Place;
 use crate::log::recover::{Cut, close};
 use crate::log::subscription::{From, Subscription};
 use crate::log::writer::Writer;
@@ -480,7 +481,7 @@ async fn a_torn_tail_is_cut_to_exactly_the_complete_records() {
         // A new file each time: a file system may sync one that is emptied and written again.
         let _ = std::fs::remove_file(&file);
         std::fs::write(&file, &bytes[..len]).expect("written");
-        let r = close(&disk, &torn_dir, &id(1)).expect("closed");
+        let r = close(Place::of(&disk, &torn_dir, &id(1)), None).expect("closed");
         let good = ends.iter().rfind(|(e, _)| *e <= len as u64);
         let good = good.map_or(HEADER_LEN as u64, |(e, _)| *e);
         assert_eq!(r.position.offset, good, "cut at {len}");
@@ -493,7 +494,7 @@ async fn a_torn_tail_is_cut_to_exactly_the_complete_records() {
         if len % 16 != 0 {
             continue;
         }
-        let second = close(&disk, &torn_dir, &id(1)).expect("closed again");
+        let second = close(Place::of(&disk, &torn_dir, &id(1)), None).expect("closed again");
         assert_eq!((second.position, second.end, second.cut), (r.position, r.end, None), "{len}");
     }
     let records = ends.iter().filter(|(_, r)| r.is_some()).count();

@@ -1,22 +1,23 @@
 //! All the logs of a data directory: making them, finding them, reading them.
 
 use crate::log::batch::Batch;
+use crate::log::damage::Damages;
 use crate::log::error::LogError;
 use crate::log::format::extent::Header;
-use crate::log::format::footer::Footer;
+use crate::log::format::version::Wrote;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem};
 use crate::log::health::{DiskState, Health};
 use crate::log::id::{LOCK, LOGS, LogId};
-use crate::log::index::read_index;
+use crate::log::index::{Index, read_index};
 use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
-use crate::log::reader::{ExtentReader, extents, logs};
+use crate::log::reader::{ExtentReader, Place, extents, logs, wrote};
 use crate::log::recover::{self, Recovered, is_open};
 use crate::log::shared::{Dirty, Queue, Shared};
 use crate::log::stats::{LogStats, Stats, SyncSample, stats};
-use crate::log::subscription::{From, Source, Subscription};
+use crate::log::subscription::{Files, From, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::tail::Tail;
 use crate::log::writer::Writer;
@@ -49,19 +50,9 @@ struct Inner {
     /// Counts the logs made, so that those who wait for one can look again.
     created: watch::Sender<u64>,
     totals: Arc<Totals>,
+    damages: Arc<Damages>,
     health: Arc<Health>,
     clock: Clock,
-}
-
-/// The marks of a log without its media.
-#[derive(Debug, Clone)]
-pub struct Index {
-    /// The footers of its sealed extents, in order.
-    pub footers: Vec<Arc<Footer>>,
-    /// Where to read on: the start of the first extent that is not sealed, or the log's end.
-    pub tail: Position,
-    /// The log is sealed: nothing follows.
-    pub sealed: bool,
 }
 
 /// A log in a listing.
@@ -129,7 +120,9 @@ impl Logs {
         };
         let (data, options) = (data.to_owned(), Arc::new(options));
         let (live, created) = (LiveLogs::default(), watch::Sender::new(0));
-        let inner = Inner { data, fs, options, io, sync, live, created, totals, health, clock };
+        let damages = Arc::default();
+        let inner =
+            Inner { data, fs, options, io, sync, live, created, totals, damages, health, clock };
         Ok((Logs { inner: Arc::new(inner) }, writer, syncer))
     }
 
@@ -162,7 +155,7 @@ impl Logs {
     /// A log that is too damaged for that is reported in the process's log and left as it is.
     pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || recover::all(inner.fs.as_ref(), &inner.data)).await
+        blocking(&self.inner.data, move || inner.recover()).await
     }
 
     /// Every log of the data directory, by channel, session and generation.
@@ -189,13 +182,22 @@ impl Logs {
         {
             return Err(LogError::NoSuchPosition { path: source.dir, position: cursor });
         }
-        Ok(Subscription::new(source, cursor))
+        Ok(Subscription::new(Site::Disk(source), cursor))
     }
 
     /// The marks of a log's sealed extents, and where to read on for the rest.
     pub async fn index(&self, id: &LogId) -> Result<Index, LogError> {
         let source = self.inner.source(id)?;
-        blocking(&self.inner.data, move || read_index(&source)).await
+        blocking(&self.inner.data, move || source.noted(read_index(&source))).await
+    }
+
+    /// Which version wrote a log, and who may read it.
+    pub async fn wrote(&self, id: &LogId) -> Result<Wrote, LogError> {
+        let files = self.inner.source(id)?;
+        match &files.live {
+            Some((shared, _)) => Ok(shared.options.format),
+            None => blocking(&self.inner.data, move || wrote(&files)).await,
+        }
     }
 
     /// The records from one position up to another, which must be records' ends; may cross extents.
@@ -209,7 +211,7 @@ impl Logs {
         if beyond || start > end {
             return Err(LogError::NoSuchPosition { path: source.dir, position: end });
         }
-        Subscription::new(source, start).up_to(end, READ_MAX).await
+        Subscription::new(Site::Disk(source), start).up_to(end, READ_MAX).await
     }
 
     /// Changes whenever a log has been made.
@@ -224,12 +226,14 @@ impl Logs {
         let _ = answer.await;
     }
 
-    /// Looks at the disk without writing; with `probe`, and where a write or a sync failed before,
-    /// also by writing a block beside the logs, so that it is known when the disk is well again.
+    /// Looks at the disk, and at the files of damaged logs, without writing; with `probe`, and
+    /// where a write or a sync failed before, also by writing a block beside the logs, so that it is known when the disk is well again.
     pub async fn look(&self, probe: bool) -> DiskState {
         let inner = Arc::clone(&self.inner);
-        let looked =
-            blocking(&self.inner.data, move || Ok(inner.health.look(inner.fs.as_ref(), probe)));
+        let looked = blocking(&self.inner.data, move || {
+            inner.damages.look(inner.fs.as_ref());
+            Ok(inner.health.look(inner.fs.as_ref(), probe))
+        });
         match looked.await {
             Ok(state) => state,
             Err(e) => DiskState { trouble: Some(e), ..DiskState::default() },
@@ -270,6 +274,7 @@ impl Logs {
             sync_errors: get(&t.sync_errors),
             sync_micros: get(&t.sync_micros),
             last_sync_micros: get(&t.last_sync_micros),
+            damaged: self.inner.damages.count(),
             disk: self.inner.health.watch().borrow().clone(),
         }
     }
@@ -329,25 +334,30 @@ impl Inner {
         }))
     }
 
+    fn recover(&self) -> Result<Vec<Recovered>, LogError> {
+        recover::all(self.fs.as_ref(), &self.data, self.options.format.reads(), &self.damages)
+    }
+
     fn list(&self) -> Result<Vec<LogSummary>, LogError> {
         let fs = self.fs.as_ref();
         let mut found = Vec::new();
         for id in logs(fs, &self.data)? {
             let dir = id.dir(&self.data);
             let all = extents(fs, &dir)?;
+            let place = Place { fs, dir: &dir, id: &id, reads: self.options.format.reads() };
             let mut bytes = 0;
             for extent in &all {
-                if let Ok(Some(reader)) = ExtentReader::open(fs, &dir, &id, *extent) {
+                if let Ok(Some(reader)) = ExtentReader::open(place, *extent) {
                     bytes += reader.len()?;
                 }
             }
-            let sealed = !all.is_empty() && !is_open(fs, &dir, &id)?;
+            let sealed = !all.is_empty() && !is_open(place)?;
             found.push(LogSummary { id, sealed, extents: all.len() as u32, bytes });
         }
         Ok(found)
     }
 
-    fn source(&self, id: &LogId) -> Result<Source, LogError> {
+    fn source(&self, id: &LogId) -> Result<Files, LogError> {
         let dir = id.dir(&self.data);
         let there = match self.live.find(id) {
             Found::Here(_) => true,
@@ -363,7 +373,9 @@ impl Inner {
             let rx = s.state.subscribe();
             (s, rx)
         });
-        Ok(Source { fs: Arc::clone(&self.fs), id: id.clone(), dir, live })
+        let reads = self.options.format.reads();
+        let (fs, damages) = (Arc::clone(&self.fs), Some(Arc::clone(&self.damages)));
+        Ok(Files { fs, id: id.clone(), dir, reads, live, damages })
     }
 }
 

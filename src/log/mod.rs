@@ -46,10 +46,12 @@
 //! goes on.
 //!
 //! **A disk that takes nothing more** stops the log: `Writer::error`. Behind the newest record
-//! there is always room for the end (`io::RESERVE`), so a full disk can still seal what was
-//! written; one that is read-only or broken leaves the log to recovery, and its end is read and
-//! told (`Sealed::left_open`). `Logs::look` and `usable` say whether a new log would be taken;
-//! below `Options::low_space` it is not.
+//! there is always room for the end (`io::RESERVE`): for an end record, and for the footer however
+//! large. So a log whose writer ends it on a full disk is whole, what was appended last included;
+//! one that had to stop ends with what its files hold (`Writer::holds`), and that is recorded and
+//! sealed (`Writer::seal_stopped`). A disk that is read-only or broken leaves the log to recovery,
+//! and its end is read and told (`Sealed::left_open`). `Logs::look` and `usable` say whether a new
+//! log would be taken; below `Options::low_space` it is not.
 //!
 //! Invariant: visible means written. No reader in any process sees a record before `write` has
 //! returned.
@@ -60,21 +62,26 @@
 //! Invariant: nothing here deletes a file.
 
 pub mod batch;
+mod damage;
 pub mod dir;
 pub mod error;
 pub mod format;
 pub mod fs;
 pub mod health;
 pub mod id;
-mod index;
+pub mod index;
 mod io;
 mod live;
 pub mod logs;
 pub mod options;
+mod pass;
 mod reader;
 pub mod recover;
+pub mod remote;
 pub mod repair;
+pub mod sealed;
 mod shared;
+pub mod source;
 pub mod stats;
 pub mod subscription;
 mod sync;

@@ -39,7 +39,9 @@ pub struct Options {
     pub low_space: u64,
     /// Most logs that are synced at one time; default 8. See the module's doc.
     pub sync_threads: usize,
-    /// The version that new extents say wrote them, and their oldest reader: this code's own.
+    /// The version that new extents say wrote them, and their oldest reader: this code's own. A
+    /// later version is pretended: such a log also gets records of a kind that nobody knows, and
+    /// logs up to that version are read.
     pub format: Wrote,
 }
 

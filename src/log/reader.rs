@@ -7,8 +7,10 @@ use crate::log::format::extent::{HEADER_LEN, Header, TRAILER_LEN, footer_start};
 use crate::log::format::footer::{FOOTER_HEAD, Footer};
 use crate::log::format::record::{Frame, FrameError, frame, kind};
 use crate::log::format::scan::{Scan, Stop};
+use crate::log::format::version::{Range, Wrote};
 use crate::log::fs::{FileSystem, LogFile, Open};
 use crate::log::id::{LOGS, LogId, extent_index, extent_name, numbered};
+use crate::log::subscription::Files;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,24 @@ use std::sync::Arc;
 /// Bytes read at once: large enough that a disk streams, small enough that a thousand readers fit
 /// in memory.
 pub(super) const READ_BYTES: u64 = 1 << 20;
+
+/// A log on a disk: where its extents lie, which log they must be of, and what may be read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) fs: &'a dyn FileSystem,
+    pub(super) dir: &'a Path,
+    pub(super) id: &'a LogId,
+    /// The versions of the format that the reader understands.
+    pub(super) reads: Range,
+}
+
+#[cfg(test)]
+impl<'a> Place<'a> {
+    /// For a reader of this version.
+    pub(super) fn of(fs: &'a dyn FileSystem, dir: &'a Path, id: &'a LogId) -> Place<'a> {
+        Place { fs, dir, id, reads: Range::TODAY }
+    }
+}
 
 /// One extent's file, opened for reading.
 #[derive(Debug)]
@@ -37,12 +57,8 @@ pub(super) struct Piece {
 
 impl ExtentReader {
     /// Opens an extent and looks at its two ends; `None` when there is no such file.
-    pub(super) fn open(
-        fs: &dyn FileSystem,
-        dir: &Path,
-        id: &LogId,
-        extent: u32,
-    ) -> Result<Option<ExtentReader>, LogError> {
+    pub(super) fn open(place: Place<'_>, extent: u32) -> Result<Option<ExtentReader>, LogError> {
+        let Place { fs, dir, id, reads } = place;
         let path = dir.join(extent_name(extent));
         let file = match fs.open(&path, Open::Read) {
             Ok(file) => file,
@@ -51,7 +67,7 @@ impl ExtentReader {
         };
         let mut reader = ExtentReader { file, path, extent, sealed: None };
         let head = reader.bytes(0, HEADER_LEN)?;
-        let header = Header::decode(&head)
+        let header = Header::decode_as(reads, &head)
             .map_err(|source| LogError::Header { path: reader.path.clone(), source })?;
         if header.extent != extent || header.generation != id.generation {
             let (e, g) = (header.extent, header.generation);
@@ -134,6 +150,23 @@ pub(super) fn extents(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<u32>, LogEr
     let mut found: Vec<u32> = names(fs, dir)?.iter().filter_map(|n| extent_index(n)).collect();
     found.sort_unstable();
     Ok(found)
+}
+
+/// Which version wrote a log, as its first extent says. Blocks.
+pub(super) fn wrote(files: &Files) -> Result<Wrote, LogError> {
+    let (fs, dir) = (files.fs.as_ref(), &files.dir);
+    let first = extents(fs, dir)?.first().copied();
+    let first = first.ok_or(LogError::NotFound { path: dir.clone() })?;
+    Ok(header(fs, &dir.join(extent_name(first)), files.reads)?.wrote)
+}
+
+/// An extent's header, for a reader of these versions. Blocks.
+pub(super) fn header(fs: &dyn FileSystem, path: &Path, reads: Range) -> Result<Header, LogError> {
+    let mut bytes = [0; HEADER_LEN];
+    let read = fs.open(path, Open::Read).and_then(|file| file.read_at(&mut bytes, 0));
+    let n = read.map_err(|e| LogError::io("read", path, e))?;
+    let bad = |source| LogError::Header { path: path.to_owned(), source };
+    Header::decode_as(reads, &bytes[..n]).map_err(bad)
 }
 
 /// Every log below the data directory, in order.

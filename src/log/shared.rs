@@ -11,6 +11,7 @@ use crate::log::health::Health;
 use crate::log::id::LogId;
 use crate::log::io::Op;
 use crate::log::options::Options;
+use crate::log::reader::Place;
 use crate::log::tail::Tail;
 use bytes::BytesMut;
 use std::collections::VecDeque;
@@ -39,7 +40,17 @@ pub(super) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) visible: Position,
+    /// Another node's log goes as far as this, although it has not all arrived; never of use for a
+    /// log of this process.
+    pub(super) reach: Position,
     pub(super) phase: Phase,
+}
+
+impl State {
+    /// Of a log of which nothing before `position` will be shown.
+    pub(super) fn at(position: Position) -> State {
+        State { visible: position, reach: position, phase: Phase::Open }
+    }
 }
 
 /// Operations on their way to the io thread.
@@ -122,7 +133,13 @@ pub(super) struct Shared {
 impl Shared {
     /// The initial state of a new log.
     pub(super) fn start() -> State {
-        State { visible: HEADER_POSITION, phase: Phase::Open }
+        State::at(HEADER_POSITION)
+    }
+
+    /// Its files, for whoever reads them.
+    pub(super) fn place(&self) -> Place<'_> {
+        let reads = self.options.format.reads();
+        Place { fs: self.fs.as_ref(), dir: &self.dir, id: &self.id, reads }
     }
 
     /// Notes the first failure, wakes whoever waits for room, and says it once in the process's

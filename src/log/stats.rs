@@ -64,6 +64,8 @@ pub struct Stats {
     pub sync_micros: u64,
     /// Microseconds of the last one.
     pub last_sync_micros: u64,
+    /// Logs, written now or long ago, in which damage was found and whose files are still so.
+    pub damaged: usize,
     /// What is known of the disk.
     pub disk: DiskState,
 }

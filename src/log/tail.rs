@@ -21,6 +21,8 @@ pub(super) struct Written {
     pub(super) media: i64,
     /// A segment starts in it.
     pub(super) segment: bool,
+    /// Bytes that would end the log behind it.
+    pub(super) closing: u64,
 }
 
 impl Written {
@@ -100,7 +102,7 @@ mod tests {
 
     fn batch(offset: u64, media: i64, bytes: Bytes) -> Written {
         let first = Position { extent: 0, offset };
-        Written { follows: first, first, bytes, media, segment: false }
+        Written { follows: first, first, bytes, media, segment: false, closing: 0 }
     }
 
     #[test]

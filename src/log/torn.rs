@@ -46,13 +46,11 @@ impl Raw {
         Ok(buf.into())
     }
 
-    /// The highest place before which a durable record from `at` on says that the log is durable;
-    /// looks no further once it has found one of at least `enough`.
+    /// The highest place before which a durable record from `at` on says that the log is durable.
     pub(super) fn claim(
         &self,
         generation: Generation,
         mut at: u64,
-        enough: Position,
     ) -> Result<Option<Position>, LogError> {
         let mut best = None;
         while at < self.len {
@@ -60,7 +58,7 @@ impl Raw {
             let piece = self.bytes(at, READ_BYTES + DURABLE_LEN as u64)?;
             let from = Position { extent: self.extent, offset: at };
             best = best.max(Durable::search(&piece, generation, from));
-            if best >= Some(enough) || (piece.len() as u64) < READ_BYTES {
+            if (piece.len() as u64) < READ_BYTES {
                 break;
             }
             at += READ_BYTES;

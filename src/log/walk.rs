@@ -1,15 +1,16 @@
 //! One walk through a log's records for recovery: what it keeps, and what it finds in an extent.
 //! Reads; never writes.
 
-use crate::base::ids::TrackId;
+use crate::base::ids::{Generation, TrackId};
 use crate::base::time::Timescale;
 use crate::log::error::LogError;
+use crate::log::format::durable::Durable;
 use crate::log::format::extent::HEADER_LEN;
-use crate::log::format::footer::FOOTER_HEAD;
+use crate::log::format::footer::{FOOTER_HEAD, Footer};
 use crate::log::format::index::Indexer;
 use crate::log::format::record::{Record, frame, kind};
 use crate::log::format::scan::Scan;
-use crate::log::format::{FRAME_HEAD, FRAME_PREFIX};
+use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, Position};
 use crate::log::reader::ExtentReader;
 use crate::media::timeline::mark::{GenerationStart, Mark, SessionRecord};
 use std::collections::HashMap;
@@ -25,6 +26,30 @@ pub(super) struct Walk {
 }
 
 impl Walk {
+    /// At the start of the extent after the one that `footer` closes; of a log's first without one.
+    pub(super) fn behind(footer: Option<&Footer>) -> Walk {
+        Walk { indexer: footer.map_or_else(Indexer::new, Indexer::resume), ..Walk::default() }
+    }
+
+    /// What the marks in an extent's footer say.
+    pub(super) fn of(footer: &Footer) -> Walk {
+        let mut walk = Walk::default();
+        footer.marks().for_each(|m| walk.mark(&m.mark));
+        walk
+    }
+
+    /// Learns from the extents before those it went through.
+    pub(super) fn follows(&mut self, earlier: Walk) {
+        self.start = self.start.take().or(earlier.start);
+        self.session = self.session.take().or(earlier.session);
+        for (track, scale) in earlier.scales {
+            self.scales.entry(track).or_insert(scale);
+        }
+        for (track, dts) in earlier.newest {
+            self.newest.entry(track).or_insert(dts);
+        }
+    }
+
     pub(super) fn mark(&mut self, mark: &Mark) {
         match mark {
             Mark::Generation(m) => self.start = Some(m.clone()),
@@ -52,8 +77,46 @@ pub(super) enum State {
     Torn { at: u64, why: String },
 }
 
-/// Takes in the good records of an extent.
-pub(super) fn walk_extent(reader: &ExtentReader, walk: &mut Walk) -> Result<State, LogError> {
+/// What the good records of an extent hold.
+#[derive(Default)]
+pub(super) struct Good {
+    /// How far one of them says that the log is durable.
+    pub(super) claim: Option<Position>,
+    /// How many packets they are.
+    pub(super) packets: u64,
+    /// The newest of each track.
+    pub(super) newest: HashMap<TrackId, i64>,
+}
+
+impl Good {
+    fn packet(&mut self, track: TrackId, dts: i64) {
+        self.packets += 1;
+        let newest = self.newest.entry(track).or_insert(dts);
+        *newest = dts.max(*newest);
+    }
+}
+
+/// Takes in the good records of an extent of this generation.
+pub(super) fn walk_extent(
+    reader: &ExtentReader,
+    generation: Generation,
+    walk: &mut Walk,
+    good: &mut Good,
+) -> Result<State, LogError> {
+    let state = walk_records(reader, generation, walk, good)?;
+    for (track, dts) in &good.newest {
+        let newest = walk.newest.entry(*track).or_insert(*dts);
+        *newest = (*dts).max(*newest);
+    }
+    Ok(state)
+}
+
+fn walk_records(
+    reader: &ExtentReader,
+    generation: Generation,
+    walk: &mut Walk,
+    good: &mut Good,
+) -> Result<State, LogError> {
     let (mut at, len) = (HEADER_LEN as u64, reader.len()?);
     loop {
         let piece = reader.records(at, len)?;
@@ -66,15 +129,16 @@ pub(super) fn walk_extent(reader: &ExtentReader, walk: &mut Walk) -> Result<Stat
                     _ => State::Torn { at: start, why: "a footer that is not this place's".into() },
                 });
             }
+            let raw = &piece.bytes[r.range.clone()];
             match &r.record {
-                Record::Packet { packet, .. } => {
-                    let newest = walk.newest.entry(packet.track).or_insert(packet.dts);
-                    *newest = packet.dts.max(*newest);
-                }
+                Record::Packet { packet, .. } => good.packet(packet.track, packet.dts),
                 Record::Mark(mark) => walk.mark(mark),
+                Record::Unknown { kind: kind::DURABLE } => {
+                    let here = Position { extent: reader.extent, offset: start };
+                    good.claim = good.claim.max(Durable::claim(raw, generation, here));
+                }
                 Record::Unknown { .. } => {}
             }
-            let raw = &piece.bytes[r.range.clone()];
             if let Err(e) = walk.indexer.observe(start, raw, &r.record) {
                 return Ok(State::Torn { at: start, why: e.to_string() });
             }

@@ -8,12 +8,12 @@ use crate::log::error::LogError;
 use crate::log::format::durable::{DURABLE_LEN, Durable};
 use crate::log::format::extent::Header;
 use crate::log::format::index::Indexer;
-#[cfg(test)]
-use crate::log::format::record::encode_other;
-use crate::log::format::record::{encode_mark, encode_packet};
+use crate::log::format::record::{encode_mark, encode_other, encode_packet, kind};
+use crate::log::format::version::VERSION;
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
 use crate::log::id::LogId;
 use crate::log::io::Op;
+use crate::log::sealed::Sealed;
 use crate::log::shared::{Shared, lock};
 use crate::log::tail::Written;
 use crate::media::packet::Packet;
@@ -38,24 +38,6 @@ const MARK_ROOM: usize = 4 << 10;
 
 /// Bytes of a packet's record before its payload.
 const RECORD_HEAD: usize = FRAME_PREFIX + FRAME_HEAD + PACKET_HEAD;
-
-/// How a log was sealed.
-#[derive(Debug, Clone)]
-pub struct Sealed {
-    /// The log.
-    pub id: LogId,
-    /// Its end record, or what its marks amount to when it has none.
-    pub end: End,
-    /// Where its last record ends.
-    pub position: Position,
-    /// How many extents it has.
-    pub extents: u32,
-    /// Why it had to be sealed before everything that was appended was written, or is not known to
-    /// be durable.
-    pub failed: Option<LogError>,
-    /// Not even the footer could be written: recovery will seal it. What it holds can be read.
-    pub left_open: bool,
-}
 
 /// Writes one log. Dropped without `seal`, it leaves the log to recovery.
 pub struct Writer {
@@ -163,23 +145,23 @@ impl Writer {
                 self.tracks.retain(|t| t.id != track.id);
                 self.tracks.push(track.clone());
             }
-            Mark::SegmentStart(_) => self.segment = true,
+            Mark::SegmentStart(_) => {
+                self.segment = true;
+                if self.shared.options.format.version > VERSION {
+                    self.pretend()?;
+                }
+            }
             _ => {}
         }
         self.appended();
         Ok(at)
     }
 
-    /// Appends a record of a kind that this code does not know, as a later version would.
-    #[cfg(test)]
-    pub(super) fn append_other(&mut self, kind: u8, body: &[u8]) -> Result<Position, LogError> {
-        self.check()?;
-        self.make_room(MARK_ROOM);
-        let (at, from) = (self.position(), self.buf.len());
-        encode_other(&mut self.buf, kind, body);
-        self.indexer.mark(at.offset, &self.buf[from..], None)?;
-        self.appended();
-        Ok(at)
+    /// Appends a record that this code does not know, as a later version would.
+    fn pretend(&mut self) -> Result<(), LogError> {
+        let (at, from) = (self.position().offset, self.buf.len());
+        encode_other(&mut self.buf, kind::PRETENDED, b"of a later version");
+        Ok(self.indexer.mark(at, &self.buf[from..], None)?)
     }
 
     /// Rolls to a new extent when the current one is large or long enough. To be called just before
@@ -214,7 +196,9 @@ impl Writer {
         self.attest();
         let bytes = self.buf.split().freeze();
         let (segment, media) = (std::mem::take(&mut self.segment), self.media);
-        let batch = Written { follows: self.follows, first: self.first, bytes, media, segment };
+        let (follows, first) = (self.follows, self.first);
+        let closing = self.indexer.closing_len() as u64;
+        let batch = Written { follows, first, bytes, media, segment, closing };
         self.first = batch.end();
         self.follows = self.first;
         self.push(batch.bytes.len(), Op::Write(batch));
@@ -263,13 +247,38 @@ impl Writer {
         self.indexer.end(&self.start)
     }
 
+    /// How a log that has stopped ends: what its files amount to, whatever was appended since.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn holds(&self) -> Result<End, LogError> {
+        let (done, answer) = oneshot::channel();
+        self.push(0, Op::Survey(done));
+        let gone = LogError::WriterGone { path: self.shared.dir.clone() };
+        let found = answer.await.unwrap_or(Err(gone))?;
+        Ok(found.unwrap_or_else(|| Indexer::new().end(&self.start)))
+    }
+
     /// Writes what is left and the footer, makes it durable and frees the lock. After a failure of
     /// the disk the log is sealed over what was written, in the room reserved for it; the answer
     /// then says so in `failed`.
     ///
     /// # Errors
     /// The log could not be sealed; recovery will try again.
-    pub async fn seal(mut self) -> Result<Sealed, LogError> {
+    pub async fn seal(self) -> Result<Sealed, LogError> {
+        self.seal_as(None).await
+    }
+
+    /// Seals a log that has stopped, with `end` as its end record: [`Writer::holds`] says what that
+    /// can be. One that has not stopped was given its end record before.
+    ///
+    /// # Errors
+    /// As [`Writer::seal`].
+    pub async fn seal_stopped(self, end: End) -> Result<Sealed, LogError> {
+        self.seal_as(Some(end)).await
+    }
+
+    async fn seal_as(mut self, end: Option<End>) -> Result<Sealed, LogError> {
         self.hand_over();
         self.sealed = true;
         let position = self.position();
@@ -283,7 +292,7 @@ impl Writer {
         };
         let footer = self.footer();
         let (done, answer) = oneshot::channel();
-        self.push(footer.len(), Op::Seal { footer, sealed, done });
+        self.push(footer.len(), Op::Seal { footer, end, sealed, done });
         let gone = LogError::WriterGone { path: self.shared.dir.clone() };
         answer.await.unwrap_or(Err(gone))
     }

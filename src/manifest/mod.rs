@@ -15,5 +15,6 @@ mod check;
 mod locate;
 pub mod parse;
 mod raw;
+mod server;
 mod text;
 pub mod types;

@@ -4,7 +4,7 @@
 use crate::manifest::locate::{DEPTH_MAX, WEIGHT_MAX};
 use crate::manifest::parse::{ERRORS_MAX, FILE_MAX, TEXT_MAX, parse, parse_bytes};
 use crate::manifest::raw::{
-    RawAdmin, RawChannel, RawInterval, RawManifest, RawRtmp, RawServer, RawViewers,
+    RawChannel, RawInterval, RawListen, RawManifest, RawRtmp, RawServer, RawTls, RawViewers,
 };
 use crate::manifest::types::{
     CHANNELS_MAX, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, FRAME_RATE_MAX, FRAME_RATE_MIN,
@@ -250,6 +250,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "server:\n  viewers:\n    listen: 0.0.0.0:9090\n",
         "castctl.yaml:3:13: server.viewers.listen: 0.0.0.0:9090 clashes with \
          server.admin.listen, 127.0.0.1:9090",
+    ),
+    (
+        "certificate without key",
+        "server:\n  viewers:\n    tls: {certificate: a.pem}\n",
+        "castctl.yaml:3:10: server.viewers.tls: missing field `key`",
+    ),
+    (
+        "certificate without name",
+        "server: {viewers: {tls: {certificate: '', key: a.pem}}}",
+        "castctl.yaml:1:39: server.viewers.tls.certificate: a file has a name",
     ),
     (
         "no connections",
@@ -670,10 +680,11 @@ fn every_field_is_in_the_page_and_in_the_sample() {
         fields::<RawServer>(),
         fields::<RawRtmp>(),
         fields::<RawViewers>(),
-        fields::<RawAdmin>(),
+        fields::<RawTls>(),
+        fields::<RawListen>(),
         fields::<RawInterval>(),
     ];
-    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 10, 7, 3, 3, 1, 1]);
+    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 10, 8, 3, 4, 2, 1, 1]);
     for field in parts.iter().flatten() {
         let heading = [format!(".B {field}\n"), format!(".BR {field} "), format!(".SS {field}\n")];
         let documented = heading.iter().any(|h| PAGE.contains(h)) || field == "interval";

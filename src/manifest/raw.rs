@@ -45,7 +45,8 @@ pub(super) struct RawServer {
     pub(super) low_space: Text,
     pub(super) rtmp: Option<RawRtmp>,
     pub(super) viewers: Option<RawViewers>,
-    pub(super) admin: Option<RawAdmin>,
+    pub(super) internal: Option<RawListen>,
+    pub(super) admin: Option<RawListen>,
     pub(super) drain_timeout: Text,
 }
 
@@ -65,15 +66,25 @@ pub(super) struct RawRtmp {
 #[serde(expecting = "the fields of `viewers`")]
 pub(super) struct RawViewers {
     pub(super) listen: Text,
+    pub(super) tls: Option<RawTls>,
     pub(super) cors_origins: Option<Vec<String>>,
     pub(super) public_url: Text,
 }
 
-/// `server.admin`.
+/// `server.viewers.tls`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the fields `certificate` and `key`")]
+pub(super) struct RawTls {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+/// `server.internal` and `server.admin`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[serde(expecting = "the field `listen`")]
-pub(super) struct RawAdmin {
+pub(super) struct RawListen {
     pub(super) listen: Text,
 }
 

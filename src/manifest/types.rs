@@ -208,6 +208,8 @@ pub struct Server {
     pub rtmp: RtmpServer,
     /// `viewers`: where playlists, media and the watch page are served.
     pub viewers: ViewerServer,
+    /// `internal`: where other nodes read logs.
+    pub internal: InternalServer,
     /// `admin`: where metrics and health are served.
     pub admin: AdminServer,
     /// `drainTimeout`: how long a stopping process lets what runs finish. Default 20s; 0s to 1h.
@@ -222,6 +224,7 @@ impl Default for Server {
             low_space: 1 << 30,
             rtmp: RtmpServer::default(),
             viewers: ViewerServer::default(),
+            internal: InternalServer::default(),
             admin: AdminServer::default(),
             drain_timeout: Duration::from_secs(20),
         }
@@ -251,6 +254,8 @@ impl Default for RtmpServer {
 pub struct ViewerServer {
     /// `listen`: address and port. Default `0.0.0.0:8080`.
     pub listen: SocketAddr,
+    /// `tls`: the certificate with which this listener speaks TLS. Default: none, plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// `corsOrigins`: the web pages that may read playlists and media. Default `["*"]`: every page.
     pub cors_origins: CorsOrigins,
     /// `publicUrl`: the base URL that viewers use, where it is not the listener's own; without a
@@ -261,8 +266,17 @@ pub struct ViewerServer {
 impl Default for ViewerServer {
     fn default() -> ViewerServer {
         let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
-        ViewerServer { listen, cors_origins: CorsOrigins::Any, public_url: None }
+        ViewerServer { listen, tls: None, cors_origins: CorsOrigins::Any, public_url: None }
     }
+}
+
+/// A certificate, in two PEM files, relative to the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// `certificate`: the certificate and those that vouch for it. Required.
+    pub certificate: PathBuf,
+    /// `key`: its private key. Required.
+    pub key: PathBuf,
 }
 
 /// The web pages that a browser lets read playlists and media.
@@ -272,6 +286,20 @@ pub enum CorsOrigins {
     Any,
     /// Pages of these origins, `scheme://host[:port]`; none for an empty list.
     Only(Vec<String>),
+}
+
+/// The HTTP listener for other nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InternalServer {
+    /// `listen`: address and port. Default `127.0.0.1:8090`: it gives all recordings to everybody
+    /// who can reach it, so it is never a public address.
+    pub listen: SocketAddr,
+}
+
+impl Default for InternalServer {
+    fn default() -> InternalServer {
+        InternalServer { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8090) }
+    }
 }
 
 /// The admin HTTP listener.

@@ -4,8 +4,11 @@
 //! Invariant: nothing else in the package reads a clock, spawns a bare task or installs a signal
 //! handler.
 
+pub mod backoff;
 pub mod clock;
 pub mod drain;
+pub mod http;
 pub mod listen;
 pub mod signal;
 pub mod task;
+pub mod tls;

@@ -1,7 +1,7 @@
 //! `kill -9` during a publish: nothing that any reader saw is missing afterwards.
 
 use crate::clip;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, stubborn};
 use crate::fetched;
 use crate::oracle::playlist::Playlist;
 use crate::oracle::{Exception, Oracle};
@@ -10,26 +10,11 @@ use crate::server::{PATIENCE, local, silent, within};
 use bytes::{Bytes, BytesMut};
 use castctl::base::ids::{Seq, TrackId};
 use castctl::log::format::record::encode_packet;
-use castctl::media::flv::file::Tag;
 use castctl::media::packet::Packet;
 use castctl::rt::task;
 use reqwest::StatusCode;
 use rustix::process::Signal;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-/// An encoder that connects again whenever it is cut off, as OBS does.
-async fn stubborn(addr: SocketAddr, key: String, tags: Vec<Tag>) {
-    loop {
-        let reached = tokio::net::TcpStream::connect(addr).await.is_ok();
-        if !reached {
-            tokio::task::yield_now().await;
-            continue;
-        }
-        let Ok(mut encoder) = Encoder::connect(addr, &key).await else { continue };
-        let _ = encoder.real_time(&tags, |t| t).await;
-    }
-}
 
 fn breaks(p: &Playlist) -> u64 {
     p.segments.iter().skip(1).map(|s| s.discontinuity).sum()

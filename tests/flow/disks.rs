@@ -8,7 +8,10 @@ use crate::fetched;
 use crate::oracle::playlist::Playlist;
 use crate::process::{Up, run};
 use crate::server::within;
+use castctl::log::dir::LogDir;
+use castctl::log::format::record::Record;
 use castctl::media::flv::file::{Tag, TagKind};
+use castctl::media::timeline::mark::Mark;
 use castctl::rtmp::error::SessionError;
 use reqwest::{StatusCode, Url};
 use rustix::process::Signal;
@@ -152,6 +155,23 @@ async fn stored(session: &Url) {
     }
 }
 
+/// A log that was closed as it should be, on a disk without room: its last record says how its
+/// generation ended, and its footer follows.
+async fn ended(dir: &Path) {
+    let log = LogDir::open(dir).expect("a log");
+    let last = *log.extents().last().expect("an extent");
+    let footer = log.footer(last).expect("readable").expect("sealed");
+    let mut records = log.read_from(last);
+    let mut newest = None;
+    while let Some(batch) = records.next().await.expect("a sound log") {
+        newest = batch.records().last();
+    }
+    let newest = newest.expect("records");
+    let Record::Mark(Mark::End(end)) = &newest.record else { panic!("{newest:?}") };
+    assert_eq!((end.tracks.len(), end.session_over), (2, false));
+    assert_eq!(newest.end, footer.end());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_ends_the_publish_and_room_takes_the_session_up_again() {
     let mut site = Site::start(false).await;
@@ -178,6 +198,8 @@ async fn a_full_disk_ends_the_publish_and_room_takes_the_session_up_again() {
         assert!(refused.contains("free, less than the"), "{refused}");
     }
     assert_eq!(site.up.process.said().matches("granted").count(), 1, "no generation is wasted");
+    site.up.process.says("ended badly").await;
+    ended(&site.inside("logs/main/s1/g1")).await;
 
     // Room again: gaps first, then the encoder's return.
     std::fs::remove_file(site.inside("filler")).expect("removed");

@@ -161,3 +161,16 @@ impl Encoder {
         let _ = self.stream.shutdown().await;
     }
 }
+
+/// An encoder that connects again whenever it is cut off, as OBS does.
+pub(crate) async fn stubborn(addr: SocketAddr, key: String, tags: Vec<Tag>) {
+    loop {
+        let reached = tokio::net::TcpStream::connect(addr).await.is_ok();
+        if !reached {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let Ok(mut encoder) = Encoder::connect(addr, &key).await else { continue };
+        let _ = encoder.real_time(&tags, |t| t).await;
+    }
+}

@@ -24,7 +24,7 @@ enum Entry {
 }
 
 /// The generations' directories of the only session below a data directory.
-fn generations(data: &Path) -> Vec<PathBuf> {
+pub(crate) fn generations(data: &Path) -> Vec<PathBuf> {
     let children = |dir: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(dir).expect("a directory");
         let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("an entry").path()).collect();
@@ -87,7 +87,7 @@ async fn recorded(data: &Path, pictures: usize) {
 }
 
 /// `castctl replay` with these words.
-async fn replay(words: &[&str]) -> Ended {
+pub(crate) async fn replay(words: &[&str]) -> Ended {
     process::run(Command::new(env!("CARGO_BIN_EXE_castctl")).arg("replay").args(words)).await
 }
 
@@ -100,7 +100,7 @@ pub(crate) async fn again(source: &Path, speed: &str) -> tempfile::TempDir {
     server.stop().await
 }
 
-async fn assert_same(a: &Path, b: &Path) {
+pub(crate) async fn assert_same(a: &Path, b: &Path) {
     for track in [TrackId::VIDEO, TrackId::AUDIO] {
         let (a, b) = (lane(a, track).await, lane(b, track).await);
         let at = a.iter().zip(&b).position(|(x, y)| x != y);

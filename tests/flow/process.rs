@@ -147,11 +147,28 @@ pub(crate) struct Up {
 pub(crate) fn castctl_up(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_castctl"));
     command.arg("up").arg("--data").arg(data);
-    for variable in ["CASTCTL_MANIFEST", "CASTCTL_RTMP", "CASTCTL_VIEWERS", "CASTCTL_ADMIN"] {
-        command.env_remove(variable);
+    own_surroundings(&mut command);
+    // Its port is of no use to most tests; those that start their nodes by hand have theirs.
+    command.env("CASTCTL_INTERNAL", "127.0.0.1:0");
+    command
+}
+
+/// Nothing of what the tests were started with reaches a server.
+fn own_surroundings(command: &mut Command) {
+    for variable in ["MANIFEST", "RTMP", "VIEWERS", "INTERNAL", "ADMIN", "DATA", "UPSTREAM", "KEY"]
+    {
+        command.env_remove(format!("CASTCTL_{variable}"));
     }
     command.env("NO_COLOR", "1");
-    command
+}
+
+/// A server command with these words, and the lines it prints at its start, of which `last` is the
+/// last.
+pub(crate) async fn node(words: &[&str], last: &str) -> Up {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castctl"));
+    own_surroundings(&mut command);
+    command.args(words);
+    Up::started(command, last).await
 }
 
 impl Up {
@@ -168,15 +185,21 @@ impl Up {
     }
 
     /// Runs a command that becomes `castctl up`.
-    pub(crate) async fn run(mut command: Command) -> Up {
+    pub(crate) async fn run(command: Command) -> Up {
+        Up::started(command, "playlist").await
+    }
+
+    async fn started(mut command: Command, last: &str) -> Up {
         let process = Process::start(&mut command);
         let mut lines = process.out.clone();
-        let said = within("castctl up to say where it is", async {
-            lines.wait_for(|t| t.contains("playlist: ")).await.map(|t| t.clone())
+        let last = format!("{last}: ");
+        let whole = |t: &String| t.lines().any(|l| l.starts_with(&last)) && t.ends_with('\n');
+        let said = within("the server to say where it is", async {
+            lines.wait_for(whole).await.map(|t| t.clone())
         });
         let said = match said.await {
             Ok(said) => said,
-            Err(_) => panic!("castctl up failed: {:?}", process.ended().await),
+            Err(_) => panic!("castctl failed: {:?}", process.ended().await),
         };
         let pair = |l: &str| l.split_once(": ").map(|(k, v)| (k.to_owned(), v.to_owned()));
         Up { process, said: said.lines().filter_map(pair).collect() }

@@ -15,8 +15,26 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-async fn castctl(words: &[&str]) -> Ended {
+pub(crate) async fn castctl(words: &[&str]) -> Ended {
     run(Command::new(env!("CARGO_BIN_EXE_castctl")).args(words)).await
+}
+
+/// Takes a byte of the picture in the middle of a log of one extent; where its record begins.
+pub(crate) fn damage_a_picture(dir: &Path) -> u64 {
+    let path = dir.join("00000000.extent");
+    let mut bytes = std::fs::read(&path).expect("an extent");
+    let mut pictures = Vec::new();
+    salvage(0, &bytes.clone().into(), &mut |piece| {
+        if let Piece::Record(f) = piece
+            && matches!(&f.record, Record::Packet { packet, .. } if packet.track == TrackId::VIDEO)
+        {
+            pictures.push((f.at, f.raw.len()));
+        }
+    });
+    let (at, len) = pictures[pictures.len() / 2];
+    bytes[at as usize + len / 2] ^= 0x10;
+    std::fs::write(&path, &bytes).expect("written");
+    at
 }
 
 /// Reads a log as an edge does; answers the segments and gaps that are listed.
@@ -71,18 +89,8 @@ async fn a_damaged_recording_is_mended_and_plays() {
 
     // A picture in the middle loses a byte.
     let path = dir.join("00000000.extent");
-    let mut bytes = std::fs::read(&path).expect("an extent");
-    let mut pictures = Vec::new();
-    salvage(0, &bytes.clone().into(), &mut |piece| {
-        if let Piece::Record(f) = piece
-            && matches!(&f.record, Record::Packet { packet, .. } if packet.track == TrackId::VIDEO)
-        {
-            pictures.push((f.at as usize, f.raw.len()));
-        }
-    });
-    let (at, len) = pictures[pictures.len() / 2];
-    bytes[at + len / 2] ^= 0x10;
-    std::fs::write(&path, &bytes).expect("written");
+    let at = damage_a_picture(&dir);
+    let bytes = std::fs::read(&path).expect("an extent");
 
     let said = castctl(&["inspect", &log]).await;
     assert_eq!(said.code, Some(1));

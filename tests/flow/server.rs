@@ -1,7 +1,7 @@
 //! A server in this process, as `castctl up` composes it: own directory, free ports, known keys.
 
 use crate::oracle::{Finding, Oracle};
-use castctl::cmd::up;
+use castctl::cmd::{roles, serve_edge, up};
 use castctl::manifest::types::{ChannelSpec, Manifest, Pace, StreamKey};
 use castctl::rt::drain::Drain;
 use castctl::rt::task;
@@ -24,10 +24,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) struct Server {
     pub(crate) rtmp: SocketAddr,
     pub(crate) viewers: SocketAddr,
+    pub(crate) internal: SocketAddr,
     dir: TempDir,
     drain: Drain,
-    task: JoinHandle<Option<Result<(), castctl::cmd::common::Failure>>>,
+    task: Task,
 }
+
+type Task = JoinHandle<Option<Result<(), castctl::cmd::common::Failure>>>;
 
 /// Nothing but free ports of this machine.
 pub(crate) fn local() -> SocketAddr {
@@ -74,13 +77,14 @@ impl Server {
         manifest.server.data = dir.path().to_owned();
         manifest.server.rtmp.listen = local();
         manifest.server.viewers.listen = local();
+        manifest.server.internal.listen = local();
         manifest.server.admin.listen = local();
         change(&mut manifest);
         let bound = up::bind(&manifest).await.expect("free ports and a writable directory");
-        let (rtmp, viewers) = (bound.rtmp(), bound.viewers());
+        let (rtmp, viewers, internal) = (bound.rtmp(), bound.viewers(), bound.internal());
         let drain = Drain::new();
         let task = task::spawn("server", bound.serve(drain.clone()));
-        Server { rtmp, viewers, dir, drain, task }
+        Server { rtmp, viewers, internal, dir, drain, task }
     }
 
     /// A URL of the viewers' listener.
@@ -114,6 +118,42 @@ impl Server {
         let ended = self.task.await.expect("not aborted").expect("no panic");
         ended.expect("a drain ends well");
         self.dir
+    }
+}
+
+/// A running edge in this process, which may be the upstream of others.
+pub(crate) struct Edge {
+    pub(crate) viewers: SocketAddr,
+    pub(crate) internal: SocketAddr,
+    drain: Drain,
+    task: Task,
+}
+
+impl Edge {
+    /// Starts an edge that reads from the node whose internal listener is `upstream`.
+    pub(crate) async fn start(upstream: SocketAddr) -> Edge {
+        let mut manifest = Manifest::default();
+        manifest.server.viewers.listen = local();
+        manifest.server.internal.listen = local();
+        manifest.server.admin.listen = local();
+        let roles = serve_edge::roles(&format!("http://{upstream}"), true);
+        let bound = roles::bind(&roles, &manifest).await.expect("free ports");
+        let (viewers, internal) = (bound.viewers(), bound.internal());
+        let drain = Drain::new();
+        let task = task::spawn("edge", bound.serve(drain.clone()));
+        Edge { viewers, internal, drain, task }
+    }
+
+    /// A URL of the viewers' listener.
+    pub(crate) fn url(&self, path: &str) -> Url {
+        format!("http://{}{path}", self.viewers).parse().expect("a URL")
+    }
+
+    /// Drains and ends.
+    pub(crate) async fn stop(self) {
+        self.drain.start();
+        let ended = self.task.await.expect("not aborted").expect("no panic");
+        ended.expect("a drain ends well");
     }
 }
 

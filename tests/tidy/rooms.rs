@@ -119,16 +119,19 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("crc_fast", &["log/format", "media/fmp4", "replay/digest"]),
     ("ffmpeg_next", &["av"]),
     ("h264_reader", &["media/codec"]),
-    ("http_body", &["edge", "origin", "ingest", "control/server", "telemetry"]),
-    ("hyper", &["edge", "origin", "ingest", "control/server", "telemetry"]),
-    ("hyper_util", &["edge", "origin", "ingest", "control/server", "telemetry"]),
+    ("futures_util", &["origin"]),
+    ("http_body", &["rt/http", "edge", "origin", "ingest", "control/server", "telemetry"]),
+    ("hyper", &["rt/http", "edge", "origin", "ingest", "control/server", "telemetry"]),
+    ("hyper_util", &["rt/http"]),
     ("indicatif", &["cmd", "inspect", "conform", "replay", "export", "bench"]),
     ("m3u8_rs", &["hls", "inspect"]),
+    ("moka", &["edge/recall"]),
     ("mp4_atom", &["media/fmp4"]),
     ("object_store", &["store"]),
     ("prometheus_client", &["telemetry"]),
     ("proptest", &["*"]),
-    ("reqwest", &["inspect", "conform", "replay", "export", "bench", "api/client"]),
+    ("reqwest", &["api", "log/remote", "inspect", "conform", "replay", "export", "bench"]),
+    ("rcgen", &["*"]),
     ("rml_amf0", &["rtmp"]),
     ("rml_rtmp", &["rtmp"]),
     ("rustix", &["log/fs", "bench"]),
@@ -143,13 +146,14 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("tempfile", &["*"]),
     ("thiserror", &["*"]),
     ("tokio", &["*"]),
+    ("tokio_rustls", &["rt/tls", "rt/http"]),
     ("tokio_util", &["*"]),
     ("tracing", &["*"]),
     ("tracing_subscriber", &["telemetry"]),
 ];
 
 /// Tests may stand up a server or fetch a page wherever they are.
-const OPEN_IN_TESTS: &[&str] = &["axum", "reqwest"];
+const OPEN_IN_TESTS: &[&str] = &["axum", "futures_util", "reqwest"];
 
 /// `inside` is `outer` or lies within it.
 fn within(inside: &str, outer: &str) -> bool {

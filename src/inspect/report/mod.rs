@@ -45,6 +45,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Bytes are damaged or missing.
     pub damaged: bool,
+    /// Logs that were not looked at: a later version of the format wrote them.
+    pub later_logs: u64,
 }
 
 /// How much a finding matters.
@@ -230,6 +232,7 @@ impl Report {
             hls: None,
             findings: Vec::new(),
             damaged: false,
+            later_logs: 0,
         }
     }
 

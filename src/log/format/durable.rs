@@ -62,9 +62,15 @@ impl Durable {
                 return None;
             }
             let at = Position { extent: from.extent, offset: from.offset + i as u64 };
-            let d = Durable::decode(here)?;
-            (d.generation == generation && d.at == at && d.upto <= at).then_some(d.upto)
+            Durable::claim(here, generation, at)
         });
         found.max()
+    }
+
+    /// What the record at the start of `bytes`, which lies at `at` in the log of `generation`,
+    /// claims; `None` where it is another log's, or lies elsewhere than it says.
+    pub fn claim(bytes: &[u8], generation: Generation, at: Position) -> Option<Position> {
+        let d = Durable::decode(bytes)?;
+        (d.generation == generation && d.at == at && d.upto <= at).then_some(d.upto)
     }
 }

@@ -181,9 +181,14 @@ impl Footer {
 
     /// Bytes that footer and trailer take in the file.
     pub fn encoded_len(&self) -> usize {
-        let open: usize = self.tracks.iter().map(|t| t.open.len() * OPEN_LEN + 128).sum();
-        FRAME_PREFIX + FRAME_HEAD + 128 + open + self.block.len() + TRAILER_LEN
+        encoded_len(&self.tracks, self.block.len())
     }
+}
+
+/// At most the bytes of a footer of these tracks and a block of so many bytes, trailer included.
+pub(super) fn encoded_len(tracks: &[TrackIndex], block: usize) -> usize {
+    let open: usize = tracks.iter().map(|t| t.open.len() * OPEN_LEN + 128).sum();
+    FRAME_PREFIX + FRAME_HEAD + 128 + open + block + TRAILER_LEN
 }
 
 /// A mark's place, its part's samples, and the mark; `None` for a kind of a later version.

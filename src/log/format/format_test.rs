@@ -6,7 +6,7 @@ use crate::base::time::{Timescale, Wall};
 use crate::log::format::durable::Durable;
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError, TRAILER_LEN, footer_start};
 use crate::log::format::footer::Footer;
-use crate::log::format::fuzz::{fuzz_footer, fuzz_scan};
+use crate::log::format::fuzz::{fuzz_footer, fuzz_scan, fuzz_stream};
 use crate::log::format::index::Indexer;
 use crate::log::format::record::{
     FrameError, Record, begin, encode_mark, encode_packet, finish, kind,
@@ -215,7 +215,7 @@ proptest! {
         let all = Range { oldest: 1, newest: u16::MAX };
         prop_assert_eq!(Header::decode_as(all, &header.encode()), Ok(header));
         let position = Position { extent: m[0], offset: n[1] };
-        let stream = StreamHeader { version, generation, position };
+        let stream = StreamHeader { version, wrote, generation, position };
         prop_assert_eq!(StreamHeader::decode(&stream.encode(), all), Ok(stream));
         let upto = Position { extent: m[1], offset: n[2] };
         let durable = Durable { generation, at: position, upto };
@@ -603,7 +603,7 @@ fn a_stream_begins_in_a_version_that_the_reader_asked_for() {
     assert_eq!(StreamHeader::decode(&bytes, Range::TODAY), Ok(today));
     let later = Range { oldest: 2, newest: 3 };
     let version = StreamError::Version { version: 1, reads: later };
-    assert_eq!(StreamHeader::decode(&bytes, later), Err(version));
+    assert_eq!(StreamHeader::decode(&bytes, later), Err(version.clone()));
     assert_eq!(version.to_string(), "the sender chose version 1, asked for was 2-3");
     assert_eq!(StreamHeader::decode(&bytes[..39], Range::TODAY), Err(StreamError::Short));
     let mut damaged = bytes;
@@ -637,7 +637,9 @@ fn hostile_bytes_are_survived() {
     let mut state: u64 = number("FUZZ_SEED", 0x9e37_79b9_7f4a_7c15);
     let rounds: u64 = number("FUZZ_ROUNDS", 4000);
     let position = Position { extent: 0, offset: 32 };
-    let stream = StreamHeader { version: 1, generation: Generation(1), position }.encode();
+    let stream =
+        StreamHeader { version: 1, wrote: Wrote::TODAY, generation: Generation(1), position }
+            .encode();
     let mut next = move |n: usize| {
         state ^= state << 13;
         state ^= state >> 7;
@@ -667,6 +669,7 @@ fn hostile_bytes_are_survived() {
                 let sum = crate::log::format::crc(&data[8..]);
                 data[4..8].copy_from_slice(&sum.to_le_bytes());
             }
+            fuzz_stream(&[&stream[..], &data].concat());
             if scan {
                 fuzz_scan(&data);
             } else {

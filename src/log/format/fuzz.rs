@@ -8,7 +8,7 @@ use crate::log::format::extent::{Header, footer_start};
 use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
 use crate::log::format::scan::Scan;
-use crate::log::format::stream::StreamHeader;
+use crate::log::format::stream::{Item, StreamHeader, StreamReader, read_index};
 use crate::log::format::version::Range;
 use bytes::{Bytes, BytesMut};
 
@@ -49,6 +49,29 @@ pub fn fuzz_scan(data: &[u8]) -> usize {
     assert!(trusted >= n, "verification can only find fewer records");
     let mut out = BytesMut::new();
     index.footer(data.len() as u64).encode(&mut out);
+    n
+}
+
+/// Reads `data` as what a node sends, in two pieces, and as an index; returns the bytes of records
+/// found.
+pub fn fuzz_stream(data: &[u8]) -> usize {
+    let (reads, want) = (Range::TODAY, Generation(1));
+    let _ = read_index(Bytes::copy_from_slice(data), reads, want);
+    let mut reader = StreamReader::new(reads, want);
+    let (one, two) = data.split_at(data.len() / 2);
+    let mut n = 0;
+    for piece in [one, two] {
+        reader.push(Bytes::copy_from_slice(piece));
+        loop {
+            match reader.next() {
+                Ok(Some(Item::Records { bytes, .. })) => n += bytes.len(),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return n,
+            }
+        }
+    }
+    assert!(n <= data.len(), "nothing is invented");
     n
 }
 

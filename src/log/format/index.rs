@@ -3,7 +3,7 @@
 
 use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::Wall;
-use crate::log::format::footer::{Footer, SPAN_LEN};
+use crate::log::format::footer::{self, Footer, SPAN_LEN};
 use crate::log::format::record::{Record, kind};
 use crate::log::format::{
     FormatError, LIST_MAX, MARK_BYTES_MAX, MARKS_MAX, OPEN_SAMPLES_MAX, Position, Span,
@@ -11,6 +11,10 @@ use crate::log::format::{
 use crate::media::timeline::mark::{End, GenerationStart, LastSegment, Mark, TrackEnd};
 use bytes::{BufMut, BytesMut};
 use std::collections::VecDeque;
+
+/// Room for an end record, twice: in the log and in the footer's list. It has at most 15 bytes for
+/// each of [`LIST_MAX`] tracks and 50 beside.
+const END_ROOM: usize = 2048 + 256;
 
 /// A listed sample that no part has taken yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,6 +282,12 @@ impl Indexer {
         self.tracks.get_mut(at)
     }
 
+    /// At most the bytes that end the log here: an end record, the footer with it in it, the
+    /// trailer.
+    pub fn closing_len(&self) -> usize {
+        footer::encoded_len(&self.tracks, self.block.len()) + END_ROOM
+    }
+
     /// The footer of the extent if its records end at `records_end`.
     pub fn footer(&self, records_end: u64) -> Footer {
         Footer {
@@ -290,6 +300,11 @@ impl Indexer {
             marks: self.marks,
             block: self.block.clone().freeze(),
         }
+    }
+
+    /// Has the end record been seen?
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// How the generation has ended if nothing follows: its end record, or else what the marks so

@@ -123,6 +123,26 @@ impl Position {
     }
 }
 
+/// Why a text is no position.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a position is an extent and an offset, like 3:4096")]
+pub struct NotAPosition;
+
+impl std::str::FromStr for Position {
+    type Err = NotAPosition;
+
+    /// Reads what [`std::fmt::Display`] wrote, and nothing else.
+    fn from_str(s: &str) -> Result<Position, NotAPosition> {
+        let (extent, offset) = s.split_once(':').ok_or(NotAPosition)?;
+        let (extent, offset) = (extent.parse(), offset.parse());
+        let position = Position {
+            extent: extent.map_err(|_| NotAPosition)?,
+            offset: offset.map_err(|_| NotAPosition)?,
+        };
+        if position.to_string() == s { Ok(position) } else { Err(NotAPosition) }
+    }
+}
+
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.extent, self.offset)

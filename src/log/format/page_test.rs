@@ -64,6 +64,7 @@ fn the_limits_kinds_and_flags_are_the_codes() {
         (kind::END, "end"),
         (kind::CUE, "cue (reserved)"),
         (kind::DURABLE, "durable"),
+        (kind::PRETENDED, "never defined: writers that pretend to be a later version write it"),
         (kind::FOOTER, "footer"),
     ];
     let rows: Vec<(u8, &str)> =
@@ -106,8 +107,15 @@ fn the_fixed_layouts_have_no_gap_and_the_codes_length() {
     let (extent, generation) = (0x0506_0708, Generation(0x090a));
     let header = Header { extent, generation, forced_roll: true, wrote }.encode();
     assert_eq!(header[8..28], *b"\x02\x01\x01\0\x08\x07\x06\x05\x0a\x09\0\0\0\0\0\0\x04\x03\0\0");
-    let stream = StreamHeader { version: 3, generation, position: HEADER_POSITION }.encode();
-    assert_eq!(stream[8..36], *b"\x03\0\0\0\0\0\0\0\x0a\x09\0\0\0\0\0\0\x20\0\0\0\0\0\0\0\0\0\0\0");
+    let stream = StreamHeader { version: 3, wrote, generation, position: HEADER_POSITION }.encode();
+    assert_eq!(
+        stream[8..36],
+        *b"\x03\0\0\0\0\0\0\0\x0a\x09\0\0\0\0\0\0\x20\0\0\0\0\0\0\0\x02\x01\x04\x03"
+    );
+    let own = [(kind::MOVED, "moved"), (kind::REACH, "reach"), (kind::SEALED, "sealed")];
+    for ((n, text), (kind, name)) in numbered("table stream kinds").into_iter().zip(own) {
+        assert!(n == u64::from(kind) && text.starts_with(name), "{n} {text}");
+    }
 }
 
 /// Bytes of the fields that every body of a kind has, summed up from the page's own lines.

@@ -32,8 +32,17 @@ pub mod kind {
     pub const CUE: u8 = 9;
     /// [`crate::log::format::durable::Durable`]: the log's own bookkeeping, in no footer.
     pub const DURABLE: u8 = 10;
+    /// No version will give it a meaning: what a build writes that pretends to be a later one
+    /// (`Options::format`), so that readers meet a kind that they do not know.
+    pub const PRETENDED: u8 = 127;
     /// An extent's footer; not a record of the log but of the extent.
     pub const FOOTER: u8 = 128;
+    /// Only between nodes: where the next record lies. See `log::format::stream`.
+    pub const MOVED: u8 = 129;
+    /// Only between nodes: how far the sender's log goes.
+    pub const REACH: u8 = 130;
+    /// Only between nodes: nothing follows.
+    pub const SEALED: u8 = 131;
 }
 
 /// The bits of a record's flags. One meaning each, over all kinds.
@@ -209,7 +218,6 @@ pub fn encode_mark(out: &mut BytesMut, mark: &Mark) -> Result<usize, FormatError
 }
 
 /// Appends a record of any kind, as a later version would.
-#[cfg(test)]
 pub(crate) fn encode_other(out: &mut BytesMut, kind: u8, body: &[u8]) {
     let start = begin(out, kind, 0, TrackId(0));
     out.put_slice(body);

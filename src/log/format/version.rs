@@ -32,6 +32,20 @@ impl Wrote {
     /// By this code.
     pub const TODAY: Wrote = Wrote { version: VERSION, oldest_reader: OLDEST_READER };
 
+    /// What a writer of this version reads: all that this code does, and its own.
+    pub fn reads(self) -> Range {
+        Range { oldest: OLDEST_READ, newest: self.version }
+    }
+
+    /// Reads `2-1`: version 2, which readers of version 1 and later understand. `None` for anything
+    /// else.
+    pub fn parse(text: &str) -> Option<Wrote> {
+        let (version, oldest) = text.split_once('-')?;
+        // A range is written the other way round and knows what a number is.
+        let Range { oldest, newest } = Range::parse(&format!("{oldest}-{version}"))?;
+        Some(Wrote { version: newest, oldest_reader: oldest })
+    }
+
     /// The versions a reader may have to be sent these bytes.
     pub fn readers(self) -> Range {
         Range { oldest: self.oldest_reader, newest: self.version }
@@ -150,6 +164,17 @@ mod tests {
         }
         for bad in ["", "-", "1-", "-1", "+1", "0", "0-1", "2-1", "1-2-3", "65536", "1 - 2", "x"] {
             assert_eq!(Range::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn who_wrote_is_read_from_two_numbers() {
+        let wrote = |version, oldest_reader| Some(Wrote { version, oldest_reader });
+        assert_eq!(Wrote::parse("2-1"), wrote(2, 1));
+        assert_eq!(Wrote::parse("3-3"), wrote(3, 3));
+        assert_eq!(wrote(3, 2).map(Wrote::reads), Some(range(1, 3)));
+        for bad in ["", "2", "1-2", "2-0", "-1", "2-", "2-1-1", "+2-1", "65536-1"] {
+            assert_eq!(Wrote::parse(bad), None, "{bad:?}");
         }
     }
 

@@ -115,6 +115,8 @@ struct State {
     ops: u64,
     appends: u64,
     syncs: u64,
+    /// Bytes of files that were read.
+    read: u64,
     full: bool,
     dead: bool,
 }
@@ -157,6 +159,7 @@ impl SimDisk {
             ops: 0,
             appends: 0,
             syncs: 0,
+            read: 0,
             full: false,
             dead: false,
         })))
@@ -164,6 +167,23 @@ impl SimDisk {
 
     pub(super) fn is_dead(&self) -> bool {
         lock(&self.0).dead
+    }
+
+    /// From now on there is no room but what was reserved.
+    pub(super) fn fill(&self) {
+        lock(&self.0).full = true;
+    }
+
+    /// Bytes read so far.
+    pub(super) fn read(&self) -> u64 {
+        lock(&self.0).read
+    }
+
+    /// Bytes reserved behind the end of a file.
+    pub(super) fn spare(&self, path: &Path) -> u64 {
+        let s = lock(&self.0);
+        let file = &s.files[s.seen.files[path]];
+        file.allocated.saturating_sub(file.seen.len() as u64)
     }
 
     /// Every file and what it holds, as processes see it.
@@ -373,10 +393,11 @@ impl LogFile for SimFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let s = lock(&self.disk.0);
+        let mut s = lock(&self.disk.0);
         if s.dead {
             return Err(io::Error::other("the power is out"));
         }
+        s.read += buf.len() as u64;
         let rest = s.files[self.file].seen.get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());
         buf[..n].copy_from_slice(&rest[..n]);

@@ -10,10 +10,11 @@ use crate::log::id::LogId;
 use crate::log::io::IoThread;
 use crate::log::logs::Logs;
 use crate::log::options::{Options, Sync};
+use crate::log::sealed::Sealed;
 use crate::log::shared::Shared;
 use crate::log::sim::disk::{Rng, SimDisk};
 use crate::log::sync::{Job, SyncOp, SyncThread};
-use crate::log::writer::{Sealed, Writer};
+use crate::log::writer::Writer;
 use crate::media::packet::Packet;
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, SegmentStart, TrackEnd,
@@ -70,16 +71,27 @@ impl Process {
         }
     }
 
-    pub(super) fn seal(&mut self, writer: Writer) -> Result<Sealed, LogError> {
-        let mut sealed = Box::pin(writer.seal());
+    /// Has the threads work for an answer that somebody waits for.
+    fn answer<T>(&mut self, waiting: impl Future<Output = T>) -> T {
+        let mut waiting = Box::pin(waiting);
         for _ in 0..3 {
-            if let Poll::Ready(answer) = poll(sealed.as_mut()) {
+            if let Poll::Ready(answer) = poll(waiting.as_mut()) {
                 return answer;
             }
             self.write();
             self.sync(false);
         }
-        panic!("nobody answers for the seal");
+        panic!("nobody answers");
+    }
+
+    /// Seals, and where the log has stopped records how it ends; that end, if it did.
+    pub(super) fn seal(&mut self, writer: Writer) -> Result<(Sealed, Option<End>), LogError> {
+        if writer.error().is_none() {
+            return Ok((self.answer(writer.seal())?, None));
+        }
+        let end = self.answer(writer.holds())?;
+        let sealed = self.answer(writer.seal_stopped(end.clone()))?;
+        Ok((sealed, Some(end)))
     }
 }
 
@@ -113,6 +125,8 @@ pub(super) struct Story {
     pub(super) durable: Position,
     /// It was sealed, says the writer.
     pub(super) sealed: Option<Position>,
+    /// The end that was recorded of a log that had stopped.
+    pub(super) ended: Option<End>,
 }
 
 const TRACKS: [TrackId; 3] = [TrackId(1), TrackId(2), TrackId(3)];
@@ -192,6 +206,11 @@ impl Author {
         self.look();
     }
 
+    /// A picture that is not written yet.
+    pub(super) fn picture(&mut self, rng: &mut Rng) {
+        self.packet(0, TRACKS[0], 1000, rng);
+    }
+
     fn packet(&mut self, t: usize, track: TrackId, size: usize, rng: &mut Rng) {
         let listed = !rng.one_in(20);
         let payload: Vec<u8> = (0..size).map(|_| rng.next() as u8).collect();
@@ -224,7 +243,8 @@ impl Author {
         }
     }
 
-    fn gap(&mut self) {
+    /// A segment that is absent in all tracks.
+    pub(super) fn gap(&mut self) {
         self.msn += 1;
         for track in TRACKS {
             let (msn, wall) = (Msn(self.msn), Wall(self.frame as i64 * 40_000));
@@ -278,10 +298,9 @@ impl Author {
         self.look();
         let Some(writer) = self.writer.take() else { return };
         let never = process.logs.stats().logs.is_empty();
-        if let Ok(sealed) = process.seal(writer)
-            && sealed.failed.is_none()
-            && !never
-        {
+        let Ok((sealed, end)) = process.seal(writer) else { return };
+        self.story.ended = end.filter(|_| !sealed.left_open);
+        if sealed.failed.is_none() && !never {
             self.story.sealed = Some(sealed.position);
         }
     }

@@ -2,10 +2,13 @@
 //! fails names itself; `SIM_SEED=n cargo test --lib sim::` runs it alone, `SIM_SEEDS=n` runs n.
 
 use crate::log::format::Position;
+use crate::log::format::record::Record;
+use crate::log::io::RESERVE;
 use crate::log::recover::Recovered;
 use crate::log::sim::disk::{Fault, Rng, SimDisk};
 use crate::log::sim::drive::{Author, DATA, Process, Story, id, options};
 use crate::log::sim::image::{agrees, compare, msns, names, read, whole};
+use crate::media::timeline::mark::Mark;
 use std::path::Path;
 
 /// How many seeds `cargo test` runs of each kind.
@@ -83,6 +86,13 @@ async fn one(kind: Kind, seed: u64) -> Result<(Option<Recovered>, bool), String>
     let safe = if interrupted { story.durable.min(safe) } else { safe };
     let recovered = if interrupted { recover(&now, &options).await? } else { first? };
     check(&now, &story, safe, recovered.as_ref())?;
+    let never = options.sync == crate::log::options::Sync::Never;
+    if kind == Kind::Full && story.ended.is_some() && (killed && !interrupted || !never) {
+        let last = read(&now, &id(1))?.pop().map(|r| r.1);
+        if last != story.ended.map(|end| Record::Mark(Mark::End(end))) {
+            return Err(format!("its end was recorded, and its last record is {last:?}"));
+        }
+    }
     if !interrupted {
         let kept = whole(&now.files());
         if let Some(lost) = found.difference(&kept).next() {
@@ -195,6 +205,38 @@ fn a_power_cut_loses_nothing_that_was_durable_and_invents_nothing() {
 #[test]
 fn a_full_disk_loses_nothing_and_the_log_is_sealed_on_it() {
     run(Kind::Full);
+}
+
+#[test]
+fn the_end_of_a_generation_has_its_room_however_large_the_footer_is() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    for gaps in [0, 4500] {
+        let (disk, mut rng) = (SimDisk::new(Path::new(DATA), 1, &[]), Rng(1));
+        let options = crate::log::options::Options { low_space: 0, ..Default::default() };
+        let mut process = Process::start(&disk, options).expect("started");
+        let mut author = runtime.block_on(Author::begin(&process, 1, 100)).expect("begun");
+        for _ in 0..gaps {
+            author.gap();
+        }
+        let extent = id(1).dir(Path::new(DATA)).join("00000000.extent");
+        // More than is reserved at a time: the least that is left is met.
+        for _ in 0..900 {
+            author.step(&mut process, &mut rng);
+            process.write();
+            assert!(disk.spare(&extent) > gaps * 3 * 57, "a footer has every gap again");
+        }
+        // And of that as little as there ever is.
+        while gaps == 0 && disk.spare(&extent) > RESERVE + 4000 {
+            author.step(&mut process, &mut rng);
+            process.write();
+        }
+        disk.fill();
+        (0..8).for_each(|_| author.picture(&mut rng));
+        author.end(&mut process);
+        let last = author.story.records.last().cloned();
+        let got = read(&disk, &id(1)).expect("sealed");
+        assert_eq!((author.story.sealed.is_some(), got.last().cloned()), (true, last), "{gaps}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::log::format::scan::Scan;
 use crate::log::format::{Position, record};
 use crate::log::fs::FileSystem;
 use crate::log::id::LogId;
-use crate::log::reader::{ExtentReader, extents};
+use crate::log::reader::{ExtentReader, Place, extents};
 use crate::log::recover::Recovered;
 use crate::log::sim::disk::SimDisk;
 use crate::log::sim::drive::{DATA, Story};
@@ -28,7 +28,8 @@ pub(super) fn read(disk: &SimDisk, id: &LogId) -> Result<Vec<(Position, Record)>
         if i > 0 {
             indexer.roll();
         }
-        let reader = ExtentReader::open(disk, &dir, id, extent).map_err(|e| e.to_string())?;
+        let place = Place::of(disk, &dir, id);
+        let reader = ExtentReader::open(place, extent).map_err(|e| e.to_string())?;
         let reader = reader.ok_or("it is listed and not there")?;
         let end = reader.sealed.ok_or(format!("extent {extent} is not sealed"))?;
         let mut at = HEADER_LEN as u64;
@@ -65,7 +66,13 @@ pub(super) fn compare(
     let repeats = |r: &&(Position, Record)| {
         r.0.extent == 0 || !matches!(r.1, Record::Mark(Mark::Session(_) | Mark::Track(_)))
     };
-    let got: Vec<_> = got.iter().filter(own).filter(repeats).collect();
+    let mut got: Vec<_> = got.iter().filter(own).filter(repeats).collect();
+    if let Some(end) = &story.ended
+        && matches!(got.last(), Some((_, Record::Mark(Mark::End(e)))) if e == end)
+    {
+        // Nobody appended it: it was made of what is there.
+        got.pop();
+    }
     for (i, have) in got.iter().enumerate() {
         match story.records.get(i) {
             Some(want) if want == *have => {}

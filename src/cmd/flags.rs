@@ -1,0 +1,115 @@
+//! The flags that several server commands have. Each goes over the manifest, which goes over the
+//! defaults; clap puts the environment below the flag.
+
+use crate::cmd::common::{self, Failure};
+use crate::cmd::roles::From;
+use crate::log::format::version::Wrote;
+use crate::manifest::types::{Manifest, Server, TlsFiles, ViewerServer};
+use crate::telemetry::logging::{self, LogFormat};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What every server has.
+#[derive(Debug, clap::Args)]
+pub struct Node {
+    /// Manifest with channels and server settings
+    #[arg(long, value_name = "FILE", env = "CASTCTL_MANIFEST")]
+    pub manifest: Option<PathBuf>,
+    /// Where metrics and health are served [default: the manifest's, else 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_ADMIN")]
+    admin: Option<SocketAddr>,
+    /// Form of the log on stderr: auto, text or json
+    #[arg(long, value_name = "FORM", env = "CASTCTL_LOG_FORMAT", default_value = "auto")]
+    log_format: LogFormat,
+}
+
+impl Node {
+    /// The manifest with these flags over it; from here on the process logs.
+    pub fn begin(&self) -> Result<Manifest, Failure> {
+        let mut manifest = common::manifest(self.manifest.as_deref())?;
+        let admin = &mut manifest.server.admin.listen;
+        *admin = self.admin.unwrap_or(*admin);
+        logging::init(self.log_format, None).map_err(Failure::usage)?;
+        Ok(manifest)
+    }
+}
+
+/// What a server that records has.
+#[derive(Debug, clap::Args)]
+pub struct Recording {
+    /// Directory for logs, registry and keys [default: the manifest's, else ./castctl-data]
+    #[arg(long, value_name = "DIR", env = "CASTCTL_DATA")]
+    data: Option<PathBuf>,
+    /// Where encoders publish [default: the manifest's, else 0.0.0.0:1935]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_RTMP")]
+    rtmp: Option<SocketAddr>,
+    /// Where other nodes read logs; never public [default: the manifest's, else 127.0.0.1:8090]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
+    internal: Option<SocketAddr>,
+    /// Write logs as a later version of the format would: `2-1` is version 2 for readers of 1 and
+    /// later. For tests of what older builds make of them
+    #[arg(
+        long = "pretend-format",
+        value_name = "VERSION-OLDEST",
+        env = "CASTCTL_PRETEND_FORMAT",
+        hide = true
+    )]
+    #[arg(value_parser = pretended, default_value = "")]
+    format: Wrote,
+}
+
+/// Who logs say has written them.
+fn pretended(text: &str) -> Result<Wrote, String> {
+    match text {
+        "" => Ok(Wrote::TODAY),
+        text => Wrote::parse(text).ok_or_else(|| "wanted VERSION-OLDEST, as 2-1".to_owned()),
+    }
+}
+
+impl Recording {
+    /// Records, as the version that was asked for.
+    pub fn from(&self) -> From {
+        let Wrote { version, oldest_reader } = self.format;
+        if self.format != Wrote::TODAY {
+            tracing::warn!(
+                "logs are written as format version {version}, for readers of {oldest_reader} and \
+                 later: a pretence for tests"
+            );
+        }
+        From::Recording(self.format)
+    }
+
+    /// These flags over a manifest.
+    pub fn apply(&self, server: &mut Server) {
+        if let Some(data) = &self.data {
+            server.data.clone_from(data);
+        }
+        server.rtmp.listen = self.rtmp.unwrap_or(server.rtmp.listen);
+        server.internal.listen = self.internal.unwrap_or(server.internal.listen);
+    }
+}
+
+/// What a server that viewers reach has.
+#[derive(Debug, clap::Args)]
+pub struct Viewers {
+    /// Where viewers watch [default: the manifest's, else 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_VIEWERS")]
+    viewers: Option<SocketAddr>,
+    /// Certificate for viewers, PEM, with its chain; a renewed file is taken up within seconds
+    #[arg(long, value_name = "FILE", env = "CASTCTL_TLS_CERTIFICATE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE", env = "CASTCTL_TLS_KEY", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Viewers {
+    /// These flags over a manifest.
+    pub fn apply(&self, viewers: &mut ViewerServer) {
+        viewers.listen = self.viewers.unwrap_or(viewers.listen);
+        if let (Some(certificate), Some(key)) = (self.tls_certificate.clone(), self.tls_key.clone())
+        {
+            viewers.tls = Some(TlsFiles { certificate, key });
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! castctl ingest: an origin: receives encoders, records them, serves the logs to other nodes.
+
+use crate::base::ids::Channel;
+use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::roles::{self, Bound, Roles, local};
+use crate::cmd::{data, flags, secret};
+use crate::manifest::types::{ChannelSpec, Manifest, StreamKey};
+
+/// Run an origin: receive encoders, record them, serve the logs to other nodes
+///
+/// Viewers are served by `castctl serve-edge --upstream` with the address printed as `internal`.
+/// Without a manifest there is one channel, `main`, with the key given or one made at the first
+/// start. Runs until SIGTERM or SIGINT; a second signal forces the end.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    node: flags::Node,
+    #[command(flatten)]
+    recording: flags::Recording,
+    /// Name of the one channel, where there is no manifest
+    #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "manifest")]
+    channel: Channel,
+    /// Stream key of the one channel, where there is no manifest [default: one is made]
+    #[arg(long, value_name = "KEY", env = "CASTCTL_KEY", hide_env_values = true)]
+    #[arg(conflicts_with = "manifest")]
+    key: Option<String>,
+}
+
+/// Runs until told to stop.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let mut manifest = args.node.begin()?;
+    args.recording.apply(&mut manifest.server);
+    let _data = data::own(&manifest.server.data)?;
+    if args.node.manifest.is_none() {
+        let mut channel = ChannelSpec::new(args.channel);
+        if let Some(key) = &args.key {
+            channel.keys.push(StreamKey::new(key).map_err(Failure::usage)?);
+        }
+        manifest.channels = vec![channel];
+        secret::give_keys(&mut manifest)?;
+    }
+    let roles = Roles { from: args.recording.from(), origin: true, edge: false };
+    common::block_on(roles::run(roles, manifest, announce))?
+}
+
+fn announce(manifest: &Manifest, bound: &Bound) {
+    common::out(format!("rtmp: rtmp://{}/live", local(bound.rtmp())));
+    common::out(format!("internal: http://{}", local(bound.internal())));
+    common::out(format!("admin: http://{}", bound.admin()));
+    roles::announce_keys(manifest, |_| ());
+}

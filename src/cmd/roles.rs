@@ -1,0 +1,365 @@
+//! What a server process is made of: which roles it has, bound in the order of what can fail,
+//! served until the drain, ended in the reverse order of starting. `up`, `ingest` and `serve-edge`
+//! are choices of these.
+
+use crate::api::client;
+use crate::api::directory::{Directory, Follower};
+use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::{disk, settings};
+use crate::control::registry::{ChannelEntry, Registry};
+use crate::control::server as registry;
+use crate::edge;
+use crate::ingest;
+use crate::ingest::context::Context;
+use crate::log::format::version::Wrote;
+use crate::log::fs::{Disk, FileSystem, Open};
+use crate::log::logs::Logs;
+use crate::log::options::Options;
+use crate::log::remote::{self, Remote};
+use crate::log::source::Source;
+use crate::manifest::types::Manifest;
+use crate::origin;
+use crate::rt::clock::Clock;
+use crate::rt::drain::Drain;
+use crate::rt::signal::Stop;
+use crate::rt::task;
+use crate::telemetry::admin::Admin;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::ready::{Latch, Ready};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use tokio::task::JoinHandle;
+
+/// Where a process has its logs and its table of channels from.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// It records them itself, in this version of the format, with a registry of its own.
+    Recording(Wrote),
+    /// Another node, whose internal listener this is.
+    Upstream(String),
+}
+
+/// Which roles a process has. Addresses and limits are the manifest's.
+#[derive(Debug, Clone)]
+pub struct Roles {
+    /// What the others read; recording is the role `ingest`.
+    pub from: From,
+    /// Serve logs to other nodes.
+    pub origin: bool,
+    /// Serve viewers.
+    pub edge: bool,
+}
+
+/// What records: the logs, who decides their numbers, and the RTMP listener.
+struct Recorder {
+    logs: Logs,
+    registry: Registry,
+    calls: client::Calls,
+    rtmp: ingest::server::Server,
+}
+
+/// Everything bound and opened, before anything is served.
+pub struct Bound {
+    ready: Ready,
+    metrics: Metrics,
+    clock: Clock,
+    admin: Admin,
+    directory: Directory,
+    recorder: Option<Recorder>,
+    follower: Option<Follower>,
+    origin: Option<origin::server::Server>,
+    edge: Option<edge::server::Server>,
+}
+
+/// Binds every listener and opens the stores; the data directory must be the caller's alone.
+pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> {
+    let server = &manifest.server;
+    let tls = settings::tls(server).map_err(Failure::usage)?;
+    let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
+    let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
+    let admin = admin.map_err(Failure::failed)?;
+    let (logs, directory, recorder, follower) = match &roles.from {
+        From::Recording(format) => {
+            let (recorder, directory) = record(manifest, *format, &metrics, &clock).await?;
+            (Source::Local(recorder.logs.clone()), directory, Some(recorder), None)
+        }
+        From::Upstream(url) => {
+            let options = remote::Options::default();
+            let remote = Remote::new(url, options, clock.clone());
+            let remote = remote.map_err(|e| Failure::of(e.kind(), e))?;
+            let of_node = Directory::of_node(url, clock.clone());
+            let (directory, follower) = of_node.map_err(Failure::failed)?;
+            (Source::Remote(remote), directory, None, Some(follower))
+        }
+    };
+    let origin = match roles.origin {
+        true => {
+            let served = origin::server::Served {
+                logs: logs.clone(),
+                directory: directory.clone(),
+                clock: clock.clone(),
+                metrics: origin::metrics::Origin::register(&metrics),
+            };
+            let bound = origin::server::Server::bind(settings::internal(server), served).await;
+            Some(bound.map_err(Failure::failed)?)
+        }
+        false => None,
+    };
+    let edge = match roles.edge {
+        true => {
+            let (directory, clock) = (directory.clone(), clock.clone());
+            let sources = edge::feed::Sources { logs, directory, clock };
+            let counters = edge::metrics::Edge::register(&metrics);
+            let bound =
+                edge::server::Server::bind(settings::viewers(server, tls), sources, counters);
+            Some(bound.await.map_err(Failure::failed)?)
+        }
+        false => None,
+    };
+    Ok(Bound { ready, metrics, clock, admin, directory, recorder, follower, origin, edge })
+}
+
+/// The logs, the registry and the RTMP listener.
+async fn record(
+    manifest: &Manifest,
+    format: Wrote,
+    metrics: &Metrics,
+    clock: &Clock,
+) -> Result<(Recorder, Directory), Failure> {
+    let server = &manifest.server;
+    let options = Options { format, ..settings::logs(server) };
+    let logs = Logs::open(&server.data, options).map_err(Failure::failed)?;
+    let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
+    let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
+    let registry = registry.map_err(Failure::failed)?;
+    reserve(&server.data.join("registry.db-wal"));
+    let (client, calls) = client::embedded();
+    let context = Context {
+        node: "local".into(),
+        logs: logs.clone(),
+        client: client.clone(),
+        clock: clock.clone(),
+        metrics: ingest::metrics::Ingest::register(metrics),
+    };
+    let rtmp = ingest::server::Server::bind(settings::rtmp(server), context).await;
+    let rtmp = rtmp.map_err(Failure::failed)?;
+    Ok((Recorder { logs, registry, calls, rtmp }, Directory::embedded(client)))
+}
+
+/// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so
+/// that ends are still told when the disk is full.
+const JOURNAL_ROOM: u64 = 8 << 20;
+
+fn reserve(journal: &Path) {
+    let reserved = Disk.open(journal, Open::Write).and_then(|f| f.allocate(0, JOURNAL_ROOM));
+    if let Err(e) = reserved {
+        tracing::warn!("no room is kept for {}: {e}", journal.display());
+    }
+}
+
+type Task<T> = JoinHandle<Option<T>>;
+
+/// A server that ended, and how: `None` after a panic.
+type Ended = Option<Result<(), String>>;
+
+impl Bound {
+    /// Where encoders publish; panics where nothing is recorded.
+    pub fn rtmp(&self) -> SocketAddr {
+        self.recorder.as_ref().expect("this process has the role").rtmp.addr()
+    }
+
+    /// Where other nodes read; panics where no logs are served.
+    pub fn internal(&self) -> SocketAddr {
+        self.origin.as_ref().expect("this process has the role").addr()
+    }
+
+    /// Where viewers watch; panics where none are served.
+    pub fn viewers(&self) -> SocketAddr {
+        self.edge.as_ref().expect("this process has the role").addr()
+    }
+
+    /// Where metrics and health are.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.addr()
+    }
+
+    /// Serves until the drain starts, then ends everything in the reverse order of starting: what
+    /// writes, then what reads, then what both ask.
+    pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
+        self.said();
+        let Bound { ready, metrics, clock, admin, directory, recorder, .. } = self;
+        let (written, after) = (Drain::new(), Drain::new());
+        let (mut background, mut asked) = (Vec::new(), Vec::new());
+        let (mut writers, mut readers) = (Vec::new(), Vec::new());
+        // Every latch before the first is opened.
+        let latch = |is: bool, name| is.then(|| ready.latch(name));
+        let rtmp_latch = latch(recorder.is_some(), "rtmp");
+        let disk_latch = latch(recorder.is_some(), "disk");
+        let upstream_latch = latch(self.follower.is_some(), "upstream");
+        let origin_latch = latch(self.origin.is_some(), "internal");
+        let edge_latch = latch(self.edge.is_some(), "viewers");
+        asked.push(task::spawn("admin", async_ok(admin.serve(after.clone()))));
+        if let (Some(recorder), Some(rtmp_latch), Some(disk_latch)) =
+            (recorder, rtmp_latch, disk_latch)
+        {
+            let Recorder { logs, registry, calls, rtmp } = recorder;
+            let registry = registry::serve(registry, calls, clock.clone(), after.clone());
+            asked.push(task::spawn("registry", async_ok(registry)));
+            let figures = disk::figures(logs.clone(), metrics, clock.clone());
+            background.push(task::spawn("log figures", figures));
+            background.push(task::spawn("disk", disk::watch(logs, disk_latch, clock.clone())));
+            let serve = rtmp.serve(rtmp_latch, drain.clone());
+            let serve = async { serve.await.map_err(|e| e.to_string()) };
+            writers.push(("the RTMP server", task::spawn("rtmp", serve)));
+        }
+        if let (Some(follower), Some(latch)) = (self.follower, upstream_latch) {
+            background.push(task::spawn("table", follower.run()));
+            background.push(task::spawn("upstream", known(directory, latch)));
+        }
+        if let (Some(origin), Some(latch)) = (self.origin, origin_latch) {
+            let serve = async_ok(origin.serve(latch, written.clone()));
+            readers.push(("the internal server", task::spawn("internal", serve)));
+        }
+        if let (Some(edge), Some(latch)) = (self.edge, edge_latch) {
+            let serve = async_ok(edge.serve(latch, drain.clone()));
+            readers.push(("the viewers' server", task::spawn("viewers", serve)));
+        }
+        let early = first_end(&mut writers, &mut readers, &drain).await;
+        ready.drain();
+        drain.start();
+        let mut ended: Vec<(&str, Ended)> = early.into_iter().collect();
+        ended.extend(all(writers).await);
+        written.start();
+        ended.extend(all(readers).await);
+        after.start();
+        for task in asked {
+            let _ = task.await;
+        }
+        background.iter().for_each(JoinHandle::abort);
+        for (what, end) in ended {
+            match end {
+                Some(Ok(())) => {}
+                Some(Err(why)) => return Err(Failure::failed(why)),
+                None => return Err(Failure::failed(format!("{what} stopped; see the log"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn said(&self) {
+        let or_none = |addr: Option<SocketAddr>| addr.map_or("none".into(), |a| a.to_string());
+        let recorder = self.recorder.as_ref();
+        let data = recorder.map_or("none".into(), |r| r.logs.data().display().to_string());
+        tracing::info!(rtmp = or_none(recorder.map(|r| r.rtmp.addr())),
+            internal = or_none(self.origin.as_ref().map(origin::server::Server::addr)),
+            viewers = or_none(self.edge.as_ref().map(edge::server::Server::addr)),
+            admin = %self.admin.addr(), data, "serving");
+    }
+}
+
+/// The latch is open from the first table of the upstream on; what was known stays known.
+async fn known(directory: Directory, latch: Latch) {
+    latch.close("the upstream has not told its channels yet");
+    directory.known().await;
+    latch.open();
+    // A latch that is dropped closes.
+    std::future::pending::<()>().await;
+}
+
+async fn async_ok<T>(future: impl Future<Output = T>) -> Result<(), String> {
+    future.await;
+    Ok(())
+}
+
+type Server = (&'static str, Task<Result<(), String>>);
+
+/// Waits for the drain, or for a server that ends before it; that one is taken off its list.
+async fn first_end(
+    writers: &mut Vec<Server>,
+    readers: &mut Vec<Server>,
+    drain: &Drain,
+) -> Option<(&'static str, Ended)> {
+    let mut found = None;
+    {
+        let any = std::future::poll_fn(|cx| {
+            for (list, servers) in [&mut *writers, &mut *readers].into_iter().enumerate() {
+                for (i, (_, task)) in servers.iter_mut().enumerate() {
+                    if let std::task::Poll::Ready(end) = std::pin::Pin::new(task).poll(cx) {
+                        return std::task::Poll::Ready((list, i, end.ok().flatten()));
+                    }
+                }
+            }
+            std::task::Poll::Pending
+        });
+        tokio::select! {
+            () = drain.wait() => {}
+            ended = any => found = Some(ended),
+        }
+    }
+    let (list, i, end) = found?;
+    let (what, _) = if list == 0 { writers.remove(i) } else { readers.remove(i) };
+    Some((what, end))
+}
+
+async fn all(servers: Vec<Server>) -> Vec<(&'static str, Ended)> {
+    let mut out = Vec::with_capacity(servers.len());
+    for (what, task) in servers {
+        out.push((what, task.await.ok().flatten()));
+    }
+    out
+}
+
+/// Binds, announces, and serves until told to stop.
+pub async fn run(
+    roles: Roles,
+    manifest: Manifest,
+    announce: impl FnOnce(&Manifest, &Bound),
+) -> Result<Exit, Failure> {
+    let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+    let bound = bind(&roles, &manifest).await?;
+    announce(&manifest, &bound);
+    let drain = Drain::new();
+    let signals = async {
+        stop.next().await;
+        tracing::info!("draining; a second signal forces the end");
+        drain.start();
+        stop.next().await;
+    };
+    tokio::select! {
+        ended = bound.serve(drain.clone()) => ended.map(|()| Exit::Done),
+        () = signals => Ok(Exit::Forced),
+    }
+}
+
+/// The base URL of the viewers' listener.
+pub fn viewers_url(manifest: &Manifest, bound: &Bound) -> String {
+    let viewers = &manifest.server.viewers;
+    let scheme = if viewers.tls.is_some() { "https" } else { "http" };
+    let own = || format!("{scheme}://{}", local(bound.viewers()));
+    viewers.public_url.clone().unwrap_or_else(own)
+}
+
+/// An address as somebody on this machine would type it.
+pub fn local(addr: SocketAddr) -> SocketAddr {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
+}
+
+/// Where to publish, channel by channel, with the first key of each: `key: value` lines.
+pub fn announce_keys(manifest: &Manifest, of_channel: impl Fn(&str)) {
+    for channel in &manifest.channels {
+        let name = &channel.name;
+        if manifest.channels.len() > 1 {
+            common::out(format!("channel: {name}"));
+        }
+        match channel.keys.first() {
+            Some(key) => common::out(format!("key: {}", key.expose())),
+            None => common::say(format!("channel {name} has no stream key: nobody can publish")),
+        }
+        of_channel(name.as_str());
+    }
+}

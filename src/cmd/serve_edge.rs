@@ -1,0 +1,50 @@
+//! castctl serve-edge: playlists and media for viewers, from another node's logs. Has no state.
+
+use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::flags;
+use crate::cmd::roles::{self, Bound, From, Roles, local};
+use crate::manifest::types::Manifest;
+use std::net::SocketAddr;
+
+/// Serve viewers from another node's logs
+///
+/// All edges are equal: any number of them may stand behind any load balancer or CDN, and one may
+/// be the upstream of others (`--internal`). Nothing is kept on disk. Runs until SIGTERM or SIGINT;
+/// a second signal forces the end.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    node: flags::Node,
+    /// Internal address of an origin, of `castctl up` or of another edge, like http://10.0.0.2:8090
+    #[arg(long, value_name = "URL", env = "CASTCTL_UPSTREAM")]
+    upstream: String,
+    #[command(flatten)]
+    viewers: flags::Viewers,
+    /// Where other edges read the logs that this one follows; never public [default: nowhere]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
+    internal: Option<SocketAddr>,
+}
+
+/// An edge's roles; `serves`: also to other edges.
+pub fn roles(upstream: &str, serves: bool) -> Roles {
+    Roles { from: From::Upstream(upstream.to_owned()), origin: serves, edge: true }
+}
+
+/// Runs until told to stop.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let mut manifest = args.node.begin()?;
+    let server = &mut manifest.server;
+    args.viewers.apply(&mut server.viewers);
+    server.internal.listen = args.internal.unwrap_or(server.internal.listen);
+    let serves = args.internal.is_some();
+    let roles = roles(&args.upstream, serves);
+    common::block_on(roles::run(roles, manifest, move |m, b| announce(m, b, serves)))?
+}
+
+fn announce(manifest: &Manifest, bound: &Bound, serves: bool) {
+    common::out(format!("viewers: {}", roles::viewers_url(manifest, bound)));
+    if serves {
+        common::out(format!("internal: http://{}", local(bound.internal())));
+    }
+    common::out(format!("admin: http://{}", bound.admin()));
+}

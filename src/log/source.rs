@@ -1,0 +1,110 @@
+//! Where logs are read from: this node's disk and memory, or another node's. Everything that reads
+//! a log reads through this, so that a role does not know whether it shares a process with the
+//! writer.
+
+use crate::log::batch::Batch;
+use crate::log::error::LogError;
+use crate::log::format::Position;
+use crate::log::format::version::Wrote;
+use crate::log::id::LogId;
+use crate::log::index::Index;
+use crate::log::logs::Logs;
+use crate::log::remote::Remote;
+use crate::log::remote::wire::Since;
+use crate::log::subscription::{From, Subscription};
+use std::ops::Range;
+use std::time::Duration;
+
+/// How soon it is worth asking another node again for a log that it did not have yet: a writer
+/// makes its log within milliseconds of its grant.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// A place that has logs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// This node.
+    Local(Logs),
+    /// Another one.
+    Remote(Remote),
+}
+
+impl Source {
+    /// The marks of a log's sealed extents, and where to read on for the rest.
+    pub async fn index(&self, id: &LogId) -> Result<Index, LogError> {
+        self.index_since(id, Since::Start).await
+    }
+
+    /// As [`Source::index`], without the extents before.
+    pub async fn index_since(&self, id: &LogId, since: Since) -> Result<Index, LogError> {
+        match self {
+            Source::Local(logs) => {
+                let mut index = logs.index(id).await?;
+                index.forget(since);
+                Ok(index)
+            }
+            Source::Remote(remote) => remote.index_since(id, since).await,
+        }
+    }
+
+    /// Reads a log from a position on, waiting for more while it is being written.
+    ///
+    /// # Errors
+    /// There is no such log, it has not come to that position, or its node can't be asked.
+    pub async fn subscribe(&self, id: &LogId, from: From) -> Result<Subscription, LogError> {
+        match self {
+            Source::Local(logs) => logs.subscribe(id, from),
+            Source::Remote(remote) => remote.subscribe(id, from).await,
+        }
+    }
+
+    /// The records from one position up to another, which must be records' ends; may cross extents.
+    ///
+    /// # Errors
+    /// As [`Logs::read`], or the log's node can't be asked.
+    pub async fn read(&self, id: &LogId, range: Range<Position>) -> Result<Vec<Batch>, LogError> {
+        match self {
+            Source::Local(logs) => logs.read(id, range).await,
+            Source::Remote(remote) => remote.read(id, range).await,
+        }
+    }
+
+    /// Which version wrote a log, and who may read it.
+    pub async fn wrote(&self, id: &LogId) -> Result<Wrote, LogError> {
+        match self {
+            Source::Local(logs) => logs.wrote(id).await,
+            Source::Remote(remote) => remote.wrote(id).await,
+        }
+    }
+
+    /// Tells when it is worth looking again for a log that was not there.
+    pub fn watch(&self) -> Watch {
+        Watch(match self {
+            Source::Local(logs) => Some(logs.created()),
+            Source::Remote(_) => None,
+        })
+    }
+}
+
+/// See [`Source::watch`].
+pub struct Watch(Option<tokio::sync::watch::Receiver<u64>>);
+
+impl Watch {
+    /// What has happened so far is no news.
+    pub fn mark_unchanged(&mut self) {
+        if let Some(created) = &mut self.0 {
+            created.mark_unchanged();
+        }
+    }
+
+    /// Resolves when it is worth looking again. Cancel-safe.
+    pub async fn changed(&mut self) {
+        match &mut self.0 {
+            Some(created) => {
+                if created.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+            None => tokio::time::sleep(AGAIN).await,
+        }
+    }
+}

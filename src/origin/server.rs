@@ -1,0 +1,248 @@
+//! The internal listener: routes requests of other nodes, and turns what went wrong into a status.
+
+use crate::api::directory::Directory;
+use crate::api::wire::{CHANNELS, Session as SessionLine, TABLE};
+use crate::base::error::Kind;
+use crate::base::ids::{Channel, Session};
+use crate::log::error::LogError;
+use crate::log::format::stream::StreamHeader;
+use crate::log::format::version::{NoCommonVersion, Range as Versions};
+use crate::log::id::LogId;
+use crate::log::remote::wire::{self, Ask};
+use crate::log::source::Source;
+use crate::log::subscription::From;
+use crate::origin::metrics::Origin;
+use crate::origin::{stream, table};
+use crate::rt::clock::Clock;
+use crate::rt::drain::Drain;
+use crate::rt::http::{Http, Limits, Service};
+use crate::rt::listen::BindError;
+use crate::telemetry::metrics::{ByReason, Raised};
+use crate::telemetry::ready::Latch;
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use futures_util::stream::iter;
+use hyper::body::Incoming;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Sockets of other nodes at one time: one for each log that each of them follows.
+const CONNECTIONS: usize = 20_000;
+
+/// How long a request's head may take: nodes are near.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// Largest request head.
+const HEAD_BYTES: usize = 16 << 10;
+
+/// How long a head that has begun may still take in a drain.
+const HEAD_LATE: Duration = Duration::from_millis(200);
+
+/// What differs between deployments.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where other nodes connect; never a public address.
+    pub listen: SocketAddr,
+    /// How long a drain waits for answers to finish.
+    pub drain_timeout: Duration,
+}
+
+/// What is served.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// The logs.
+    pub logs: Source,
+    /// The table of channels.
+    pub directory: Directory,
+    /// For heartbeats.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Origin,
+}
+
+/// A bound listener for other nodes.
+pub struct Server {
+    http: Http,
+    served: Served,
+}
+
+impl Server {
+    /// Binds; nothing is answered yet.
+    pub async fn bind(config: Config, served: Served) -> Result<Server, BindError> {
+        let limits = Limits {
+            connections: CONNECTIONS,
+            head: HEAD,
+            head_bytes: HEAD_BYTES,
+            head_grace: HEAD_LATE,
+            drain: config.drain_timeout,
+        };
+        Ok(Server { http: Http::bind(config.listen, "internal", limits, None).await?, served })
+    }
+
+    /// The bound address.
+    pub fn addr(&self) -> SocketAddr {
+        self.http.addr()
+    }
+
+    /// Serves until the drain; what readers have not been sent of logs is sent before the end.
+    pub async fn serve(self, ready: Latch, drain: Drain) {
+        let clock = self.served.clock.clone();
+        let nodes = Nodes { served: self.served, drain: drain.clone() };
+        ready.open();
+        let closing = async {
+            drain.wait().await;
+            ready.close("draining");
+        };
+        tokio::join!(self.http.serve(nodes, clock, drain.clone()), closing);
+    }
+}
+
+#[derive(Clone)]
+struct Nodes {
+    served: Served,
+    drain: Drain,
+}
+
+type Answer = Response<Body>;
+
+/// Why a request gets no 200: a status and a line for whoever reads it.
+#[derive(Debug)]
+struct No(StatusCode, String);
+
+impl std::convert::From<LogError> for No {
+    fn from(e: LogError) -> No {
+        let status = match (&e, e.kind()) {
+            (LogError::NoSuchPosition { .. }, _) => StatusCode::RANGE_NOT_SATISFIABLE,
+            (_, Kind::NotFound) => StatusCode::NOT_FOUND,
+            (_, Kind::Invalid) => StatusCode::BAD_REQUEST,
+            (LogError::WriterGone { .. }, _) => StatusCode::SERVICE_UNAVAILABLE,
+            (_, Kind::Unavailable) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        No(status, e.to_string())
+    }
+}
+
+impl std::convert::From<NoCommonVersion> for No {
+    fn from(e: NoCommonVersion) -> No {
+        No(StatusCode::NOT_ACCEPTABLE, e.to_string())
+    }
+}
+
+impl Service for Nodes {
+    type Body = Body;
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let answer = match self.route(&request).await {
+            Ok(answer) => answer,
+            Err(No(status, why)) => {
+                let mut answer = Response::new(Body::from(format!("{why}\n")));
+                *answer.status_mut() = status;
+                typed(answer, "text/plain; charset=utf-8")
+            }
+        };
+        let reason = match answer.status().as_u16() {
+            200 => "ok",
+            404 => "not_found",
+            406 => "no_common_version",
+            416 => "no_such_position",
+            503 => "unavailable",
+            _ => "other",
+        };
+        self.served.metrics.answers.get_or_create(&ByReason { reason }).inc();
+        answer
+    }
+
+    fn connected(&self) -> impl Send + 'static {
+        Raised::new(&self.served.metrics.connections)
+    }
+}
+
+impl Nodes {
+    async fn route(&self, request: &Request<Incoming>) -> Result<Answer, No> {
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or(""));
+        if request.method() != Method::GET {
+            return Err(No(StatusCode::METHOD_NOT_ALLOWED, "only GET".into()));
+        }
+        if let Some((id, ask)) = wire::parse(path, query) {
+            return self.log(&id, ask, request.headers()).await;
+        }
+        let Served { directory, clock, .. } = &self.served;
+        if path == TABLE {
+            if !directory.is_known() {
+                let why = "the table of channels is not known here yet";
+                return Err(No(StatusCode::SERVICE_UNAVAILABLE, why.into()));
+            }
+            let body = table::body(directory, clock.clone(), self.drain.clone());
+            return Ok(typed(Response::new(body), "application/x-ndjson"));
+        }
+        if let Some((channel, session)) = session_path(path) {
+            let found = directory.find(&channel, session).await;
+            let found = found.map_err(|e| No(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
+            let none = || No(StatusCode::NOT_FOUND, "no such session".into());
+            let line = SessionLine::new(&channel, &found.ok_or_else(none)?);
+            let body = serde_json::to_vec(&line).expect("plain data is JSON");
+            return Ok(typed(Response::new(body.into()), "application/json"));
+        }
+        Err(No(StatusCode::NOT_FOUND, "nothing is here".into()))
+    }
+
+    async fn log(&self, id: &LogId, ask: Ask, headers: &HeaderMap) -> Result<Answer, No> {
+        let Served { logs, clock, metrics, .. } = &self.served;
+        let reads = versions(headers)?;
+        let wrote = logs.wrote(id).await?;
+        let header = |at| StreamHeader::answer(wrote, reads, id.generation, at);
+        let chunks = match ask {
+            Ask::Index(since) => {
+                let index = logs.index_since(id, since).await?;
+                vec![stream::index(&header(index.tail)?, &index)]
+            }
+            Ask::Range { from, to } => {
+                let batches = logs.read(id, from..to).await?;
+                stream::range(&header(from)?, batches, to)
+            }
+            Ask::Piece { from } => {
+                let log = logs.subscribe(id, From::Position(from)).await?;
+                stream::piece(&header(log.position())?, log).await?
+            }
+            Ask::Tail { from } => {
+                let log = logs.subscribe(id, From::Position(from)).await?;
+                let (header, drain) = (header(log.position())?, self.drain.clone());
+                let body = stream::tail(&header, log, clock.clone(), drain, metrics.clone());
+                return Ok(typed(Response::new(body), wire::STREAM));
+            }
+        };
+        metrics.bytes.inc_by(chunks.iter().map(|c| c.len() as u64).sum());
+        let body = Body::from_stream(iter(chunks.into_iter().map(Ok::<Bytes, Infallible>)));
+        Ok(typed(Response::new(body), wire::STREAM))
+    }
+}
+
+/// The versions that the asking node reads.
+fn versions(headers: &HeaderMap) -> Result<Versions, No> {
+    let said = headers.get(wire::VERSIONS).and_then(|v| v.to_str().ok());
+    let bad = || {
+        let why = format!("say in {} which versions of the log format you read", wire::VERSIONS);
+        No(StatusCode::BAD_REQUEST, why)
+    };
+    said.and_then(Versions::parse).ok_or_else(bad)
+}
+
+/// `/v1/channels/{channel}/sessions/{session}`.
+fn session_path(path: &str) -> Option<(Channel, Session)> {
+    let mut parts = path.strip_prefix(CHANNELS)?.split('/');
+    let (channel, word, session) = (parts.next()?, parts.next()?, parts.next()?);
+    let session: u64 = session.parse().ok()?;
+    let end = word == "sessions" && parts.next().is_none();
+    end.then_some((channel.parse().ok()?, Session(session)))
+}
+
+fn typed(mut answer: Answer, content_type: &'static str) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
