@@ -118,8 +118,8 @@ fn every_container_gives_the_same_packets() {
     }
 }
 
-/// HEVC with re-ordered pictures and open GOPs, AV1, Opus: in each container that ffmpeg writes them
-/// to.
+/// HEVC with re-ordered pictures and open GOPs, AV1, Opus: in each container that ffmpeg writes
+/// them to.
 #[test]
 fn every_container_gives_the_same_packets_of_later_codecs() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -343,8 +343,8 @@ impl Planner {
                 if !reaches {
                     continue;
                 }
-                // Sound needs the frame before to decode its first, a picture its key frame, and one
-                // that is skipped behind that the key frame before.
+                // Sound needs the frame before to decode its first, a picture its key frame, and
+                // one that is skipped behind that the key frame before.
                 let needs = match lane.kind {
                     Kind::Video if s.skipped() => key_before,
                     Kind::Video => key,

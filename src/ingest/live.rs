@@ -17,6 +17,7 @@ use crate::media::packet::Packet;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
 use crate::media::timeline::lane::Plan;
 use crate::media::timeline::mark::{End, GenerationStart, Mark, RENDER, Rendition, SessionRecord};
+use crate::media::timeline::part_target::common_part_target;
 use crate::media::track::{Codec, FrameRate, Kind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +79,7 @@ pub fn session_record(
     SessionRecord {
         target_duration: u32::try_from(settings.target_duration.as_secs()).unwrap_or(u32::MAX),
         segment: micros(settings.segment),
-        part_target: cut::common_part_target(micros(settings.part), &frames),
+        part_target: common_part_target(micros(settings.part), &frames),
         latency_budget: micros(settings.latency_budget),
         render: RENDER,
         renditions,

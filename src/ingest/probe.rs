@@ -87,6 +87,7 @@ impl Probe {
         let id = known.track.id;
         let used = |h: &Held| matches!(h, Held::Packet(p) if p.track == id);
         if self.known.iter().any(|k| k.track.id == id) && self.held.iter().any(used) {
+            self.bytes += known.track.config.len();
             self.held.push(Held::Changed(Box::new(known)));
             return;
         }
@@ -118,7 +119,13 @@ impl Probe {
 
     /// Is everything known that will be waited for?
     pub fn is_done(&self, now: Now, announced: &Announced) -> bool {
-        let has = |kind| self.known.iter().any(|k| k.track.codec.kind() == kind);
+        let sent = |id| self.held.iter().any(|h| matches!(h, Held::Packet(p) if p.track == id));
+        // How long packets are is in the first where the configuration does not say it.
+        let told = |k: &Known| {
+            let fixed = !matches!(k.details.frame_length(), Some(FrameLength::InPacket { .. }));
+            fixed || sent(k.track.id)
+        };
+        let has = |kind| self.known.iter().any(|k| k.track.codec.kind() == kind && told(k));
         let settled = |said: Option<bool>, kind| said == Some(false) || has(kind);
         let all = settled(announced.video, Kind::Video) && settled(announced.audio, Kind::Audio);
         let late = self.deadline().is_some_and(|d| now.mono >= d);
@@ -170,6 +177,37 @@ mod tests {
             assert_eq!(probe.is_done(now, &announced), over, "with one of two");
             assert!(!probe.is_hopeless(now));
         }
+    }
+
+    #[test]
+    fn configurations_that_are_held_count_too() {
+        let (mut probe, now) = (Probe::default(), Now::default());
+        let known = |n: u8| {
+            let config = Bytes::from(vec![0x12, 0x10, n]);
+            Known::new(Codec::Aac, config, None).expect("a configuration")
+        };
+        let payload = Bytes::from(vec![0; PROBE_BYTES_MAX - 2]);
+        probe.configure(now, known(0));
+        probe.hold(now, Packet { track: TrackId::AUDIO, dts: 0, cts: 0, key: true, payload });
+        assert!(!probe.is_done(now, &Announced::default()));
+        probe.configure(now, known(1));
+        assert!(probe.is_done(now, &Announced::default()));
+    }
+
+    /// PART-TARGET is made of it.
+    #[test]
+    fn packets_that_say_how_long_they_are_are_waited_for() {
+        let (mut probe, now) = (Probe::default(), Now::default());
+        let announced = Announced { video: Some(false), ..Announced::default() };
+        let head = opus::default_head(2).expect("a head");
+        probe.configure(now, Known::new(Codec::Opus, head, None).expect("a configuration"));
+        assert!(!probe.is_done(now, &announced));
+        // Two frames of 60 ms.
+        let payload = Bytes::from_static(&[0x19, 1]);
+        probe.hold(now, Packet { track: TrackId::AUDIO, dts: 0, cts: 0, key: true, payload });
+        assert!(probe.is_done(now, &announced));
+        let length = probe.known[0].details.frame_length();
+        assert_eq!(length, Some(FrameLength::InPacket { usual: 5_760 }));
     }
 
     #[test]

@@ -10,10 +10,8 @@ use crate::ingest::live::{Live, session_record};
 use crate::ingest::probe::{Announced, Held, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
 use crate::log::error::LogError;
-use crate::media::codec::in_force::InForce;
-use crate::media::codec::opus;
 use crate::media::flv::FlvError;
-use crate::media::flv::body::{self, AudioBody, VideoBody};
+use crate::media::flv::stream::{Brought, Coded, LeftOut, Stream};
 use crate::media::packet::Packet;
 use crate::media::track::{Codec, FrameRate, Kind};
 use crate::rtmp::metadata::Metadata;
@@ -38,15 +36,9 @@ pub struct Publisher {
     settings: Arc<ChannelSettings>,
     grant: Grant,
     stage: Stage,
-    clock: Unwrap,
     announced: Announced,
-    nal_len_size: u8,
-    /// What pictures are made with.
-    pictures: InForce,
-    /// What sound is.
-    sound: Option<Codec>,
-    /// Its OpusHead is ours: the encoder sent an empty one.
-    sound_unsaid: bool,
+    clock: Unwrap,
+    tags: Stream,
     /// A person has been told that other tracks are left out.
     told_of_tracks: bool,
     /// Why its log takes nothing more: the generation can only be ended.
@@ -70,12 +62,9 @@ impl Publisher {
             settings,
             grant,
             stage: Stage::Probing(Probe::default()),
-            clock: Unwrap::default(),
             announced: Announced::default(),
-            nal_len_size: 4,
-            pictures: InForce::default(),
-            sound: None,
-            sound_unsaid: false,
+            clock: Unwrap::default(),
+            tags: Stream::default(),
             told_of_tracks: false,
             broken: None,
         }
@@ -127,9 +116,7 @@ impl Publisher {
         let now = self.ctx.clock.now();
         match &mut self.stage {
             Stage::Probing(p) => {
-                *p = Probe::default();
-                (self.pictures, self.sound) = (InForce::default(), None);
-                (self.nal_len_size, self.sound_unsaid) = (4, false);
+                (*p, self.tags) = (Probe::default(), Stream::default());
             }
             // What the connection before was made with is in force until this one says otherwise.
             Stage::Live(live) => {
@@ -169,68 +156,54 @@ impl Publisher {
     }
 
     /// A video message.
+    ///
+    /// # Errors
+    /// Its codec is not carried, or is another than the session's; or the log takes nothing more.
     pub fn video(&mut self, timestamp: u32, message: &Bytes) -> Result<(), PublishError> {
         let dts = self.clock.timestamp(timestamp);
-        match read(&self.ctx, body::video(message, self.nal_len_size))? {
-            Some(VideoBody::Config { codec, config }) => {
-                match self.pictures.record(codec, config) {
-                    Some(record) => self.configure(codec, record),
-                    None => Ok(()),
-                }
-            }
-            Some(VideoBody::Coded { codec, key, cts, payload }) => {
-                if let Some(record) = self.pictures.picture(codec, key, &payload) {
-                    self.configure(codec, record)?;
-                }
-                if self.pictures.codec().is_some_and(|c| c != codec) {
-                    self.misfit(codec);
-                    return Ok(());
-                }
-                self.packet(Packet { track: TrackId::VIDEO, dts, cts, key, payload })
-            }
-            Some(VideoBody::OtherTrack(track)) => {
-                self.other_track(Kind::Video, track);
-                Ok(())
-            }
-            Some(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) | None => Ok(()),
-        }
+        let read = self.tags.video(message);
+        self.take(TrackId::VIDEO, dts, read)
     }
 
     /// An audio message.
+    ///
+    /// # Errors
+    /// As for [`Publisher::video`].
     pub fn audio(&mut self, timestamp: u32, message: &Bytes) -> Result<(), PublishError> {
         let dts = self.clock.timestamp(timestamp);
-        match read(&self.ctx, body::audio(message))? {
-            Some(AudioBody::Config { codec, config }) => {
-                self.sound_unsaid = config.is_empty();
-                // What comes lies in a read buffer; a configuration lives as long as the publish.
-                let config = match self.sound_unsaid {
-                    true => opus::default_head(2).unwrap_or_default(),
-                    false => Bytes::copy_from_slice(&config),
-                };
-                self.configure(codec, config)
-            }
-            Some(AudioBody::Channels { codec, count }) if self.sound_unsaid => {
-                opus::default_head(count).map_or(Ok(()), |head| self.configure(codec, head))
-            }
-            Some(AudioBody::Coded { codec, payload }) => {
-                if self.sound.is_some_and(|c| c != codec) {
-                    self.misfit(codec);
-                    return Ok(());
-                }
-                self.packet(Packet { track: TrackId::AUDIO, dts, cts: 0, key: true, payload })
-            }
-            Some(AudioBody::OtherTrack(track)) => {
-                self.other_track(Kind::Audio, track);
-                Ok(())
-            }
-            Some(AudioBody::Channels { .. } | AudioBody::Empty) | None => Ok(()),
-        }
+        let read = self.tags.audio(message);
+        self.take(TrackId::AUDIO, dts, read)
     }
 
-    /// A packet of another codec than its track's configuration: nobody could decode it.
-    fn misfit(&self, codec: Codec) {
-        self.ctx.metrics.malformed.inc();
-        tracing::debug!("packet left out: {} without its configuration", codec.name());
+    /// Unsupported media ends a publish; a message that is merely broken is counted and left out.
+    fn take(
+        &mut self,
+        track: TrackId,
+        dts: i64,
+        read: Result<Brought, FlvError>,
+    ) -> Result<(), PublishError> {
+        let brought = match read {
+            Ok(brought) => brought,
+            Err(e @ FlvError::Unsupported { .. }) => return Err(e.into()),
+            Err(e) => {
+                self.ctx.metrics.malformed.inc();
+                tracing::debug!("message left out: {e}");
+                return Ok(());
+            }
+        };
+        if let Some((codec, config)) = brought.config {
+            self.configure(codec, config)?;
+        }
+        match brought.left_out {
+            Some(LeftOut::Misfit(codec)) => {
+                self.ctx.metrics.malformed.inc();
+                tracing::debug!("packet left out: {} without its configuration", codec.name());
+            }
+            Some(LeftOut::Track(kind, track)) => self.other_track(kind, track),
+            None => {}
+        }
+        let Some(Coded { key, cts, payload }) = brought.packet else { return Ok(()) };
+        self.packet(Packet { track, dts, cts, key, payload })
     }
 
     /// A multitrack publish: the first track is recorded.
@@ -244,10 +217,6 @@ impl Publisher {
 
     fn configure(&mut self, codec: Codec, config: Bytes) -> Result<(), PublishError> {
         let known = Known::new(codec, config, self.announced.rate)?;
-        match &known.details.video {
-            Some(v) => self.nal_len_size = v.nal_len_size,
-            None => self.sound = Some(codec),
-        }
         let now = self.ctx.clock.now();
         match &mut self.stage {
             Stage::Probing(p) => p.configure(now, known),
@@ -414,18 +383,5 @@ impl Publisher {
     /// The time now, as the publisher's clock has it.
     pub fn now(&self) -> Now {
         self.ctx.clock.now()
-    }
-}
-
-/// Unsupported media ends a publish; a message that is merely broken is counted and left out.
-fn read<T>(ctx: &Context, body: Result<T, FlvError>) -> Result<Option<T>, PublishError> {
-    match body {
-        Ok(body) => Ok(Some(body)),
-        Err(e @ FlvError::Unsupported { .. }) => Err(e.into()),
-        Err(e) => {
-            ctx.metrics.malformed.inc();
-            tracing::debug!("message left out: {e}");
-            Ok(None)
-        }
     }
 }

@@ -4,10 +4,9 @@ use crate::base::ids::TrackId;
 use crate::base::time::{Mono, Timescale};
 use crate::inspect::analysis::{Analysis, Sample, TrackFacts};
 use crate::inspect::report::{MetadataFacts, Report, Severity};
-use crate::media::codec::in_force::InForce;
-use crate::media::codec::{CodecError, FrameLength, details, opus};
+use crate::media::codec::{CodecError, FrameLength, details};
 use crate::media::flv::FlvError;
-use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
+use crate::media::flv::stream::{Brought, Coded, LeftOut, Stream};
 use crate::media::track::{Codec, FrameRate, Kind, Track};
 use crate::rtmp::metadata::Metadata;
 use bytes::Bytes;
@@ -37,9 +36,7 @@ pub(super) fn facts(track: &Track) -> Result<TrackFacts, CodecError> {
 pub(super) struct Tags {
     pub(super) analysis: Analysis,
     metadata: Option<Metadata>,
-    nal_len: u8,
-    pictures: InForce,
-    sound: Option<Bytes>,
+    stream: Stream,
     other_tracks: u64,
     newest: Option<i64>,
     unreadable: u64,
@@ -52,9 +49,7 @@ impl Tags {
         Tags {
             analysis: Analysis::interleaved(),
             metadata: None,
-            nal_len: 4,
-            pictures: InForce::default(),
-            sound: None,
+            stream: Stream::default(),
             other_tracks: 0,
             newest: None,
             unreadable: 0,
@@ -68,50 +63,45 @@ impl Tags {
     }
 
     pub(super) fn video(&mut self, timestamp: u32, body: &Bytes, arrival: Option<Mono>) {
-        let dts = self.unwrap(timestamp);
-        match video(body, self.nal_len) {
-            Ok(VideoBody::Config { codec, config }) => {
-                if let Some(record) = self.pictures.record(codec, config) {
-                    self.configure(TrackId::VIDEO, codec, record);
-                }
-            }
-            Ok(VideoBody::Coded { codec, key, cts, payload }) => {
-                if let Some(record) = self.pictures.picture(codec, key, &payload) {
-                    self.configure(TrackId::VIDEO, codec, record);
-                }
-                self.feed(Kind::Video, dts, cts, key, payload.len(), arrival);
-            }
-            Ok(VideoBody::OtherTrack(_)) => self.other_tracks += 1,
-            Ok(VideoBody::EndOfSequence | VideoBody::Info | VideoBody::Empty) => {}
-            Err(FlvError::Unsupported { what }) => {
-                self.name(Kind::Video, what);
-                let key = body.first().is_some_and(|b| b >> 4 & 7 == 1);
-                self.feed(Kind::Video, dts, 0, key, body.len(), arrival);
-            }
-            Err(e) => self.unreadable(timestamp, &e.to_string()),
-        }
+        let read = self.stream.video(body);
+        self.take(Kind::Video, timestamp, body, read, arrival);
     }
 
     pub(super) fn audio(&mut self, timestamp: u32, body: &Bytes, arrival: Option<Mono>) {
+        let read = self.stream.audio(body);
+        self.take(Kind::Audio, timestamp, body, read, arrival);
+    }
+
+    fn take(
+        &mut self,
+        kind: Kind,
+        timestamp: u32,
+        body: &Bytes,
+        read: Result<Brought, FlvError>,
+        arrival: Option<Mono>,
+    ) {
         let dts = self.unwrap(timestamp);
-        match audio(body) {
-            Ok(AudioBody::Config { codec, config }) => {
-                // Opus may leave it out.
-                let unsaid = config.is_empty().then(|| opus::default_head(2)).flatten();
-                let config = unsaid.unwrap_or(config);
-                if self.sound.as_ref() != Some(&config) {
-                    self.sound = Some(config.clone());
-                    self.configure(TrackId::AUDIO, codec, config);
+        match read {
+            Ok(brought) => {
+                if let Some((codec, config)) = brought.config {
+                    self.configure(kind, codec, config);
+                }
+                match brought.left_out {
+                    Some(LeftOut::Track(..)) => self.other_tracks += 1,
+                    Some(LeftOut::Misfit(codec)) => {
+                        let why = format!("{} without its configuration", codec.name());
+                        self.unreadable(timestamp, &why);
+                    }
+                    None => {}
+                }
+                if let Some(Coded { key, cts, payload }) = brought.packet {
+                    self.feed(kind, dts, cts, key, payload.len(), arrival);
                 }
             }
-            Ok(AudioBody::Coded { payload, .. }) => {
-                self.feed(Kind::Audio, dts, 0, true, payload.len(), arrival);
-            }
-            Ok(AudioBody::OtherTrack(_)) => self.other_tracks += 1,
-            Ok(AudioBody::Channels { .. } | AudioBody::Empty) => {}
             Err(FlvError::Unsupported { what }) => {
-                self.name(Kind::Audio, what);
-                self.feed(Kind::Audio, dts, 0, true, body.len(), arrival);
+                self.name(kind, what);
+                let key = kind == Kind::Audio || body.first().is_some_and(|b| b >> 4 & 7 == 1);
+                self.feed(kind, dts, 0, key, body.len(), arrival);
             }
             Err(e) => self.unreadable(timestamp, &e.to_string()),
         }
@@ -126,16 +116,15 @@ impl Tags {
         time
     }
 
-    fn configure(&mut self, id: TrackId, codec: Codec, config: Bytes) {
+    fn configure(&mut self, kind: Kind, codec: Codec, config: Bytes) {
+        let id = match kind {
+            Kind::Video => TrackId::VIDEO,
+            Kind::Audio => TrackId::AUDIO,
+        };
         let rate = self.metadata.as_ref().and_then(|m| m.framerate).and_then(FrameRate::from_f64);
         let track = Track { id, codec, timescale: Timescale::MILLIS, rate, config };
         match facts(&track) {
-            Ok(facts) => {
-                if let Ok(d) = details(&track) {
-                    self.nal_len = d.video.map_or(self.nal_len, |v| v.nal_len_size);
-                }
-                self.analysis.configure(facts);
-            }
+            Ok(facts) => self.analysis.configure(facts),
             Err(e) => {
                 let what = format!("a configuration that cannot be read: {e}");
                 self.unreadable(self.newest.unwrap_or_default() as u32, &what);

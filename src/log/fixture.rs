@@ -9,9 +9,10 @@ use crate::media::codec::{VideoRange, details};
 use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::flv::file::{FlvReader, TagKind};
 use crate::media::packet::Packet;
-use crate::media::timeline::cut::{Base, Config, Cutter, Output, Pace, part_target};
+use crate::media::timeline::cut::{Base, Config, Cutter, Output, Pace};
 use crate::media::timeline::lane::Plan;
 use crate::media::timeline::mark::{GenerationStart, Mark, RENDER, Rendition, SessionRecord};
+use crate::media::timeline::part_target::part_target;
 use crate::media::track::{FrameRate, Kind, Track};
 use std::path::{Path, PathBuf};
 

@@ -17,8 +17,8 @@ pub struct Packet {
     pub dts: i64,
     /// Composition offset in ticks: PTS = DTS + CTS.
     pub cts: i32,
-    /// True when a decoder can start here: an IDR picture of H.264, an IRAP picture of HEVC, a shown
-    /// key frame of AV1; always true for audio.
+    /// True when a decoder can start here: an IDR picture of H.264, an IRAP picture of HEVC, a
+    /// shown key frame of AV1; always true for audio.
     pub key: bool,
     /// The coded bytes.
     pub payload: Bytes,

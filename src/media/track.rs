@@ -23,8 +23,8 @@ pub enum Codec {
     H264 = 1,
     /// MPEG-4 AAC (ISO/IEC 14496-3); configuration is an AudioSpecificConfig (1.6.2.1).
     Aac = 2,
-    /// HEVC / H.265 (ISO/IEC 23008-2); configuration is an HEVCDecoderConfigurationRecord (14496-15,
-    /// 8.3.3.1).
+    /// HEVC / H.265 (ISO/IEC 23008-2); configuration is an HEVCDecoderConfigurationRecord
+    /// (14496-15, 8.3.3.1).
     Hevc = 3,
     /// AV1; configuration is an AV1CodecConfigurationRecord (AV1 in ISOBMFF, 2.3).
     Av1 = 4,

@@ -2,7 +2,7 @@
 //! the same packets have the same digest, whatever they are stored in, wherever their times begin
 //! and however the two tracks are interleaved. It is made of the messages that a replay sends.
 
-use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
+use crate::media::flv::stream::{Brought, Coded, Stream};
 use crate::replay::error::SourceError;
 use crate::replay::message::{Message, MessageKind};
 use crate::replay::source::Source;
@@ -87,9 +87,9 @@ struct Lane {
 /// # Errors
 /// It is damaged, or holds no media.
 pub async fn digest(source: &mut Source, mut told: impl FnMut(i64)) -> Result<Digest, SourceError> {
-    let mut lanes = [None, None];
+    let (mut lanes, mut tags) = ([None, None], Stream::default());
     while let Some(next) = source.next().await? {
-        take(&mut lanes, &next.message);
+        take(&mut lanes, &mut tags, &next.message);
         told(next.at);
     }
     Ok(finish(lanes))
@@ -113,23 +113,18 @@ fn lane<'a>(slot: &'a mut Option<Lane>, kind: &'static str, timestamp: u32) -> &
     })
 }
 
-fn take([v, a]: &mut [Option<Lane>; 2], m: &Message) {
-    match m.kind {
-        MessageKind::Video | MessageKind::VideoConfig => match video(&m.body, 4) {
-            Ok(VideoBody::Config { config, .. }) => lane(v, "video", m.timestamp).config(&config),
-            Ok(VideoBody::Coded { key, cts, payload, .. }) => {
-                lane(v, "video", m.timestamp).packet(m.timestamp, key, cts, &payload);
-            }
-            _ => {}
-        },
-        MessageKind::Audio | MessageKind::AudioConfig => match audio(&m.body) {
-            Ok(AudioBody::Config { config, .. }) => lane(a, "audio", m.timestamp).config(&config),
-            Ok(AudioBody::Coded { payload, .. }) => {
-                lane(a, "audio", m.timestamp).packet(m.timestamp, true, 0, &payload);
-            }
-            _ => {}
-        },
-        MessageKind::Metadata | MessageKind::VideoEnd | MessageKind::Data => {}
+fn take([v, a]: &mut [Option<Lane>; 2], tags: &mut Stream, m: &Message) {
+    let (slot, kind, read) = match m.kind {
+        MessageKind::Video | MessageKind::VideoConfig => (v, "video", tags.video(&m.body)),
+        MessageKind::Audio | MessageKind::AudioConfig => (a, "audio", tags.audio(&m.body)),
+        MessageKind::Metadata | MessageKind::VideoEnd | MessageKind::Data => return,
+    };
+    let Ok(Brought { config, packet, .. }) = read else { return };
+    if let Some((_, config)) = config {
+        lane(slot, kind, m.timestamp).config(&config);
+    }
+    if let Some(Coded { key, cts, payload }) = packet {
+        lane(slot, kind, m.timestamp).packet(m.timestamp, key, cts, &payload);
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::base::time::Mono;
 use crate::media::track::Codec;
 use crate::rtmp::amf0::{Amf0, AmfError, read_all, write_all};
-use crate::rtmp::enhanced::{Capabilities, announce};
+use crate::rtmp::client_connect;
 use crate::rtmp::error::{Reason, SessionError};
 use crate::rtmp::limits::{
     ACK_WINDOW, CHUNK_SIZE_OUT, HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, PUBLISH_TIMEOUT,
@@ -18,10 +18,6 @@ use crate::rtmp::message::{
 use crate::rtmp::metadata::Metadata;
 use crate::rtmp::url::RtmpUrl;
 use bytes::{Bytes, BytesMut};
-
-/// How this client names itself in `connect`. Some servers take streams only from names that begin
-/// so.
-const FLASH_VER: &str = "FMLE/3.0 (compatible; castctl)";
 
 /// Milliseconds a player asks the server to send ahead.
 const BUFFER_MILLIS: u32 = 3000;
@@ -120,9 +116,9 @@ impl ClientSession {
         Ok(ClientSession { link, role, url, enhanced, phase, now, since: now, stream_id: 0 })
     }
 
-    /// A publisher that will send these codecs. Where one of them came with Enhanced RTMP, `connect`
-    /// announces it, and a server that names what it takes is left when it is not among that;
-    /// others are sent what they always were.
+    /// A publisher that will send these codecs. Where one of them came with Enhanced RTMP,
+    /// `connect` announces it, and a server that names what it takes is left when it is not among
+    /// that; others are sent what they always were.
     pub fn sending(mut self, codecs: &[Codec]) -> ClientSession {
         let later = |c: &Codec| !matches!(c, Codec::H264 | Codec::Aac);
         self.enhanced = codecs.iter().copied().filter(later).collect();
@@ -265,26 +261,10 @@ impl ClientSession {
         Ok(())
     }
 
-    /// Sends `connect` (RTMP 1.0 section 7.2.1.1).
     fn ask(&mut self) {
-        let mut object = vec![
-            ("app".into(), Amf0::string(&self.url.app)),
-            ("type".into(), Amf0::string("nonprivate")),
-            ("flashVer".into(), Amf0::string(FLASH_VER)),
-            ("tcUrl".into(), Amf0::String(self.url.tc_url())),
-        ];
-        if self.role == Role::Play {
-            // Bit masks of the classic codecs: all of them.
-            object.push(("fpad".into(), Amf0::Boolean(false)));
-            object.push(("capabilities".into(), Amf0::Number(15.0)));
-            object.push(("audioCodecs".into(), Amf0::Number(f64::from(0x0FFF))));
-            object.push(("videoCodecs".into(), Amf0::Number(f64::from(0x00FF))));
-        }
-        if !self.enhanced.is_empty() {
-            object.extend(announce(&self.enhanced));
-        }
+        let object = client_connect::object(&self.url, self.role == Role::Play, &self.enhanced);
         self.link.send_chunk_size(CHUNK_SIZE_OUT);
-        self.command(0, "connect", CONNECT, [Amf0::Object(object)]);
+        self.command(0, "connect", CONNECT, [object]);
     }
 
     fn on_command(&mut self, m: &Message) -> Result<(), SessionError> {
@@ -293,7 +273,9 @@ impl ClientSession {
         let transaction = rest.first().and_then(Amf0::as_number).unwrap_or(0.0);
         match name.as_str() {
             "_result" if self.phase == Phase::Asking && transaction == CONNECT => {
-                self.is_taken(rest.get(1..).unwrap_or_default())?;
+                if self.role == Role::Publish {
+                    client_connect::check(rest.get(1..).unwrap_or_default(), &self.enhanced)?;
+                }
                 self.connected();
             }
             "_result" if self.phase == Phase::Asking && transaction == CREATE_STREAM => {
@@ -310,20 +292,6 @@ impl ClientSession {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Does the answer to `connect` leave room for what is to be sent? Servers put what they say of
-    /// themselves into either object.
-    fn is_taken(&self, answer: &[Amf0]) -> Result<(), SessionError> {
-        if self.role == Role::Play {
-            return Ok(());
-        }
-        let said = answer.iter().find_map(Capabilities::read);
-        let Some(said) = said else { return Ok(()) };
-        match self.enhanced.iter().find(|c| !said.takes(**c)) {
-            Some(codec) => Err(SessionError::NotTaken { codec: codec.name(), takes: said.names }),
-            None => Ok(()),
-        }
     }
 
     fn connected(&mut self) {

@@ -177,12 +177,12 @@ fn later_codecs_are_announced_and_a_server_that_takes_others_is_left() {
         let names = names.iter().map(|n| Amf0::string(*n)).collect();
         [Amf0::Null, Amf0::object([("fourCcList", Amf0::StrictArray(names))])]
     };
-    let hevc = sending(&[Codec::Hevc]);
-    assert_eq!(hevc.is_taken(&list(&["av01", "hvc1"])), Ok(()));
-    assert_eq!(hevc.is_taken(&[Amf0::Null, Amf0::object([])]), Ok(()), "it does not say");
-    let refused = hevc.is_taken(&list(&["av01", "vp09"])).expect_err("not among them");
+    let check = |answer: &[Amf0]| client_connect::check(answer, &[Codec::Hevc]);
+    assert_eq!(check(&list(&["av01", "hvc1"])), Ok(()));
+    assert_eq!(check(&[Amf0::Null, Amf0::object([])]), Ok(()), "it does not say");
+    let refused = check(&list(&["av01", "vp09"])).expect_err("not among them");
     assert_eq!(refused.to_string(), "the server does not take HEVC: it names av01, vp09");
-    let none = hevc.is_taken(&list(&[])).expect_err("none").to_string();
+    let none = check(&list(&[])).expect_err("none").to_string();
     assert_eq!(none, "the server does not take HEVC: it names no codec");
 }
 

@@ -14,25 +14,25 @@ const WILDCARD: &str = "*";
 /// either side of this room.
 const CAN_FORWARD: f64 = 4.0;
 
-/// CapsExMask: ModEx is read. No reconnect request is sent (a drain ends publishes, encoders connect
-/// again by themselves). Multitrack is read too, and one track of it is taken: who asks before it
-/// sends more should not. Nanosecond offsets are read past: tracks count in milliseconds.
+/// CapsExMask: ModEx is read. No reconnect request is sent (a drain ends publishes, encoders
+/// connect again by themselves). Multitrack is read too, and one track of it is taken: who asks
+/// before it sends more should not. Nanosecond offsets are read past: tracks count in milliseconds.
 const CAPS_EX: f64 = 4.0;
 
-/// Names of codecs of sound, to tell a list that speaks of sound from one that does not: the list of
-/// Enhanced RTMP v1 has pictures only.
+/// Names of codecs of sound, to tell a list that speaks of sound from one that does not: the list
+/// of Enhanced RTMP v1 has pictures only.
 const SOUND: [&str; 6] = ["mp4a", "Opus", "fLaC", "ac-3", "ec-3", ".mp3"];
 
 /// What a peer says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    /// Names of codecs, or [`WILDCARD`]; each once, at most [`FOURCC_MAX`].
+    /// Names of codecs, or `*` for any; each once, at most [`FOURCC_MAX`].
     pub names: Vec<String>,
 }
 
 impl Capabilities {
-    /// Reads a `connect`'s command object, or an object of its answer; `None` when the peer does not
-    /// speak Enhanced RTMP.
+    /// Reads a `connect`'s command object, or an object of its answer; `None` when the peer does
+    /// not speak Enhanced RTMP.
     pub fn read(object: &Amf0) -> Option<Capabilities> {
         let of = |name| object.get(name);
         let maps = [of("videoFourCcInfoMap"), of("audioFourCcInfoMap")];

@@ -18,6 +18,7 @@ pub mod chunk;
 pub mod chunk_error;
 pub mod chunk_writer;
 pub mod client;
+mod client_connect;
 pub mod enhanced;
 pub mod error;
 pub mod event;

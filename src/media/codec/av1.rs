@@ -1,6 +1,6 @@
-//! AV1 as its ISOBMFF binding stores it (AV1 Codec ISO Media File Format Binding): the configuration
-//! record (av1C) and payloads of open bitstream units (OBUs, AV1 specification 5.3) that each carry
-//! their size.
+//! AV1 as its ISOBMFF binding stores it (AV1 Codec ISO Media File Format Binding): the
+//! configuration record (av1C) and payloads of open bitstream units (OBUs, AV1 specification 5.3)
+//! that each carry their size.
 
 use crate::media::codec::av1_sequence::{self, Sequence};
 use crate::media::codec::{CONFIG_MAX, CodecError};
@@ -134,8 +134,8 @@ pub fn codec_string(s: &Sequence) -> String {
     out
 }
 
-/// True when a decoder can start at the payload: its first frame is a key frame that is shown (2.5).
-/// The sequence header may be in it or in the record.
+/// True when a decoder can start at the payload: its first frame is a key frame that is shown
+/// (2.5). The sequence header may be in it or in the record.
 pub fn is_key(payload: &[u8]) -> bool {
     for obu in obus(payload).map_while(Result::ok) {
         if obu.kind == OBU_FRAME || obu.kind == OBU_FRAME_HEADER {

@@ -3,6 +3,7 @@
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
 use crate::media::codec::aac::RATE_MAX;
+use crate::media::codec::bit_writer::Writer;
 use crate::media::codec::sps::{DIMENSION_MAX, READ_MAX};
 use crate::media::codec::{
     AudioDetails, CONFIG_MAX, CodecError, FrameLength, aac, details, h264, sps,
@@ -167,27 +168,6 @@ fn refused_configurations_say_where() {
     long.config = vec![0x12; CONFIG_MAX + 1].into();
     let said = "configuration length at byte 16384: the value is not allowed";
     assert_eq!(details(&long).expect_err("too long").to_string(), said);
-}
-
-/// Bits written one field after another.
-#[derive(Default)]
-struct Writer(Vec<bool>);
-
-impl Writer {
-    fn u(mut self, bits: u32, value: u32) -> Writer {
-        self.0.extend((0..bits).rev().map(|i| value >> i & 1 == 1));
-        self
-    }
-
-    fn ue(self, value: u32) -> Writer {
-        let bits = (value + 1).ilog2();
-        self.u(bits, 0).u(bits + 1, value + 1)
-    }
-
-    fn bytes(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len().next_multiple_of(8), false);
-        self.0.chunks(8).map(|b| b.iter().fold(0, |n, bit| n << 1 | u8::from(*bit))).collect()
-    }
 }
 
 #[test]

@@ -35,7 +35,8 @@ pub fn kind(nal: &[u8]) -> u8 {
 pub struct HevcConfig<'a> {
     /// Size of the NAL length field in payloads: 1, 2 or 4 bytes.
     pub nal_len_size: u8,
-    /// Every NAL unit of the record in its order: parameter sets, and SEI messages of some encoders.
+    /// Every NAL unit of the record in its order: parameter sets, and SEI messages of some
+    /// encoders.
     pub nals: Vec<&'a [u8]>,
 }
 
@@ -248,8 +249,8 @@ fn record(nals: &[&[u8]], nal_len_size: u8) -> Option<Bytes> {
 }
 
 /// The record with every array of parameter sets marked complete, as a sample entry `hvc1` must
-/// have it (14496-15, 8.4.1.1.1). Encoders leave the mark out; sets that a payload repeats are those
-/// of the record at every point.
+/// have it (14496-15, 8.4.1.1.1). Encoders leave the mark out; sets that a payload repeats are
+/// those of the record at every point.
 pub fn complete(record: &[u8]) -> Vec<u8> {
     let mut out = record.to_vec();
     let mut at = HEAD;

@@ -1,5 +1,5 @@
-//! The configuration of a stream of pictures as its messages go by: encoders send it in a record, in
-//! their key frames, or in both, and the two need not agree (SVT-AV1's record is made before the
+//! The configuration of a stream of pictures as its messages go by: encoders send it in a record,
+//! in their key frames, or in both, and the two need not agree (SVT-AV1's record is made before the
 //! encoder has settled; libaom's comes empty). What a key frame brings is what a decoder goes by.
 
 use crate::media::codec::{CONFIG_MAX, av1, in_band};
@@ -12,8 +12,10 @@ pub struct InForce {
     codec: Option<Codec>,
     /// The newest record that came as one.
     received: Bytes,
-    /// What is in force.
+    /// What is in force, or is from the next key frame on.
     record: Bytes,
+    /// The newest that was given to whoever asks.
+    given: Bytes,
 }
 
 impl InForce {
@@ -22,9 +24,9 @@ impl InForce {
         self.codec
     }
 
-    /// A record came; it is given back when it is news and says what a decoder needs. Encoders repeat
-    /// it, and key frames may have said better since; one of AV1 may leave the sequence header to
-    /// the key frames.
+    /// A record came; it is given back when it is news and in force at once. Encoders repeat it,
+    /// and key frames may have said better since. One of AV1 waits for the key frame that it is
+    /// for.
     pub fn record(&mut self, codec: Codec, record: Bytes) -> Option<Bytes> {
         if self.codec == Some(codec) && self.received == record {
             return None;
@@ -32,21 +34,40 @@ impl InForce {
         // What comes lies in a read buffer; a configuration lives as long as the stream.
         let record = Bytes::copy_from_slice(&record[..record.len().min(CONFIG_MAX + 1)]);
         self.received = record.clone();
-        (self.codec, self.record) = (Some(codec), record.clone());
-        let later = codec == Codec::Av1
-            && av1::Av1Config::parse(&record).is_ok_and(|c| c.sequence.is_none());
-        (!later).then_some(record)
+        let waits = codec == Codec::Av1 && av1::Av1Config::parse(&record).is_ok();
+        self.set(codec, record);
+        // What cannot be read is for whoever refuses it.
+        if waits { None } else { self.give() }
     }
 
-    /// A picture came; the record that is in force from it on, if it brings another.
+    /// A picture came; the record that is in force from it on, if it is another.
     pub fn picture(&mut self, codec: Codec, key: bool, payload: &[u8]) -> Option<Bytes> {
         if !key {
             return None;
         }
         let same = self.codec == Some(codec);
-        let record = in_band(codec, if same { &self.record } else { &[] }, payload)?;
-        (self.codec, self.record) = (Some(codec), record.clone());
-        Some(record)
+        match in_band(codec, if same { &self.record } else { &[] }, payload) {
+            Some(record) => self.set(codec, record),
+            None if !same => return None,
+            None if codec == Codec::Av1 && av1::sequence_obu(&self.record).is_empty() => {
+                return None;
+            }
+            None => {}
+        }
+        self.give()
+    }
+
+    fn set(&mut self, codec: Codec, record: Bytes) {
+        if self.codec.replace(codec) != Some(codec) {
+            self.given = Bytes::new();
+        }
+        self.record = record;
+    }
+
+    fn give(&mut self) -> Option<Bytes> {
+        let news = self.given != self.record;
+        self.given = self.record.clone();
+        news.then(|| self.record.clone())
     }
 }
 
@@ -58,24 +79,36 @@ mod tests {
     #[test]
     fn the_sequence_header_of_a_key_frame_counts() {
         let key: Bytes = hex("0a0b0200000521e7f66257c802 320110").into();
+        let bare: Bytes = hex("320110").into();
         let want: Bytes = hex("81000c00 0a0b0200000521e7f66257c802").into();
         // SVT-AV1 by way of FFmpeg 9.0.2; rav1e; libaom, whose first record is empty, and nothing.
         let svt: Bytes = hex("81000c00 0a0b0200000521e7f66017c002").into();
-        for (name, record, given) in [
-            ("another header", Some(svt.clone()), true),
-            ("no header", Some(Bytes::from(hex("815f4800"))), false),
-            ("none", None, false),
+        for (name, record) in [
+            ("another header", Some(svt.clone())),
+            ("the same header", Some(want.clone())),
+            ("no header", Some(Bytes::from(hex("815f4800")))),
+            ("none", None),
         ] {
             let mut f = InForce::default();
-            if let Some(record) = record {
-                let back = f.record(Codec::Av1, record.clone());
-                assert_eq!(back, given.then_some(record), "{name}");
+            if let Some(record) = &record {
+                assert_eq!(f.record(Codec::Av1, record.clone()), None, "{name}");
             }
             assert_eq!(f.picture(Codec::Av1, false, &key), None, "{name}: no key frame");
             assert_eq!(f.picture(Codec::Av1, true, &key), Some(want.clone()), "{name}");
             assert_eq!(f.picture(Codec::Av1, true, &key), None, "{name}: told once");
-            assert_eq!(f.record(Codec::Av1, svt.clone()).is_some(), !given, "{name}: repeated");
             assert_eq!(f.codec(), Some(Codec::Av1));
+            if let Some(record) = record {
+                assert_eq!(f.record(Codec::Av1, record), None, "{name}: repeated");
+                assert_eq!(f.picture(Codec::Av1, true, &bare), None, "{name}: repeated");
+            }
         }
+        let mut f = InForce::default();
+        assert_eq!(f.record(Codec::Av1, svt.clone()), None);
+        assert_eq!(f.picture(Codec::Av1, true, &bare), Some(svt), "the key frame has none");
+        let other: Bytes = hex("81000c00").into();
+        assert_eq!(f.record(Codec::Av1, other), None);
+        assert_eq!(f.picture(Codec::Av1, true, &key), Some(want), "another encoder");
+        let bad = Bytes::from_static(&[1]);
+        assert_eq!(f.record(Codec::Av1, bad.clone()), Some(bad), "somebody has to refuse it");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
+use crate::media::codec::bit_writer::Writer;
 use crate::media::codec::hevc::HevcConfig;
 use crate::media::codec::hevc_sps::{LONG_TERM_MAX, SET_PICTURES_MAX, SHORT_TERM_SETS_MAX};
 use crate::media::codec::sps::READ_MAX;
@@ -270,42 +271,6 @@ fn sets_in_a_key_frame_make_a_record() {
     let made = in_band(Codec::Av1, &hex("815f4800"), &in_it("0a0e400000fa627fef8842a902020250"));
     assert_eq!(made, Some(hex(AV1[4].1).into()));
     assert_eq!(key_prefix(&track(Codec::Av1, av1.clone())), Ok(av1[4..].to_vec()));
-}
-
-/// Bits written one field after another.
-#[derive(Default)]
-struct Writer(Vec<bool>);
-
-impl Writer {
-    fn u(mut self, bits: u32, value: u32) -> Writer {
-        self.0.extend((0..bits).rev().map(|i| value >> i & 1 == 1));
-        self
-    }
-
-    fn ue(self, value: u32) -> Writer {
-        let bits = (value + 1).ilog2();
-        self.u(bits, 0).u(bits + 1, value + 1)
-    }
-
-    fn many(self, count: u32, each: impl Fn(Writer) -> Writer) -> Writer {
-        (0..count).fold(self, |w, _| each(w))
-    }
-
-    /// With emulation prevention.
-    fn nal(self) -> Vec<u8> {
-        let mut bits = self.0;
-        bits.resize(bits.len().next_multiple_of(8), false);
-        let (mut out, mut zeros) = (Vec::new(), 0);
-        for b in bits.chunks(8).map(|b| b.iter().fold(0, |n, bit| n << 1 | u8::from(*bit))) {
-            if zeros >= 2 && b <= 3 {
-                out.push(3);
-                zeros = 0;
-            }
-            zeros = if b == 0 { zeros + 1 } else { 0 };
-            out.push(b);
-        }
-        out
-    }
 }
 
 /// A set of 64 x 64 up to its reference picture sets; `rest` writes those, then comes a VUI with a

@@ -321,6 +321,9 @@ fn audio_details(codecs: String, audio: AudioDetails) -> Result<Details, CodecEr
 }
 
 #[cfg(test)]
+mod bit_writer;
+
+#[cfg(test)]
 #[path = "codec_test.rs"]
 mod tests;
 

@@ -7,6 +7,7 @@ pub mod body;
 mod enhanced;
 pub mod file;
 pub mod fourcc;
+pub mod stream;
 pub mod write;
 
 /// Why a tag body or a file is refused.

@@ -1,5 +1,5 @@
-//! Bodies of audio and video tags, written: H.264 and AAC as they always were (Adobe FLV 10.1, E.4.2
-//! and E.4.3), what came later as Enhanced RTMP has it.
+//! Bodies of audio and video tags, written: H.264 and AAC as they always were (Adobe FLV 10.1,
+//! E.4.2 and E.4.3), what came later as Enhanced RTMP has it.
 
 use crate::media::flv::body::{CODEC_AVC, EX_AUDIO, EX_VIDEO};
 use crate::media::flv::fourcc;

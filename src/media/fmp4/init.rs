@@ -1,8 +1,8 @@
 //! The init section of a track: ftyp and moov with mvex (CMAF header, ISO/IEC 23000-19, 7.3).
 //!
-//! The MP4 box crate writes the boxes. A picture's decoder configuration goes in as the encoder sent
-//! it, byte for byte: the crate would drop what it does not know of one, so that box's body is put
-//! in after encoding.
+//! The MP4 box crate writes the boxes. A picture's decoder configuration goes in as the encoder
+//! sent it, byte for byte: the crate would drop what it does not know of one, so that box's body is
+//! put in after encoding.
 
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;

@@ -2,7 +2,7 @@
 //! and the times, sizes and flags of a segment's samples. No media is decoded or copied.
 
 use crate::base::time::Timescale;
-use crate::media::codec::{CONFIG_MAX, opus};
+use crate::media::fmp4::entry;
 use crate::media::track::{Codec, Kind};
 use bytes::Bytes;
 
@@ -15,10 +15,6 @@ const TRACKS_MAX: usize = 64;
 
 /// `sample_is_non_sync_sample` (8.8.3.1).
 const NON_SYNC: u32 = 0x1_0000;
-
-/// Bytes of a visual and of an audio sample entry before the boxes in it (12.1.3, 12.2.3).
-const VISUAL_ENTRY: usize = 78;
-const AUDIO_ENTRY: usize = 28;
 
 /// Why bytes are no fMP4. `at` counts from the start of what was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -163,9 +159,9 @@ pub fn fragments(data: &Bytes, tracks: &[InitTrack]) -> Result<Vec<FragmentFacts
 
 /// A box's body and where it lies in what was given.
 #[derive(Debug, Clone)]
-struct Part {
-    data: Bytes,
-    at: usize,
+pub(super) struct Part {
+    pub(super) data: Bytes,
+    pub(super) at: usize,
 }
 
 impl Part {
@@ -173,7 +169,7 @@ impl Part {
         Part { data: data.clone(), at: 0 }
     }
 
-    fn from(&self, offset: usize, what: &'static str) -> Result<Part, ReadError> {
+    pub(super) fn from(&self, offset: usize, what: &'static str) -> Result<Part, ReadError> {
         if offset > self.data.len() {
             return Err(ReadError::Truncated { what, at: self.at + self.data.len() });
         }
@@ -232,7 +228,7 @@ impl Part {
         }
     }
 
-    fn find(&self, name: &[u8; 4]) -> Result<Option<Part>, ReadError> {
+    pub(super) fn find(&self, name: &[u8; 4]) -> Result<Option<Part>, ReadError> {
         for child in self.boxes() {
             let (found, part) = child?;
             if found == *name {
@@ -275,93 +271,10 @@ fn trak(trak: &Part) -> Result<Option<InitTrack>, ReadError> {
         }
         _ => (0, 0),
     };
-    let codec = codec(name, &entry)?;
+    let codec = entry::codec(name, &entry)?;
     let entry = name.escape_ascii().to_string();
     let defaults = Defaults::default();
     Ok(Some(InitTrack { number, timescale, kind, entry, codec, dimensions, defaults }))
-}
-
-/// The configuration record of an entry that castctl carries.
-fn codec(name: [u8; 4], entry: &Part) -> Result<Option<(Codec, Bytes)>, ReadError> {
-    let found = match &name {
-        b"avc1" | b"avc3" => {
-            let avcc = entry.from(VISUAL_ENTRY, "avc1")?.find(b"avcC")?;
-            avcc.map(|part| (Codec::H264, part.data))
-        }
-        b"hvc1" | b"hev1" => {
-            let hvcc = entry.from(VISUAL_ENTRY, "hvc1")?.find(b"hvcC")?;
-            hvcc.map(|part| (Codec::Hevc, part.data))
-        }
-        b"av01" => {
-            let av1c = entry.from(VISUAL_ENTRY, "av01")?.find(b"av1C")?;
-            av1c.map(|part| (Codec::Av1, part.data))
-        }
-        b"Opus" => {
-            let dops = entry.from(AUDIO_ENTRY, "Opus")?.find(b"dOps")?;
-            dops.and_then(|part| Some((Codec::Opus, opus_head(&part.data)?)))
-        }
-        b"mp4a" => match entry.from(AUDIO_ENTRY, "mp4a")?.find(b"esds")? {
-            Some(esds) => specific(&esds)?.map(|config| (Codec::Aac, config)),
-            None => None,
-        },
-        _ => None,
-    };
-    Ok(found.filter(|(_, config)| config.len() <= CONFIG_MAX))
-}
-
-/// The OpusHead of a `dOps` (Encapsulation of Opus in ISOBMFF, 4.3.2); `None` when it is none.
-fn opus_head(dops: &[u8]) -> Option<Bytes> {
-    let d: &[u8; 11] = dops.first_chunk()?;
-    let mapping = match d[10] {
-        0 => None,
-        family => {
-            let table = dops.get(11..13 + usize::from(d[1]))?;
-            let (streams, coupled, channels) = (table[0], table[1], &table[2..]);
-            Some(opus::Mapping { family, streams, coupled, channels })
-        }
-    };
-    let head = opus::Head {
-        channels: d[1],
-        pre_skip: u16::from_be_bytes([d[2], d[3]]),
-        input_rate: u32::from_be_bytes([d[4], d[5], d[6], d[7]]),
-        gain: i16::from_be_bytes([d[8], d[9]]),
-        mapping,
-    };
-    (d[0] == 0).then(|| head.to_bytes())
-}
-
-/// The decoder specific info of an `esds` (ISO/IEC 14496-1, 7.2.6).
-fn specific(esds: &Part) -> Result<Option<Bytes>, ReadError> {
-    const ES: u8 = 3;
-    const DECODER_CONFIG: u8 = 4;
-    const DECODER_SPECIFIC: u8 = 5;
-    // Version and flags; then each descriptor lies in the one before, behind its own fields.
-    let mut part = esds.from(4, "esds")?;
-    for (tag, fields) in [(ES, 3), (DECODER_CONFIG, 13), (DECODER_SPECIFIC, 0)] {
-        if part.data.first() != Some(&tag) {
-            return Ok(None);
-        }
-        let (mut len, mut at) = (0usize, 1);
-        for _ in 0..4 {
-            let truncated = ReadError::Truncated { what: "esds", at: part.at + at };
-            let byte = *part.data.get(at).ok_or(truncated)?;
-            (len, at) = (len << 7 | usize::from(byte & 0x7f), at + 1);
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        let body = part.from(at, "esds")?;
-        if tag == DECODER_SPECIFIC {
-            let truncated = ReadError::Truncated { what: "esds", at: body.at };
-            return if len > body.data.len() {
-                Err(truncated)
-            } else {
-                Ok(Some(body.data.slice(..len)))
-            };
-        }
-        part = body.from(fields, "esds")?;
-    }
-    Ok(None)
 }
 
 /// One track's fragment (8.8.6 to 8.8.12).

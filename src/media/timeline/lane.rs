@@ -14,9 +14,9 @@ use std::collections::VecDeque;
 /// above any rounding to milliseconds.
 const GRID_TOLERANCE: i64 = 40_000;
 
-/// Most samples in one part: 2 s, the longest part, have 480 pictures at 240 frames a second and 800
-/// frames of Opus of 2.5 ms. Where an encoder stamps its pictures alike time closes no part, and whoever reads the log holds this
-/// many samples until their part ends.
+/// Most samples in one part: 2 s, the longest part, have 480 pictures at 240 frames a second and
+/// 800 frames of Opus of 2.5 ms. Where an encoder stamps its pictures alike time closes no part,
+/// and whoever reads the log holds this many samples until their part ends.
 pub const PART_SAMPLES_MAX: usize = 1_024;
 
 /// What the cut needs to know of a track; all of it is declared, nothing is measured.
@@ -279,9 +279,9 @@ impl Lane {
         Some(end)
     }
 
-    /// Decode-time duration of the samples from `first` to `last`. What they last by themselves where
-    /// the timestamps agree with that to 2 ms (timestamps in milliseconds round; their sum must
-    /// not), else up to the next sample, at most the rest of the part.
+    /// Decode-time duration of the samples from `first` to `last`. What they last by themselves
+    /// where the timestamps agree with that to 2 ms (timestamps in milliseconds round; their sum
+    /// must not), else up to the next sample, at most the rest of the part.
     fn duration(&self, first: Sample, last: Sample, nominal: i64, next: Option<i64>) -> i64 {
         let end = next.filter(|n| *n > last.dts).unwrap_or(last.dts + last.lasts);
         let spanned = end - first.dts;

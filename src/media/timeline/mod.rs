@@ -6,3 +6,4 @@ mod away;
 pub mod cut;
 pub mod lane;
 pub mod mark;
+pub mod part_target;

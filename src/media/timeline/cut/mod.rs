@@ -35,8 +35,8 @@ const BACKWARD_TOLERANCE: i64 = 100_000;
 const REORDER_FRAMES: i64 = 16;
 
 /// Followers' packets held while a new connection's first key frame is awaited; older ones are
-/// stored unlisted. More than half a second of the shortest frames (2.5 ms of Opus), five seconds of
-/// AAC, so that sound which starts with the picture is listed with it.
+/// stored unlisted. More than half a second of the shortest frames (2.5 ms of Opus), five seconds
+/// of AAC, so that sound which starts with the picture is listed with it.
 const HELD_MAX: usize = 256;
 
 /// Most by which a follower's segment may outlast the leader's limit, microseconds: EXTINF rounds
@@ -81,31 +81,6 @@ impl Config {
     pub(in crate::media::timeline) fn gap_after(&self) -> Duration {
         Duration::from_micros((self.target_duration + self.target_duration / 2) as u64)
     }
-}
-
-/// PART-TARGET in microseconds: `part` rounded up to whole frames, plus 2 ms so that timestamps in
-/// milliseconds round without passing it. A frame's length is itself rounded down, so that six
-/// frames of 33333 are 200 ms: what is less than a millisecond over is no frame more.
-pub fn part_target(part: i64, frame: i64) -> i64 {
-    let frames = (part - 999 + frame - 1) / frame.max(1);
-    frames.max(1) * frame + 2_000
-}
-
-/// The shortest that a part may be, per mille of PART-TARGET, unless it ends its segment or comes
-/// before a gap (draft-pantos-hls-rfc8216bis-22, 4.4.4.9).
-const PART_LEAST_PER_MILLE: i64 = 850;
-
-/// PART-TARGET in microseconds for tracks with frames of these lengths, the leader's first:
-/// [`part_target`] of the leader's, unless whole frames of another track fill too little of that
-/// (packets of Opus have up to 120 ms): then rounded up to whole frames of it.
-pub fn common_part_target(part: i64, frames: &[i64]) -> i64 {
-    let lead = frames.first().map_or(part, |f| part_target(part, *f));
-    frames.iter().fold(lead, |target, frame| {
-        let frame = (*frame).max(1);
-        let fills = target / frame * frame;
-        let enough = fills * 1_000 >= target * PART_LEAST_PER_MILLE;
-        if enough { target } else { part_target(target, frame) }
-    })
 }
 
 /// What goes into the log next.

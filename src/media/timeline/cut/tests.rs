@@ -4,6 +4,7 @@ use super::*;
 use crate::base::ids::TrackId;
 use crate::base::time::{MICROS, Timescale};
 use crate::media::codec::FrameLength;
+use crate::media::timeline::part_target::{common_part_target, part_target};
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -206,41 +207,6 @@ fn a_steady_stream_is_cut_at_its_idrs_and_every_sample_is_listed() {
     // The 85 % rule (P05): all but the last part of a segment.
     for w in k.parts.windows(2).filter(|w| w[0].0 == w[1].0 && w[0].1 == w[1].1) {
         assert!(w[0].2 * 100 >= 85 * k.part_target, "{w:?}");
-    }
-}
-
-#[test]
-fn a_part_is_whole_frames_and_rounding_makes_no_frame() {
-    for (part, frame, frames) in [
-        (200_000, 33_333, 6),
-        (200_000, 33_366, 6),
-        (500_000, 33_333, 15),
-        (500_000, 40_000, 13),
-        (100_000, 16_667, 6),
-        (200_000, 21_333, 10),
-        (500, 33_333, 1),
-    ] {
-        assert_eq!(part_target(part, frame), frames * frame + 2_000, "{part} {frame}");
-    }
-}
-
-#[test]
-fn parts_hold_whole_frames_of_every_track() {
-    for (name, part, frames, want) in [
-        ("picture alone", 200_000, &[40_000][..], 202_000),
-        ("AAC fills enough", 200_000, &[40_000, 21_333], 202_000),
-        ("Opus of 20 ms", 200_000, &[33_333, 20_000], part_target(200_000, 33_333)),
-        ("Opus of 60 ms fills enough", 200_000, &[40_000, 60_000], 202_000),
-        ("Opus of 120 ms does not", 200_000, &[40_000, 120_000], 242_000),
-        ("sound alone", 200_000, &[120_000], 242_000),
-        ("nothing known", 200_000, &[], 200_000),
-    ] {
-        let target = common_part_target(part, frames);
-        assert_eq!(target, want, "{name}");
-        for frame in frames {
-            let most = target / frame * frame;
-            assert!(most * 1000 >= target * PART_LEAST_PER_MILLE, "{name}: {most} of {target}");
-        }
     }
 }
 
