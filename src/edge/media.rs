@@ -1,13 +1,14 @@
 //! Bytes of media: parts muxed from samples, once; whole segments as the parts they consist of.
 
-use crate::base::ids::Seq;
+use crate::base::ids::{Msn, Seq};
 use crate::hls::segment::Part;
 use crate::log::batch::Batch;
 use crate::log::format::record::Record;
 use crate::media::fmp4::fragment::{Sample, fragment};
 use crate::media::fmp4::init::Init;
+use crate::media::timeline::mark::Mark;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
 
 /// The bytes of a part: the same samples give the same bytes on every edge.
@@ -39,25 +40,31 @@ impl std::fmt::Debug for Cell {
     }
 }
 
-/// Muxes parts from records read back from a log; `None` when one of their samples is missing.
-pub fn remux(init: &Init, parts: &[Part], batches: &[Batch]) -> Option<Vec<Bytes>> {
-    let mut samples: BTreeMap<Seq, Sample> = BTreeMap::new();
+/// Muxes the parts of a segment from the records of its span in a log (`edge::places`); each with
+/// the number of its first sample. `None` when one of their samples is missing.
+pub fn remux(init: &Init, msn: Msn, batches: &[Batch]) -> Option<Vec<(Seq, Bytes)>> {
+    let track = init.track.id;
+    let (mut waiting, mut out) = (VecDeque::new(), Vec::new());
     for entry in batches.iter().flat_map(Batch::records) {
-        if let Record::Packet { packet, seq: Some(seq) } = entry.record
-            && packet.track == init.track.id
-        {
-            samples.insert(seq, Sample::from(&packet));
+        match entry.record {
+            Record::Packet { packet, seq: Some(seq) } if packet.track == track => {
+                waiting.push_back((seq, Sample::from(&packet)));
+            }
+            Record::Mark(Mark::PartEnd(p)) if p.track == track => {
+                let older = waiting.partition_point(|(seq, _)| *seq < p.first_seq);
+                waiting.drain(..older);
+                let count = waiting.partition_point(|(seq, _)| *seq <= p.last_seq);
+                let samples: Vec<Sample> = waiting.drain(..count).map(|(_, s)| s).collect();
+                if p.msn != msn {
+                    continue;
+                }
+                if count as u64 != p.last_seq.0.saturating_sub(p.first_seq.0) + 1 {
+                    return None;
+                }
+                out.push((p.first_seq, mux(init, &Part::from(&p), &samples)));
+            }
+            _ => {}
         }
-    }
-    let mut out = Vec::with_capacity(parts.len());
-    for part in parts.iter().filter(|p| !p.gap) {
-        let of_part: Vec<Sample> =
-            samples.range(part.first..=part.last).map(|(_, s)| s.clone()).collect();
-        let wanted = part.last.0 - part.first.0 + 1;
-        if of_part.len() as u64 != wanted {
-            return None;
-        }
-        out.push(mux(init, part, &of_part));
     }
     Some(out)
 }

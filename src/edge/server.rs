@@ -1,8 +1,8 @@
 //! The viewers' listener: HTTP/1.1, limits on what a stranger may hold open, and a drain that lets
 //! answers finish.
 
-use crate::edge::answer::Cors;
 use crate::edge::channels::Channels;
+use crate::edge::cors::Cors;
 use crate::edge::feed::Sources;
 use crate::edge::http::Handler;
 use crate::edge::metrics::Edge;
@@ -11,7 +11,6 @@ use crate::rt::listen::{BindError, Listener, Seats};
 use crate::rt::task;
 use crate::telemetry::ready::Latch;
 use axum::http::Request;
-use axum::http::header::ORIGIN;
 use hyper::server::conn::http1::{Builder, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -115,9 +114,8 @@ async fn connection(stream: TcpStream, handler: Handler, cors: Arc<Cors>, drain:
         let (handler, cors, under_way) = (handler.clone(), cors.clone(), of_service.guard());
         async move {
             let _under_way = under_way;
-            let origin = request.headers().get(ORIGIN).cloned();
-            let mut response = handler.answer(request).await;
-            cors.apply(origin.as_ref(), &mut response);
+            let mut response = handler.answer(&request).await;
+            cors.apply(request.method(), request.headers(), &mut response);
             Ok::<_, Infallible>(response)
         }
     });

@@ -58,7 +58,7 @@ impl Folder {
             let rendition = |r: &crate::media::timeline::mark::Rendition| Rendition {
                 track: r.track,
                 name: r.name.clone(),
-                window: Window::new(session.clone(), r.track),
+                window: Window::whole(session.clone(), r.track),
                 inits: Vec::new(),
                 waiting: VecDeque::new(),
                 open: BTreeMap::new(),
@@ -223,7 +223,7 @@ impl Rendition {
         open.push(bytes);
         let Lookup::Found(media) = self.window.segment(generation, p.msn) else { return Ok(()) };
         let real = |part: &&Part| !part.gap;
-        if open.len() == media.parts.iter().filter(real).count() {
+        if open.len() == media.parts.unwrap_or_default().iter().filter(real).count() {
             let parts = self.open.remove(&(generation, p.msn)).unwrap_or_default();
             let render = self.window.render();
             let name = File::Segment { generation, msn: p.msn };

@@ -4,6 +4,7 @@
 use crate::base::ids::{Generation, Msn, Seq};
 use crate::base::time::Wall;
 use crate::hls::name::File;
+use crate::hls::past::Old;
 use crate::hls::reload::State;
 use crate::hls::segment::Part;
 use crate::hls::window::Window;
@@ -42,8 +43,9 @@ pub struct Media<'a> {
     pub generation: Generation,
     /// Hash of the init section in force.
     pub init: &'a Arc<str>,
-    /// The part, or all parts of the segment in order; gap parts have no samples.
-    pub parts: &'a [Part],
+    /// The part, or all parts of the segment in order; gap parts have no samples. `None`: it is of
+    /// the past, and what it is made of stands in the log alone.
+    pub parts: Option<&'a [Part]>,
 }
 
 /// The end of a playlist, as EXT-X-RENDITION-REPORT has it.
@@ -97,7 +99,7 @@ impl Window {
     pub fn position(&self) -> Option<Position> {
         let (msn, parts) = match &self.open {
             Some(open) if !open.parts.is_empty() => (open.msn, open.parts.len()),
-            _ => self.segments.last().map(|s| (s.msn, s.parts.len()))?,
+            _ => self.segments.back().map(|s| (s.msn, s.parts.len()))?,
         };
         Some(Position { msn, part: parts.checked_sub(1).and_then(|p| u32::try_from(p).ok()) })
     }
@@ -106,7 +108,7 @@ impl Window {
     pub fn end_wall(&self) -> Option<Wall> {
         match &self.open {
             Some(open) if !open.parts.is_empty() => Some(open.wall.plus(open.duration())),
-            _ => self.segments.last().map(|s| s.wall.plus(s.duration)),
+            _ => self.segments.back().map(|s| s.wall.plus(s.duration)),
         }
     }
 
@@ -114,13 +116,13 @@ impl Window {
     pub fn state(&self) -> State {
         let next = match &self.open {
             Some(open) if !open.parts.is_empty() => Some(open.msn),
-            _ => self.segments.last().map(|s| s.msn.next()),
+            _ => self.segments.back().map(|s| s.msn.next()),
         };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         State {
             next,
             next_parts: count(self.listed_open_parts()),
-            last_parts: self.segments.last().map_or(0, |s| count(s.parts.len())),
+            last_parts: self.segments.back().map_or(0, |s| count(s.parts.len())),
             ended: self.ended,
             part_target: self.session.part_target,
         }
@@ -129,23 +131,36 @@ impl Window {
     /// The complete segment of this name. Segments stay known after they have left the live
     /// playlist: the DVR view lists them, and they must stay downloadable (6.2.2).
     pub fn segment(&self, generation: Generation, msn: Msn) -> Lookup<Media<'_>> {
-        let first = self.segments.first().map_or(msn, |s| s.msn);
-        let at = msn.0.checked_sub(first.0).and_then(|i| usize::try_from(i).ok());
-        if let Some(s) = at.and_then(|i| self.segments.get(i)) {
+        if let Some(old) = self.past.segment(msn) {
+            return self.old(generation, old);
+        }
+        let at = self.segments.front().and_then(|s| msn.0.checked_sub(s.msn.0));
+        if let Some(s) = at.and_then(|i| self.segments.get(usize::try_from(i).ok()?)) {
             let init = s.init.and_then(|i| self.inits.get(i as usize));
             return match init {
                 Some(init) if s.generation == generation && !s.gap => {
-                    Lookup::Found(Media { msn, generation, init, parts: &s.parts })
+                    Lookup::Found(Media { msn, generation, init, parts: Some(&s.parts) })
                 }
                 _ => Lookup::Never,
             };
         }
-        let next = self.segments.last().map(|s| s.msn.next());
+        let next = self.segments.back().map(|s| s.msn.next());
         let near = next.is_none_or(|n| msn >= n && msn.0 - n.0 <= MSN_AHEAD + 1);
         if near && self.may_come(generation) { Lookup::Future } else { Lookup::Never }
     }
 
-    /// The part of this name; [`Media::parts`] has this one part.
+    /// A segment of the past, or one that has a sample's number.
+    fn old(&self, generation: Generation, old: Old) -> Lookup<Media<'_>> {
+        match old.init.and_then(|i| self.inits.get(i as usize)) {
+            Some(init) if old.generation == generation && !old.gap => {
+                Lookup::Found(Media { msn: old.msn, generation, init, parts: None })
+            }
+            _ => Lookup::Never,
+        }
+    }
+
+    /// The part of this name; [`Media::parts`] has this one part. Of the past, only the segment is
+    /// known that a part of this name would be of.
     pub fn part(&self, generation: Generation, seq: Seq) -> Lookup<Media<'_>> {
         if let Some(open) = self.open.as_ref().filter(|o| o.generation == generation)
             && let Some(found) = self.find(open.msn, generation, open.init, &open.parts, seq)
@@ -155,10 +170,12 @@ impl Window {
         let after =
             self.segments.partition_point(|s| (s.generation, s.first_seq) <= (generation, seq));
         let held = after.checked_sub(1).and_then(|i| self.segments.get(i));
-        if let Some(s) = held.filter(|s| s.generation == generation)
-            && let Some(found) = self.find(s.msn, generation, s.init, &s.parts, seq)
-        {
-            return Lookup::Found(found);
+        if let Some(s) = held.filter(|s| s.generation == generation) {
+            if let Some(found) = self.find(s.msn, generation, s.init, &s.parts, seq) {
+                return Lookup::Found(found);
+            }
+        } else if let Some(old) = self.past.sample(generation, seq) {
+            return self.old(generation, old);
         }
         let next = match self.generation {
             Some(current) if current == generation => self.next_seq,
@@ -178,7 +195,7 @@ impl Window {
     ) -> Option<Media<'a>> {
         let at = parts.iter().position(|p| !p.gap && p.first == seq)?;
         let init = self.inits.get(init? as usize)?;
-        Some(Media { msn, generation, init, parts: &parts[at..=at] })
+        Some(Media { msn, generation, init, parts: Some(&parts[at..=at]) })
     }
 
     /// The generation is current, or one that this edge has not heard of yet.

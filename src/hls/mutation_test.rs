@@ -3,8 +3,8 @@
 
 use crate::base::ids::TrackId;
 use crate::base::time::MICROS;
-use crate::hls::playlist::{View, render};
-use crate::hls::tape::{Step, Tape, session, tell, window};
+use crate::hls::playlist::{self, View};
+use crate::hls::tape::{Step, Tape, render, session, tell, window};
 use crate::hls::window::Window;
 use crate::media::timeline::mark::{LastSegment, Mark};
 
@@ -227,14 +227,23 @@ fn permitted(old: &Doc, new: &Doc) {
 fn versions(tape: &Tape, view: View) -> Vec<String> {
     let mut window = Window::new(session(), TrackId::VIDEO);
     let mut out = Vec::new();
+    let mut before = None;
     for step in &tape.steps {
         let changed = tell(&mut window, step).expect("a legal mark");
-        if let Some(text) = render(&window, view, false, &[]) {
+        if let Some(version) = playlist::render(&window, &[], true, before.as_ref()) {
+            let rope = &version.forms(view).expect("both are rendered").full;
+            let text = rope.concat();
             assert_eq!(changed, out.last() != Some(&text), "{step:?}");
             if changed {
+                // What is taken over from the version before changes nothing.
+                let alone = playlist::render(&window, &[], true, None).expect("listed");
+                let alone = &alone.forms(view).expect("both are rendered").full;
+                assert_eq!((rope.hash(), rope.len()), (alone.hash(), text.len()));
+                assert_eq!((rope.gzip(), &text), (alone.gzip(), &alone.concat()));
                 out.push(text);
             }
             merges(&window, view);
+            before = Some(version);
         }
     }
     out
@@ -300,6 +309,11 @@ fn warm_and_cold_are_the_same() {
                         );
                         assert_eq!(a, b, "seed {seed}, from step {i}");
                     }
+                    let hash = |w: &Window| {
+                        let version = playlist::render(w, &[], false, None).expect("listed");
+                        (version.live.full.hash(), version.live.delta.hash())
+                    };
+                    assert_eq!(hash(&cold), hash(&warm), "the ETag is the text's");
                     assert_eq!(cold.state(), warm.state());
                     assert_eq!(cold.position(), warm.position());
                     compared += 1;

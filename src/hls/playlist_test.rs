@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::ids::Msn;
-use crate::hls::tape::Tape;
+use crate::hls::tape::{Tape, render};
 use crate::media::timeline::mark::LastSegment;
 
 const HEAD: &str = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:4\n\

@@ -3,6 +3,7 @@
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;
+use crate::hls::playlist::{self, Report, Skip, View};
 use crate::hls::window::{MarkError, Window};
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
@@ -250,4 +251,16 @@ pub(super) fn window(steps: &[Step]) -> Window {
         tell(&mut window, step).expect("a legal mark");
     }
     window
+}
+
+/// A playlist of a window, or its delta update, as text.
+pub(super) fn render(
+    window: &Window,
+    view: View,
+    skip: bool,
+    reports: &[Report<'_>],
+) -> Option<String> {
+    let version = playlist::render(window, reports, true, None)?;
+    let skip = if skip { Skip::Segments } else { Skip::No };
+    Some(version.forms(view).expect("both are rendered").get(skip).concat())
 }

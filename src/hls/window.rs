@@ -21,11 +21,13 @@
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::MICROS;
 use crate::hls::name::File;
+use crate::hls::past::Past;
 use crate::hls::segment::{Open, Part, Segment};
 use crate::hls::text::Text;
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, SegmentStart, SessionRecord,
 };
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Least duration of the live window in microseconds: enough to seek back a little and for a player
@@ -35,6 +37,9 @@ pub const LIVE_WINDOW: i64 = 60 * MICROS;
 /// Parts are listed for so many target durations before the end (6.2.2); also the least duration of
 /// a live playlist.
 pub const PART_TARGET_DURATIONS: i64 = 3;
+
+/// CAN-SKIP-UNTIL in target durations: the least that is allowed (4.4.3.8).
+pub const SKIP_TARGET_DURATIONS: i64 = 6;
 
 /// Most numbers without a mark that are listed as gaps at once: five hours of 2 s segments, far
 /// above any reconnect window, and 10 MB at most. More is a damaged log.
@@ -107,8 +112,14 @@ pub struct Window {
     pub(super) generation: Option<Generation>,
     pub(super) inits: Vec<Arc<str>>,
     pub(super) init: Option<u32>,
-    /// Complete segments; consecutive numbers.
-    pub(super) segments: Vec<Segment>,
+    /// Number, and discontinuity number before its tags, of the first complete segment.
+    pub(super) first: Option<(Msn, u64)>,
+    /// Complete segments that left the live window.
+    pub(super) past: Past,
+    /// Those after them; consecutive numbers.
+    pub(super) segments: VecDeque<Segment>,
+    /// Segments stay in `segments` whole.
+    pub(super) keep: bool,
     pub(super) open: Option<Open>,
     /// The next listed sample; unknown before the first mark that tells.
     pub(super) next_seq: Option<Seq>,
@@ -116,6 +127,8 @@ pub struct Window {
     pub(super) head: usize,
     /// First segment whose parts are listed.
     pub(super) parted: usize,
+    /// First segment that a delta update does not skip.
+    pub(super) skip: usize,
     pub(super) text: Text,
     pub(super) ended: bool,
 }
@@ -131,14 +144,23 @@ impl Window {
             generation: None,
             inits: Vec::new(),
             init: None,
-            segments: Vec::new(),
+            first: None,
+            past: Past::default(),
+            segments: VecDeque::new(),
+            keep: false,
             open: None,
             next_seq: None,
             head: 0,
             parted: 0,
+            skip: 0,
             text,
             ended: false,
         }
+    }
+
+    /// A window that remembers everything of every segment, for `hls::vod`.
+    pub fn whole(session: Arc<SessionRecord>, track: TrackId) -> Window {
+        Window { keep: true, ..Window::new(session, track) }
     }
 
     /// Names the init section of segments that start from now on. To be called for every Track mark
