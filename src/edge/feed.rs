@@ -8,6 +8,7 @@ use crate::base::ids::{Generation, Seq, TrackId};
 use crate::edge::media::Cell;
 use crate::edge::places::Trail;
 use crate::edge::session::{Opened, Session};
+use crate::hls::gather::Gathered;
 use crate::hls::segment::Part;
 use crate::log::batch::Entry;
 use crate::log::error::LogError;
@@ -227,10 +228,10 @@ impl Feed {
     /// Takes the marks of a sealed extent, with the places of their samples.
     fn footer(&mut self, generation: Generation, footer: &Footer) {
         for m in footer.marks() {
-            match &m.mark {
-                Mark::SegmentStart(s) => self.trail.segment(s, m.at),
-                Mark::PartEnd(p) => self.note(generation, p, m.samples, m.end),
-                _ => {}
+            self.trail.mark(&m.mark, m.at, carriers(&self.opened));
+            if let Mark::PartEnd(p) = &m.mark {
+                self.note(generation, p, m.samples, m.end);
+                self.trail.part(p, None);
             }
             self.mark(generation, &m.mark);
         }
@@ -260,11 +261,10 @@ impl Feed {
                 waiting.push_back(Pending { seq, start: entry.start, end: entry.end, sample });
             }
             Record::Mark(mark) => {
-                match &mark {
-                    Mark::SegmentStart(s) => self.trail.segment(s, entry.start),
-                    // The samples first: whoever finds the part in the window finds its bytes.
-                    Mark::PartEnd(p) => self.part(generation, p, entry.end),
-                    _ => {}
+                self.trail.mark(&mark, entry.start, carriers(&self.opened));
+                // The samples first: whoever finds the part in the window finds its bytes.
+                if let Mark::PartEnd(p) = &mark {
+                    self.part(generation, p, entry.end);
                 }
                 self.mark(generation, &mark);
             }
@@ -289,11 +289,18 @@ impl Feed {
         let samples = start.zip(taken.iter().map(|t| t.end).max());
         self.note(generation, p, samples.map(|(start, end)| Span { start, end }), end);
         let samples: Option<Vec<Sample>> = taken.into_iter().map(|t| t.sample).collect();
+        let first = samples.iter().flatten().next();
+        let (cues, origin) = self.trail.part(p, first);
+        // Cues without the start of their segment: the part is made from the log.
+        if !cues.is_empty() && origin.is_none() {
+            return;
+        }
+        let cues = origin.filter(|_| !cues.is_empty()).map(|origin| (cues, origin));
         let (Some(samples), Some(opened)) = (samples, &self.opened) else { return };
         let Some(r) = opened.renditions.iter().find(|r| r.track == p.track) else { return };
         let mut shelf = r.write();
         if let Some(init) = shelf.current().cloned() {
-            let cell = Cell::new(init, Part::from(p), samples);
+            let cell = Cell::new(init, Gathered { part: Part::from(p), samples, cues });
             shelf.keep(generation, p.first_seq, p.duration, cell);
         }
     }
@@ -301,7 +308,7 @@ impl Feed {
     /// Notes where a part lies whose mark ends at `end`; without `samples`, that it is lost.
     fn note(&self, generation: Generation, p: &PartEnd, samples: Option<Span>, end: Position) {
         let rendition = self.opened.iter().flat_map(|o| &o.renditions).find(|r| r.track == p.track);
-        let span = samples.map(|samples| self.trail.part(p, samples, end));
+        let span = samples.map(|samples| self.trail.span(p, samples, end));
         if let Some(r) = rendition {
             r.write().note(generation, p.msn, span);
         }
@@ -318,7 +325,12 @@ impl Feed {
         {
             let known = r.read().current().is_some_and(|i| i.track == *track);
             match Init::new(track.clone()) {
-                Ok(init) if !known => r.write().configure(Arc::new(init)),
+                Ok(init) if !known => {
+                    if r.write().configure(Arc::new(init)) {
+                        r.mark_changed();
+                        self.dirty = true;
+                    }
+                }
                 Ok(_) => {}
                 Err(e) => tracing::error!(channel = %self.session.channel, "{e}"),
             }
@@ -336,6 +348,12 @@ impl Feed {
             }
         }
     }
+}
+
+/// The tracks of a session whose parts carry cues.
+fn carriers(opened: &Option<Arc<Opened>>) -> impl Iterator<Item = TrackId> {
+    let all = opened.iter().flat_map(|o| o.renditions.iter().map(move |r| (o, r.track)));
+    all.filter(|(o, track)| o.record.carries_cues(*track)).map(|(_, track)| track)
 }
 
 fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {

@@ -255,11 +255,7 @@ impl Handler {
             File::Part { generation, seq } => shelf.part(*generation, *seq),
             // Absent media stays absent.
             File::Gap { .. } => Lookup::Never,
-            File::Init { hash } => match shelf.init(hash) {
-                Some(bytes) => Lookup::Found(Stored::Bytes(bytes)),
-                // Init sections are there before anything names them.
-                None => Lookup::Never,
-            },
+            File::Init { hash } => shelf.init(hash),
         };
         let limit = reload::hold_limit(opened.record.target_duration);
         let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
@@ -286,7 +282,11 @@ impl Handler {
                 Lookup::Never => return answer::not_found(missing(file)),
                 Lookup::Future => {
                     if !self.hold(&mut snapshots, deadline).await {
-                        return answer::unavailable("held for three target durations");
+                        return match file {
+                            // Any hash may be another edge's newest; by now it would be known.
+                            File::Init { .. } => answer::not_found(missing(file)),
+                            _ => answer::unavailable("held for three target durations"),
+                        };
                     }
                 }
             }
@@ -304,11 +304,11 @@ impl Handler {
 
     /// Reads back from the log what has left memory.
     async fn logged(&self, place: &Place, logged: &Logged) -> Result<Vec<Bytes>, Answer> {
-        let Logged { generation, msn, span, part, init } = logged;
+        let Logged { generation, msn, span, part, init, carries_cues } = logged;
         let (channel, session) = (place.channel.clone(), place.session);
         let id = LogId { channel, session, generation: *generation };
         let read = self.channels.sources().logs.read(&id, span.start..span.end).await;
-        let parts = match read.map(|batches| remux(init, *msn, &batches)) {
+        let parts = match read.map(|batches| remux(init, *msn, *carries_cues, &batches)) {
             Ok(Some(parts)) => parts,
             Ok(None) => {
                 tracing::error!(log = %id, "samples of a listed segment are missing");

@@ -1,10 +1,13 @@
 //! Where in the logs segments lie: 32 bytes each, for as long as the session is watched. What is
 //! between the two ends of a span holds all that the segment's bytes are made of: its start's mark,
-//! its samples, its parts' marks.
+//! its samples, its cues, its parts' marks.
 
 use crate::base::ids::{Generation, Msn, TrackId};
+use crate::hls::gather::{Origin, Pending};
 use crate::log::format::{Position, Span};
-use crate::media::timeline::mark::{PartEnd, SegmentStart};
+use crate::media::fmp4::fragment::Sample;
+use crate::media::timeline::cue::Cue;
+use crate::media::timeline::mark::{Mark, PartEnd};
 use std::collections::HashMap;
 
 /// One segment's span.
@@ -84,24 +87,46 @@ impl Places {
     }
 }
 
-/// The marks of a log that a part's span has to reach back to.
+/// The marks of a log that a part's span has to reach back to, and what they say about its bytes.
 #[derive(Debug, Default)]
 pub struct Trail {
     begun: HashMap<TrackId, (Msn, Position)>,
+    /// Per track that carries cues: where the oldest stands that no part has taken.
+    cues: HashMap<TrackId, Position>,
+    pending: HashMap<TrackId, Pending>,
 }
 
 impl Trail {
-    /// A segment's mark stands at `at`.
-    pub fn segment(&mut self, mark: &SegmentStart, at: Position) {
-        self.begun.insert(mark.track, (mark.msn, at));
+    /// A mark stands at `at`; tracks among `carriers` carry cues.
+    pub fn mark(&mut self, mark: &Mark, at: Position, carriers: impl Iterator<Item = TrackId>) {
+        match mark {
+            Mark::SegmentStart(s) => {
+                self.begun.insert(s.track, (s.msn, at));
+                self.pending.entry(s.track).or_default().mark(mark);
+            }
+            Mark::Cue(cue) if !cue.repeated => {
+                for track in carriers {
+                    self.cues.entry(track).or_insert(at);
+                    self.pending.entry(track).or_default().mark(mark);
+                }
+            }
+            _ => {}
+        }
     }
 
-    /// A part's span: `samples`, its own mark, which ends at `end`, and what of its segment stands
-    /// before it.
-    pub fn part(&self, mark: &PartEnd, samples: Span, end: Position) -> Span {
+    /// A part's span: `samples`, its own mark, which ends at `end`, and what stands before it of
+    /// its segment and its cues.
+    pub fn span(&self, mark: &PartEnd, samples: Span, end: Position) -> Span {
         let begun = self.begun.get(&mark.track).filter(|(msn, _)| *msn == mark.msn);
-        let start = begun.map_or(samples.start, |(_, at)| samples.start.min(*at));
+        let before = begun.map(|(_, at)| at).into_iter().chain(self.cues.get(&mark.track));
+        let start = before.fold(samples.start, |start, at| start.min(*at));
         Span { start, end: samples.end.max(end) }
+    }
+
+    /// A part ends whose first sample is `first`, where that is at hand: takes its cues.
+    pub fn part(&mut self, mark: &PartEnd, first: Option<&Sample>) -> (Vec<Cue>, Option<Origin>) {
+        self.cues.remove(&mark.track);
+        self.pending.entry(mark.track).or_default().part(mark, first)
     }
 }
 

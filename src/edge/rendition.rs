@@ -8,6 +8,7 @@ use crate::edge::text::Text;
 use crate::hls::lookup::{Lookup, Media};
 use crate::hls::playlist::{self, Forms, Report, Skip, Version, View};
 use crate::hls::reload;
+use crate::hls::rope::Rope;
 use crate::hls::window::Window;
 use crate::log::format::Span;
 use crate::media::fmp4::init::Init;
@@ -39,16 +40,20 @@ pub struct Snapshot {
 struct Texts {
     full: Arc<Text>,
     delta: Arc<Text>,
+    delta_v2: Arc<Text>,
 }
 
 impl Texts {
     fn new(forms: &Forms) -> Texts {
         let full = Arc::new(Text::new(forms.full.clone()));
-        let delta = match Arc::ptr_eq(&forms.delta, &forms.full) {
-            true => full.clone(),
-            false => Arc::new(Text::new(forms.delta.clone())),
+        // What is one rope is one text, compressed once.
+        let or = |rope: &Arc<Rope>, same: &Arc<Text>| match Arc::ptr_eq(rope, same.rope()) {
+            true => same.clone(),
+            false => Arc::new(Text::new(rope.clone())),
         };
-        Texts { full, delta }
+        let delta = or(&forms.delta, &full);
+        let delta_v2 = or(&forms.delta_v2, &delta);
+        Texts { full, delta, delta_v2 }
     }
 }
 
@@ -67,6 +72,7 @@ impl Snapshot {
         Some(match skip {
             Skip::No => &texts.full,
             Skip::Segments => &texts.delta,
+            Skip::Ranges => &texts.delta_v2,
         })
     }
 }
@@ -109,6 +115,8 @@ pub struct Logged {
     pub part: Option<Seq>,
     /// The configuration in force.
     pub init: Arc<Init>,
+    /// Its parts carry the events of cues.
+    pub carries_cues: bool,
 }
 
 /// One rendition. Shared between its feed and every viewer.
@@ -203,11 +211,12 @@ impl Rendition {
 }
 
 impl Shelf {
-    /// A configuration came into force.
-    pub fn configure(&mut self, init: Arc<Init>) {
-        self.window.set_init(&init.hash);
+    /// A configuration came into force. True when the playlists are different now.
+    pub fn configure(&mut self, init: Arc<Init>) -> bool {
+        let changed = self.window.set_init(&init.hash);
         self.inits.entry(init.hash.as_str().into()).or_insert_with(|| init.clone());
         self.current = Some(init);
+        changed
     }
 
     /// The configuration in force.
@@ -216,8 +225,12 @@ impl Shelf {
     }
 
     /// The init section of this name.
-    pub fn init(&self, hash: &str) -> Option<Bytes> {
-        self.inits.get(hash).map(|i| i.bytes.clone())
+    pub fn init(&self, hash: &str) -> Lookup<Place> {
+        match (self.window.init(hash), self.inits.get(hash)) {
+            (Lookup::Found(()), Some(init)) => Lookup::Found(Place::Bytes(init.bytes.clone())),
+            (Lookup::Future, _) => Lookup::Future,
+            _ => Lookup::Never,
+        }
     }
 
     /// Notes where a part and what it needs of its segment lie; `None`: it is lost.
@@ -271,8 +284,9 @@ impl Shelf {
         }
         match (self.places.get(generation, msn), self.inits.get(init)) {
             (Some(span), Some(init)) => {
-                let init = init.clone();
-                Lookup::Found(Place::Log(Logged { generation, msn, span, part, init }))
+                let (init, carries_cues) = (init.clone(), self.window.carries_cues());
+                let logged = Logged { generation, msn, span, part, init, carries_cues };
+                Lookup::Found(Place::Log(logged))
             }
             // Marked, but its samples are not in the log: it is damaged there.
             _ => Lookup::Never,

@@ -181,7 +181,9 @@ mod tests {
     #[test]
     fn who_waits_for_a_rendition_is_woken_by_that_rendition() {
         let opened = opened();
-        opened.renditions.iter().for_each(|r| r.write().window.set_init("0123456789abcdef"));
+        for r in &opened.renditions {
+            r.write().window.set_init("0123456789abcdef");
+        }
         let previous = None;
         let (session, generation, base) = (Number(1), Generation(1), Msn(1));
         let begin = GenerationStart { session, generation, base, dseq: 0, previous };

@@ -5,12 +5,12 @@
 
 use crate::base::ids::Msn;
 use crate::base::time::{MICROS, Wall};
+use crate::hls::error::MarkError;
 use crate::hls::name::File;
 use crate::hls::playlist::BLOCK;
 use crate::hls::segment::{Open, Segment};
 use crate::hls::window::{
-    BREAKS_MAX, HOLE_MAX, LIVE_WINDOW, MarkError, PART_TARGET_DURATIONS, SKIP_TARGET_DURATIONS,
-    Window,
+    BREAKS_MAX, HOLE_MAX, LIVE_WINDOW, PART_TARGET_DURATIONS, SKIP_TARGET_DURATIONS, Window,
 };
 
 /// Shortest gap segment in microseconds, where the clock leaves no time for the missing numbers.
@@ -57,7 +57,10 @@ impl Window {
     ) -> Result<(), MarkError> {
         let breaks = self.breaks(msn, dseq, flag)?;
         let in_force = self.segments.back().and_then(|s| s.init);
-        let map = init.filter(|_| init != in_force).map(|i| &*self.inits[i as usize]);
+        if let Some(i) = init {
+            self.inits[i as usize].listed = true;
+        }
+        let map = init.filter(|_| init != in_force).map(|i| &*self.inits[i as usize].hash);
         self.text.begin(breaks, map, wall);
         self.open = Some(Open {
             msn,
@@ -110,6 +113,9 @@ impl Window {
         self.slide();
         self.retire();
         self.forget();
+        if let (Some(head), Some(now)) = (self.segments.get(self.head), self.end_wall()) {
+            self.cues.slide(head.msn, now);
+        }
         true
     }
 

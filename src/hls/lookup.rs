@@ -78,6 +78,11 @@ impl Window {
         self.session.rendition(self.track).map_or("", |r| &r.name)
     }
 
+    /// Do its parts carry the events of cues?
+    pub fn carries_cues(&self) -> bool {
+        self.session.carries_cues(self.track)
+    }
+
     /// Version of muxer and renderer, as it stands in media URLs.
     pub fn render(&self) -> u32 {
         self.session.render
@@ -92,6 +97,26 @@ impl Window {
     pub fn hint(&self) -> Option<File> {
         let (generation, seq) = (self.generation?, self.next_seq?);
         (!self.ended).then_some(File::Part { generation, seq })
+    }
+
+    /// The name of the init section that the next segment will have, where that is another than now
+    /// (EXT-X-PRELOAD-HINT with TYPE=MAP).
+    pub fn init_hint(&self) -> Option<File> {
+        let named = self.inits.get(self.hinted_init()? as usize)?;
+        Some(File::Init { hash: named.hash.to_string() })
+    }
+
+    /// The init section of this hash: there once a segment has it or the next one will. One that
+    /// was hinted and given up is gone; one that nobody has heard of may be known to another edge
+    /// already.
+    pub fn init(&self, hash: &str) -> Lookup<()> {
+        match self.inits.iter().position(|i| &*i.hash == hash) {
+            Some(at) if self.inits[at].listed || self.init.is_some_and(|i| i as usize == at) => {
+                Lookup::Found(())
+            }
+            None if !self.ended => Lookup::Future,
+            _ => Lookup::Never,
+        }
     }
 
     /// The end of the playlist, for the reports in other renditions; `None` while nothing is
@@ -137,7 +162,7 @@ impl Window {
         let at = self.segments.front().and_then(|s| msn.0.checked_sub(s.msn.0));
         if let Some(s) = at.and_then(|i| self.segments.get(usize::try_from(i).ok()?)) {
             let init = s.init.and_then(|i| self.inits.get(i as usize));
-            return match init {
+            return match init.map(|i| &i.hash) {
                 Some(init) if s.generation == generation && !s.gap => {
                     Lookup::Found(Media { msn, generation, init, parts: Some(&s.parts) })
                 }
@@ -151,7 +176,7 @@ impl Window {
 
     /// A segment of the past, or one that has a sample's number.
     fn old(&self, generation: Generation, old: Old) -> Lookup<Media<'_>> {
-        match old.init.and_then(|i| self.inits.get(i as usize)) {
+        match old.init.and_then(|i| self.inits.get(i as usize)).map(|i| &i.hash) {
             Some(init) if old.generation == generation && !old.gap => {
                 Lookup::Found(Media { msn: old.msn, generation, init, parts: None })
             }
@@ -194,7 +219,7 @@ impl Window {
         seq: Seq,
     ) -> Option<Media<'a>> {
         let at = parts.iter().position(|p| !p.gap && p.first == seq)?;
-        let init = self.inits.get(init? as usize)?;
+        let init = &self.inits.get(init? as usize)?.hash;
         Some(Media { msn, generation, init, parts: Some(&parts[at..=at]) })
     }
 

@@ -4,9 +4,10 @@
 //! formatted. So a version costs what is new, however long the playlist is.
 //!
 //! The strands of a playlist are cut where its own text says:
-//! - the header, and in the live playlist the segments up to the Skip Boundary;
-//! - in the DVR playlist, of the segments up to the Skip Boundary, a block for each [`BLOCK`]
-//!   numbers, and the rest;
+//! - the header, and in the live playlist the date ranges;
+//! - in the DVR playlist, the date ranges in blocks, and the rest of them;
+//! - in the live playlist, the segments up to the Skip Boundary; of those of the DVR playlist a
+//!   block for each [`BLOCK`] numbers, and the rest;
 //! - the body: the segments from the Skip Boundary on, and the open one;
 //! - the tail: hints and reports.
 //!
@@ -15,8 +16,9 @@
 //!
 //! There is no EXT-X-INDEPENDENT-SEGMENTS, because a GOP may outgrow a segment, and no
 //! EXT-X-PLAYLIST-TYPE, because none of its values allows removal. EXT-X-VERSION is what the tags
-//! need (section 8): 6 for EXT-X-MAP, 9 for EXT-X-SKIP; EXT-X-GAP needs none. EXT-X-SERVER-CONTROL
-//! and EXT-X-PART-INF are the same in every version, also after EXT-X-ENDLIST.
+//! need (section 8): 6 for EXT-X-MAP, 9 for EXT-X-SKIP, 10 where that leaves out date ranges;
+//! EXT-X-GAP and EXT-X-DATERANGE need none. EXT-X-SERVER-CONTROL and EXT-X-PART-INF are the same in
+//! every version, also after EXT-X-ENDLIST.
 
 use crate::base::time::MICROS;
 use crate::hls::lookup::Position;
@@ -31,6 +33,12 @@ const VERSION: u32 = 6;
 
 /// EXT-X-VERSION of a delta update.
 const VERSION_SKIP: u32 = 9;
+
+/// EXT-X-VERSION of a delta update that leaves out date ranges.
+const VERSION_SKIP_RANGES: u32 = 10;
+
+/// The first version of the renderer whose playlists say CAN-SKIP-DATERANGES, and mean it.
+const SKIPS_RANGES: u32 = 2;
 
 /// So many segment numbers are a block of the DVR playlist: about 15 KiB of text, four minutes of
 /// 2 s segments. A block begins with a number that this divides, wherever the playlist begins.
@@ -82,6 +90,8 @@ pub enum Skip {
     No,
     /// Old segments: its delta update (6.2.5.1).
     Segments,
+    /// Old segments and old date ranges.
+    Ranges,
 }
 
 /// One playlist of a rendition in every form.
@@ -91,6 +101,8 @@ pub struct Forms {
     pub full: Arc<Rope>,
     /// Its delta update; where that would skip nothing, or the playlist is ended, the playlist.
     pub delta: Arc<Rope>,
+    /// Its delta update without old date ranges.
+    pub delta_v2: Arc<Rope>,
 }
 
 /// One version of a rendition's playlists.
@@ -118,6 +130,7 @@ impl Forms {
         match skip {
             Skip::No => &self.full,
             Skip::Segments => &self.delta,
+            Skip::Ranges => &self.delta_v2,
         }
     }
 }
@@ -142,9 +155,11 @@ pub fn render(
             Some(known) => Arc::new(rope.sharing(known.get(skip))),
             None => Arc::new(rope),
         };
-        let (full, delta) = renderer.forms(view);
-        let full = share(full, Skip::No);
-        Forms { delta: delta.map_or_else(|| full.clone(), |d| share(d, Skip::Segments)), full }
+        let [full, delta, delta_v2] = renderer.forms(view);
+        let full = full.map(|f| share(f, Skip::No)).unwrap_or_default();
+        let delta = delta.map_or_else(|| full.clone(), |d| share(d, Skip::Segments));
+        let delta_v2 = delta_v2.map_or_else(|| delta.clone(), |d| share(d, Skip::Ranges));
+        Forms { full, delta, delta_v2 }
     };
     Some(Version { live: forms(View::Live), dvr: dvr.then(|| forms(View::Dvr)) })
 }
@@ -157,8 +172,8 @@ struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    /// A playlist, and its delta update where that skips something.
-    fn forms(&mut self, view: View) -> (Rope, Option<Rope>) {
+    /// A playlist, and its delta updates where they skip something.
+    fn forms(&mut self, view: View) -> [Option<Rope>; 3] {
         let window = self.window;
         let (head, older) = match view {
             View::Live => (window.head, 0),
@@ -167,14 +182,15 @@ impl Renderer<'_> {
         let skipped = window.skip.saturating_sub(head) + older;
         let from = if skipped > 0 { window.skip } else { head };
         let body = Run::One(self.body(from, skipped == 0));
-        let tail = Run::One(Strand::new(tail(window, view, self.reports)));
-        let mut text = header(window, view, VERSION);
-        let full = match view {
+        let tail = Run::One(one(tail(window, view, self.reports)));
+        let mut full = ranges(window, view, header(window, view, VERSION));
+        match view {
             View::Live => {
+                let mut text = String::new();
                 if skipped > 0 {
                     past(&mut text, window, head, window.skip);
                 }
-                vec![Run::One(Strand::new(text)), body.clone(), tail.clone()]
+                full.push(Run::One(one(text)));
             }
             View::Dvr => {
                 let mut rest = String::new();
@@ -182,17 +198,20 @@ impl Renderer<'_> {
                     let frozen = window.text.blocks.len();
                     window.text.copy(&mut rest, frozen, window.text_at(window.skip));
                 }
-                let strands = [text, rest].map(|s| Run::One(Strand::new(s)));
-                let [text, rest] = strands;
-                vec![text, Run::Many(window.text.blocks.clone()), rest, body.clone(), tail.clone()]
+                full.extend([Run::Many(window.text.blocks.clone()), Run::One(one(rest))]);
             }
-        };
-        let delta = (skipped > 0 && !window.ended).then(|| {
-            let mut text = header(window, view, VERSION_SKIP);
-            writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").expect(MEMORY);
-            Rope::new(vec![Run::One(Strand::new(text)), body, tail])
-        });
-        (Rope::new(full), delta)
+        }
+        full.extend([body.clone(), tail.clone()]);
+        if skipped == 0 || window.ended {
+            return [Some(Rope::new(full)), None, None];
+        }
+        let mut text = header(window, view, VERSION_SKIP);
+        writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").expect(MEMORY);
+        let mut delta = ranges(window, view, text);
+        delta.extend([body.clone(), tail.clone()]);
+        let v2 =
+            new_ranges(window, view, skipped).map(|text| vec![Run::One(one(text)), body, tail]);
+        [Some(Rope::new(full)), Some(Rope::new(delta)), v2.map(Rope::new)]
     }
 
     /// The segments from `from` on and the open one; the same strand for both views.
@@ -202,14 +221,54 @@ impl Renderer<'_> {
         }
         let mut text = String::with_capacity(16 << 10);
         segments(&mut text, self.window, from, first);
-        let body = Strand::new(text);
+        let body = one(text);
         self.body = Some((from, body.clone()));
         body
     }
 }
 
+fn one(text: String) -> Strand {
+    Strand::new(text)
+}
+
+/// The header and the date ranges of a playlist.
+fn ranges(window: &Window, view: View, mut header: String) -> Vec<Run> {
+    match view {
+        View::Live => {
+            window.cues.live(&mut header);
+            vec![Run::One(one(header))]
+        }
+        View::Dvr => {
+            let (blocks, rest) = window.cues.all();
+            let rest = Run::One(one(rest.to_owned()));
+            vec![Run::One(one(header)), Run::Many(blocks.clone()), rest]
+        }
+    }
+}
+
+/// The header of a delta update without old date ranges, and the new ones; `None` where there is no
+/// such update.
+fn new_ranges(window: &Window, view: View, skipped: usize) -> Option<String> {
+    let now = window.end_wall().filter(|_| window.session.render >= SKIPS_RANGES)?;
+    let update = match view {
+        View::Live => window.cues.live_update(now),
+        View::Dvr => window.cues.dvr_update(now),
+    };
+    let version = if update.skips { VERSION_SKIP_RANGES } else { VERSION_SKIP };
+    let mut text = header(window, view, version);
+    let removed = update.removed;
+    writeln!(
+        text,
+        "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped},RECENTLY-REMOVED-DATERANGES=\"{removed}\""
+    )
+    .expect(MEMORY);
+    text.push_str(&update.lines);
+    Some(text)
+}
+
 fn header(window: &Window, view: View, version: u32) -> String {
     let session = &window.session;
+    let skips = if session.render >= SKIPS_RANGES { ",CAN-SKIP-DATERANGES=YES" } else { "" };
     let (msn, dseq) = match view {
         View::Live => window.head_numbers(),
         View::Dvr => window.first.unwrap_or_else(|| window.head_numbers()),
@@ -217,7 +276,7 @@ fn header(window: &Window, view: View, version: u32) -> String {
     format!(
         "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n\
          #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,\
-         PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}\n\
+         PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}{skips}\n\
          #EXT-X-PART-INF:PART-TARGET={}\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{dseq}\n",
         session.target_duration,
@@ -278,15 +337,19 @@ fn piece(
 
 fn lead(out: &mut String, window: &Window, breaks: u32, init: Option<u32>) {
     window.text.discontinuities(out, breaks);
-    if let Some(hash) = init.and_then(|i| window.inits.get(i as usize)) {
-        window.text.map(out, hash);
+    if let Some(init) = init.and_then(|i| window.inits.get(i as usize)) {
+        window.text.map(out, &init.hash);
     }
 }
 
 fn tail(window: &Window, view: View, reports: &[Report<'_>]) -> String {
     let mut out = String::with_capacity(512);
+    // The init section first: it is needed first, and players that know one hint take the last.
+    if let Some(file) = window.init_hint() {
+        window.text.hint(&mut out, "MAP", &file);
+    }
     if let Some(file) = window.hint() {
-        window.text.hint(&mut out, &file);
+        window.text.hint(&mut out, "PART", &file);
     }
     for Report { rendition, position } in reports {
         let (file, msn) = (view.file(), position.msn);

@@ -29,7 +29,7 @@ pub struct Query {
     pub msn: Option<u64>,
     /// `_HLS_part`.
     pub part: Option<u64>,
-    /// `_HLS_skip=YES`, or `v2`: no playlist here has date ranges, so both mean the same delta.
+    /// `_HLS_skip`: `YES`, or `v2`, which skips date ranges too.
     pub skip: Skip,
 }
 
@@ -59,9 +59,8 @@ impl Query {
             match name {
                 "_HLS_msn" => set(&mut query.msn, "_HLS_msn", integer("_HLS_msn", value)?)?,
                 "_HLS_part" => set(&mut query.part, "_HLS_part", integer("_HLS_part", value)?)?,
-                "_HLS_skip" if value == "YES" || value == "v2" => {
-                    set(&mut skip, "_HLS_skip", Skip::Segments)?;
-                }
+                "_HLS_skip" if value == "YES" => set(&mut skip, "_HLS_skip", Skip::Segments)?,
+                "_HLS_skip" if value == "v2" => set(&mut skip, "_HLS_skip", Skip::Ranges)?,
                 "_HLS_skip" => return Err(QueryError::Skip),
                 _ => {}
             }
@@ -186,7 +185,7 @@ mod tests {
             ("_HLS_msn=10", q(Some(10), None, Skip::No)),
             ("_HLS_msn=10&_HLS_part=3&_HLS_skip=YES", q(Some(10), Some(3), Skip::Segments)),
             ("_HLS_part=0", q(None, Some(0), Skip::No)),
-            ("_HLS_skip=v2", q(None, None, Skip::Segments)),
+            ("_HLS_skip=v2", q(None, None, Skip::Ranges)),
             ("token=a%3Db&_HLS_msn=007&_HLS_push=1&x", q(Some(7), None, Skip::No)),
             ("_hls_msn=x", q(None, None, Skip::No)),
             ("_HLS_msn=18446744073709551615", q(Some(u64::MAX), None, Skip::No)),

@@ -90,8 +90,9 @@ impl Text {
         writeln!(out, "#EXT-X-MAP:URI=\"{}init-{hash}.mp4\"", self.folder).expect(MEMORY);
     }
 
-    pub(super) fn hint(&self, out: &mut String, file: &File) {
-        writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}{file}\"", self.folder).expect(MEMORY);
+    pub(super) fn hint(&self, out: &mut String, kind: &str, file: &File) {
+        let folder = &self.folder;
+        writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE={kind},URI=\"{folder}{file}\"").expect(MEMORY);
     }
 
     /// Appends a part to the open segment.

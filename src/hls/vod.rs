@@ -72,6 +72,9 @@ pub fn render(
          #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{dseq}\n"
     );
+    if let (Some((first, _)), Some((last, _))) = (first, shown.last()) {
+        window.cues.within(&mut out, first.msn, last.msn);
+    }
     let folder = format!("v{}/", window.session.render);
     let (mut init, mut before) = (None, dseq);
     for (s, show) in shown.iter().filter(|(_, show)| *show != Show::LeftOut) {
@@ -79,8 +82,8 @@ pub fn render(
         before = s.dseq;
         if *show == Show::Media && s.init != init {
             init = s.init;
-            if let Some(hash) = init.and_then(|i| window.inits.get(i as usize)) {
-                window.text.map(&mut out, hash);
+            if let Some(init) = init.and_then(|i| window.inits.get(i as usize)) {
+                window.text.map(&mut out, &init.hash);
             }
         }
         writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", s.wall).expect(MEMORY);

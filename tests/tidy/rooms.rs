@@ -147,8 +147,8 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
 ];
 
-/// Tests may stand up a server, fetch a page or unpack it wherever they are.
-const OPEN_IN_TESTS: &[&str] = &["axum", "flate2", "reqwest"];
+/// Tests may stand up a server, fetch what it has or take it apart wherever they are.
+const OPEN_IN_TESTS: &[&str] = &["axum", "flate2", "mp4_atom", "reqwest"];
 
 /// `inside` is `outer` or lies within it.
 fn within(inside: &str, outer: &str) -> bool {

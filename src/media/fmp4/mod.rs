@@ -5,6 +5,7 @@
 //! Invariant: the same input gives the same bytes, on every machine and in every run, because a
 //! media URL stands for one byte string. A change of these bytes needs a new render version.
 
+pub mod event;
 pub mod fragment;
 pub mod init;
 pub mod movie;
