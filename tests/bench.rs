@@ -76,3 +76,25 @@ fn a_log_is_written_read_and_recovered() {
         assert!(figures[field].as_f64().is_some_and(|v| v > 0.0), "{field}: {figures}");
     }
 }
+
+#[test]
+fn a_playlist_version_costs_what_is_new() {
+    let mut castctl = Command::new(env!("CARGO_BIN_EXE_castctl"));
+    let done = castctl.args(["bench", "playlist", "--hours", "1,4", "--json"]).output();
+    let done = done.expect("castctl runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{:?}: {said}", done.status);
+    let rows: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let rows = rows.as_array().expect("rows");
+    let names: Vec<&str> = rows.iter().filter_map(|r| r["playlist"].as_str()).collect();
+    assert_eq!(names, ["live", "1 h", "4 h"]);
+    let text = |i: usize| rows[i]["text"].as_u64().unwrap_or(0);
+    // Segments of 2 s, 1800 an hour.
+    assert!((60 * 1800..160 * 1800).contains(&text(1)), "{rows:?}");
+    assert!(text(2) > 3 * text(1) && text(0) < 20_000, "{rows:?}");
+    for row in rows {
+        for field in ["version_us", "version_gzip_us", "first_gzip_ms", "gzip"] {
+            assert!(row[field].as_f64().is_some_and(|v| v > 0.0), "{field}: {row}");
+        }
+    }
+}

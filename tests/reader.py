@@ -12,7 +12,7 @@ import re
 import struct
 import sys
 
-VERSION = 1
+VERSION = 2
 LENGTH_MAX = 16777240
 LIST_MAX = 64
 OPEN_MAX = 4096
@@ -137,6 +137,22 @@ def mark(kind, flags, data):
                 "wall": wall, "dseq": dseq}
     if kind == 8:
         return end(b, bool(flags & 32))
+    if kind == 9:
+        start, duration, added = b.nums("qqq")
+        name, group = b.string(), b.string()
+        length = b.num("I")
+        if not name or len(name) > 64 or len(group) > 128 or length > 4096:
+            raise Bad("cue")
+        if not 0 <= duration <= 12 * 3600 * 1000000:
+            raise Bad("cue")
+        if not re.fullmatch(r"[A-Za-z0-9._:/-]*", name + group):
+            raise Bad("cue")
+        try:
+            data = json.loads(b.take(length).decode("utf-8"))
+        except ValueError as e:
+            raise Bad("cue") from e
+        return {"id": name, "class": group, "start": start, "duration": duration,
+                "added": added, "data": data, "repeated": bool(flags & 64)}
     return None
 
 

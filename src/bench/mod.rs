@@ -3,7 +3,8 @@
 //! load; a peer runs after it in the same round, so that both meet the same machine.
 //!
 //! Invariant: nothing here reaches into a server; it publishes over RTMP, watches over HTTP and
-//! reads `/proc`. `sync` measures the disk under the log's own writer instead.
+//! reads `/proc`. `sync` measures the disk under the log's own writer instead, `versions` what
+//! playlists cost to make.
 
 pub mod clip;
 pub mod error;
@@ -19,4 +20,5 @@ pub mod report;
 pub mod server;
 pub mod stats;
 pub mod sync;
+pub mod versions;
 pub mod viewer;

@@ -11,6 +11,7 @@ use crate::bench::progress::Progress;
 use crate::bench::report;
 use crate::bench::server::{Server, Setup, Target, TempDir, Which};
 use crate::bench::sync::{self, Method};
+use crate::cmd::bench_playlist;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::rt::clock::Clock;
 use crate::rt::signal::Stop;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Measure what ingest costs, how late media is, and how fast exports are
+/// Measure what ingest and playlists cost, how late media is, and how fast exports are
 ///
 /// The server is a child process with its data in a temporary directory; the load is made by this
 /// one. Ratios to a peer measured in the same run travel between machines, milliseconds don't.
@@ -39,6 +40,7 @@ enum Verb {
     Log(Log),
     Sync(Sync),
     Export(Export),
+    Playlist(bench_playlist::Args),
 }
 
 /// What both have in common.
@@ -196,6 +198,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Verb::Log(args) => runtime.block_on(stoppable(one_log(args))),
         Verb::Sync(args) => runtime.block_on(stoppable(syncs(args))),
         Verb::Export(args) => runtime.block_on(stoppable(export(args))),
+        Verb::Playlist(args) => bench_playlist::run(&args),
     };
     runtime.shutdown_background();
     done
@@ -244,7 +247,7 @@ struct IngestJson<'a> {
     runs: &'a [ingest::Run],
 }
 
-fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub(super) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
     common::out(text.map_err(|e| Failure::failed(format!("cannot write JSON: {e}")))?);
     Ok(())

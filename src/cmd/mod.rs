@@ -4,6 +4,7 @@
 //! Invariant: stdout is data, stderr is for people; only this room knows clap.
 
 pub mod bench;
+pub mod bench_playlist;
 pub mod common;
 pub mod completions;
 pub mod data;

@@ -3,7 +3,7 @@
 use crate::api::types::{ChannelSettings, Durability, Pace};
 use crate::control::registry::ChannelEntry;
 use crate::edge;
-use crate::edge::answer::Cors;
+use crate::edge::cors::Cors;
 use crate::ingest;
 use crate::log::options::{Options, Sync};
 use crate::manifest::types::{self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy};

@@ -6,7 +6,9 @@ use crate::api::directory::Directory;
 use crate::api::types::LiveSession;
 use crate::base::ids::{Generation, Seq, TrackId};
 use crate::edge::media::Cell;
+use crate::edge::places::Trail;
 use crate::edge::session::{Opened, Session};
+use crate::hls::gather::Gathered;
 use crate::hls::segment::Part;
 use crate::log::batch::Entry;
 use crate::log::error::LogError;
@@ -59,6 +61,7 @@ pub struct Feed {
     sources: Sources,
     opened: Option<Arc<Opened>>,
     pending: HashMap<TrackId, VecDeque<Pending>>,
+    trail: Trail,
     dirty: bool,
     /// The generation whose log could not be read to its end: what was read of it comes again, and
     /// that it does not fit the second time is no news.
@@ -68,8 +71,8 @@ pub struct Feed {
 impl Feed {
     /// A feed that has read nothing.
     pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
-        let pending = HashMap::new();
-        Feed { session, sources, opened: None, pending, dirty: false, again: None }
+        let (pending, trail) = (HashMap::new(), Trail::default());
+        Feed { session, sources, opened: None, pending, trail, dirty: false, again: None }
     }
 
     /// Reads until nobody wants the session any more.
@@ -177,6 +180,7 @@ impl Feed {
         let (channel, session) = (self.session.channel.clone(), self.session.number);
         let id = LogId { channel, session, generation };
         self.pending.clear();
+        self.trail = Trail::default();
         let index = self.sources.logs.index(&id).await?;
         for footer in &index.footers {
             self.footer(generation, footer);
@@ -224,8 +228,10 @@ impl Feed {
     /// Takes the marks of a sealed extent, with the places of their samples.
     fn footer(&mut self, generation: Generation, footer: &Footer) {
         for m in footer.marks() {
-            if let (Mark::PartEnd(p), Some(span)) = (&m.mark, m.samples) {
-                self.note(generation, p, span);
+            self.trail.mark(&m.mark, m.at, carriers(&self.opened));
+            if let Mark::PartEnd(p) = &m.mark {
+                self.note(generation, p, m.samples, m.end);
+                self.trail.part(p, None);
             }
             self.mark(generation, &m.mark);
         }
@@ -254,19 +260,21 @@ impl Feed {
                 let sample = Some(Sample::from(&packet));
                 waiting.push_back(Pending { seq, start: entry.start, end: entry.end, sample });
             }
-            Record::Mark(Mark::PartEnd(p)) => {
+            Record::Mark(mark) => {
+                self.trail.mark(&mark, entry.start, carriers(&self.opened));
                 // The samples first: whoever finds the part in the window finds its bytes.
-                self.part(generation, &p);
-                self.mark(generation, &Mark::PartEnd(p));
+                if let Mark::PartEnd(p) = &mark {
+                    self.part(generation, p, entry.end);
+                }
+                self.mark(generation, &mark);
             }
-            Record::Mark(mark) => self.mark(generation, &mark),
             Record::Packet { seq: None, .. } | Record::Unknown { .. } => {}
         }
     }
 
-    /// Gathers a part's samples.
-    fn part(&mut self, generation: Generation, p: &PartEnd) {
-        let Some(waiting) = self.pending.get_mut(&p.track) else { return };
+    /// Gathers a part's samples; its mark ends at `end`.
+    fn part(&mut self, generation: Generation, p: &PartEnd, end: Position) {
+        let waiting = self.pending.entry(p.track).or_default();
         while waiting.front().is_some_and(|w| w.seq < p.first_seq) {
             waiting.pop_front();
         }
@@ -275,25 +283,32 @@ impl Feed {
         if count as u64 != p.last_seq.0 - p.first_seq.0 + 1 {
             tracing::error!(channel = %self.session.channel, %generation, msn = %p.msn,
                 "a part's samples are not in the log before its end");
-            return;
+            return self.note(generation, p, None, end);
         }
         let start = taken.iter().map(|t| t.start).min();
-        let end = taken.iter().map(|t| t.end).max();
-        if let (Some(start), Some(end)) = (start, end) {
-            self.note(generation, p, Span { start, end });
-        }
+        let samples = start.zip(taken.iter().map(|t| t.end).max());
+        self.note(generation, p, samples.map(|(start, end)| Span { start, end }), end);
         let samples: Option<Vec<Sample>> = taken.into_iter().map(|t| t.sample).collect();
+        let first = samples.iter().flatten().next();
+        let (cues, origin) = self.trail.part(p, first);
+        // Cues without the start of their segment: the part is made from the log.
+        if !cues.is_empty() && origin.is_none() {
+            return;
+        }
+        let cues = origin.filter(|_| !cues.is_empty()).map(|origin| (cues, origin));
         let (Some(samples), Some(opened)) = (samples, &self.opened) else { return };
         let Some(r) = opened.renditions.iter().find(|r| r.track == p.track) else { return };
         let mut shelf = r.write();
         if let Some(init) = shelf.current().cloned() {
-            let cell = Cell::new(init, Part::from(p), samples);
+            let cell = Cell::new(init, Gathered { part: Part::from(p), samples, cues });
             shelf.keep(generation, p.first_seq, p.duration, cell);
         }
     }
 
-    fn note(&self, generation: Generation, p: &PartEnd, span: Span) {
+    /// Notes where a part lies whose mark ends at `end`; without `samples`, that it is lost.
+    fn note(&self, generation: Generation, p: &PartEnd, samples: Option<Span>, end: Position) {
         let rendition = self.opened.iter().flat_map(|o| &o.renditions).find(|r| r.track == p.track);
+        let span = samples.map(|samples| self.trail.span(p, samples, end));
         if let Some(r) = rendition {
             r.write().note(generation, p.msn, span);
         }
@@ -310,7 +325,12 @@ impl Feed {
         {
             let known = r.read().current().is_some_and(|i| i.track == *track);
             match Init::new(track.clone()) {
-                Ok(init) if !known => r.write().configure(Arc::new(init)),
+                Ok(init) if !known => {
+                    if r.write().configure(Arc::new(init)) {
+                        r.mark_changed();
+                        self.dirty = true;
+                    }
+                }
                 Ok(_) => {}
                 Err(e) => tracing::error!(channel = %self.session.channel, "{e}"),
             }
@@ -328,6 +348,12 @@ impl Feed {
             }
         }
     }
+}
+
+/// The tracks of a session whose parts carry cues.
+fn carriers(opened: &Option<Arc<Opened>>) -> impl Iterator<Item = TrackId> {
+    let all = opened.iter().flat_map(|o| o.renditions.iter().map(move |r| (o, r.track)));
+    all.filter(|(o, track)| o.record.carries_cues(*track)).map(|(_, track)| track)
 }
 
 fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {

@@ -3,16 +3,19 @@
 
 use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::Mono;
-use crate::edge::answer;
+use crate::edge::answer::{self, Kept};
+use crate::edge::asked::Asked;
 use crate::edge::channels::{Channels, Current};
 use crate::edge::media::remux;
 use crate::edge::metrics::Edge;
 use crate::edge::pages;
 use crate::edge::recall::{Key, Lost, Recall};
-use crate::edge::rendition::{Place as Stored, Rendition, Shelf, Snapshot, Text};
+use crate::edge::rendition::{Logged, Place as Stored, Rendition, Shelf};
 use crate::edge::session::{Opened, Session};
+use crate::edge::text::{PACK_AT_ONCE, Text};
 use crate::hls::lookup::Lookup;
 use crate::hls::name::{File, Path, Place};
+use crate::hls::playlist::{Skip, View};
 use crate::hls::reload::{self, Decision, Query};
 use crate::log::id::LogId;
 use crate::rt::drain::Drain;
@@ -38,13 +41,6 @@ pub struct Handler {
 
 type Answer = Response<Body>;
 
-/// Which playlist of a rendition.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum View {
-    Live,
-    Dvr,
-}
-
 impl Handler {
     /// A handler over an edge's sessions.
     pub fn new(channels: Channels, metrics: Edge, drain: Drain) -> Handler {
@@ -52,11 +48,21 @@ impl Handler {
     }
 
     /// Answers one request.
-    pub async fn answer<B>(&self, request: Request<B>) -> Answer {
-        let answer = self.choose(request).await;
+    pub async fn answer<B>(&self, request: &Request<B>) -> Answer {
+        let answer = match *request.method() {
+            Method::GET | Method::HEAD => {
+                let asked = Asked::of(request.method(), request.headers());
+                let uri = request.uri();
+                self.route(uri.path(), uri.query().unwrap_or(""), &asked).await
+            }
+            Method::OPTIONS => answer::options(),
+            _ => answer::bad_method(),
+        };
         let reason = match answer.status().as_u16() {
-            200 => "ok",
+            200 | 204 => "ok",
+            206 => "partial",
             302 => "redirect",
+            304 => "not_modified",
             400 => "bad_request",
             404 => "not_found",
             503 => "unavailable",
@@ -66,15 +72,7 @@ impl Handler {
         answer
     }
 
-    async fn choose<B>(&self, request: Request<B>) -> Answer {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return answer::bad_method();
-        }
-        let uri = request.uri();
-        self.route(uri.path(), uri.query().unwrap_or("")).await
-    }
-
-    async fn route(&self, path: &str, query: &str) -> Answer {
+    async fn route(&self, path: &str, query: &str, asked: &Asked) -> Answer {
         if let Some(name) = path.strip_prefix("/assets/") {
             return match pages::asset(name) {
                 Some(p) => answer::page(p.content_type, p.body),
@@ -91,13 +89,15 @@ impl Handler {
             Ok(Path::Entry { channel }) => self.entry(&channel, query).await,
             Ok(Path::Multivariant { channel, session }) => {
                 match self.opened(&channel, session).await {
-                    Ok((_, opened)) => answer::multivariant(opened.multivariant.clone()),
+                    Ok((_, opened)) => {
+                        answer::playlist(asked, &opened.multivariant, &Kept::Constant)
+                    }
                     Err(no) => no,
                 }
             }
-            Ok(Path::Media(place)) => self.playlist(&place, View::Live, query).await,
-            Ok(Path::Dvr(place)) => self.playlist(&place, View::Dvr, query).await,
-            Ok(Path::File { place, render, file }) => self.file(&place, render, &file).await,
+            Ok(Path::Media(place)) => self.playlist(&place, View::Live, query, asked).await,
+            Ok(Path::Dvr(place)) => self.playlist(&place, View::Dvr, query, asked).await,
+            Ok(Path::File { place, render, file }) => self.file(&place, render, &file, asked).await,
             Err(e) => answer::not_found(&e.to_string()),
         }
     }
@@ -153,7 +153,7 @@ impl Handler {
         for rendition in &opened.renditions {
             let mut snapshots = rendition.snapshots();
             loop {
-                let listed = snapshots.borrow_and_update().live.is_some();
+                let listed = snapshots.borrow_and_update().state.is_some();
                 if rendition.read().window.has_segment() {
                     break;
                 }
@@ -201,36 +201,40 @@ impl Handler {
     }
 
     /// A media playlist, blocking as its query asks (6.2.5.2).
-    async fn playlist(&self, place: &Place, view: View, query: &str) -> Answer {
+    async fn playlist(&self, place: &Place, view: View, query: &str, asked: &Asked) -> Answer {
         let (session, opened, rendition) = match self.rendition(place).await {
             Ok(found) => found,
             Err(no) => return no,
         };
         let query = Query::parse(query);
-        let limit = reload::hold_limit(opened.record.target_duration);
+        let target_duration = opened.record.target_duration;
+        let limit = reload::hold_limit(target_duration);
         let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
         let mut snapshots = rendition.snapshots();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            if view == View::Dvr && rendition.want_dvr() && snapshot.dvr.is_none() {
+            let text = |skip| snapshot.text(view, skip);
+            if view == View::Dvr && rendition.want_dvr() && text(Skip::No).is_none() {
                 session.nudge.notify_one();
             }
             if let Some(state) = snapshot.state {
                 // With ENDLIST every directive is ignored, also one that can't be read.
                 let query = match query {
+                    _ if state.ended => Query::default(),
                     Ok(query) => query,
-                    Err(_) if state.ended => Query::default(),
                     Err(e) => return answer::bad_request(&e.to_string()),
                 };
                 match reload::decide(query, state) {
                     Decision::Refuse(why) => return answer::bad_request(&why.to_string()),
                     Decision::Now => {
-                        if let Some(text) = text(&snapshot, view, query.skip && !state.ended) {
-                            return answer::playlist(
-                                text.body.clone(),
-                                &text.etag,
-                                query.msn.is_some(),
-                            );
+                        if let Some(text) = text(query.skip) {
+                            prepare(text, asked).await;
+                            let kept = match query.msn {
+                                _ if state.ended => Kept::Constant,
+                                Some(_) => Kept::Blocked { target_duration },
+                                None => Kept::Now,
+                            };
+                            return answer::playlist(asked, text, &kept);
                         }
                     }
                     Decision::Wait { .. } => {}
@@ -243,7 +247,7 @@ impl Handler {
     }
 
     /// Media: held while it may come, 404 when it won't.
-    async fn file(&self, place: &Place, render: u32, file: &File) -> Answer {
+    async fn file(&self, place: &Place, render: u32, file: &File, asked: &Asked) -> Answer {
         let (_, opened, rendition) = match self.rendition(place).await {
             Ok(found) => found,
             Err(no) => return no,
@@ -251,19 +255,13 @@ impl Handler {
         if render != opened.record.render {
             return answer::not_found("the session has another render version");
         }
-        let find = |shelf: &Shelf| match *file {
-            File::Segment { generation, msn } => shelf.segment(generation, msn),
-            File::Part { generation, seq } => shelf.part(generation, seq),
-            // Absent media stays absent; init sections are there before anything names them.
-            File::Gap { .. } | File::Init { .. } => Lookup::Never,
+        let find = |shelf: &Shelf| match file {
+            File::Segment { generation, msn } => shelf.segment(*generation, *msn),
+            File::Part { generation, seq } => shelf.part(*generation, *seq),
+            // Absent media stays absent.
+            File::Gap { .. } => Lookup::Never,
+            File::Init { hash } => shelf.init(hash),
         };
-        if let File::Init { hash } = file {
-            let init = rendition.read().init(hash);
-            return match init {
-                Some(bytes) => self.media(vec![bytes]),
-                None => answer::not_found("no such init section"),
-            };
-        }
         let limit = reload::hold_limit(opened.record.target_duration);
         let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
         let mut snapshots = rendition.snapshots();
@@ -271,64 +269,91 @@ impl Handler {
             snapshots.mark_unchanged();
             let found = find(&rendition.read());
             match found {
-                Lookup::Found(stored) => return self.stored(place, stored).await,
-                Lookup::Never => return answer::not_found("no such media"),
+                Lookup::Found(stored) => {
+                    let etag = answer::media_etag(file);
+                    return match asked.knows(&etag) {
+                        true => answer::known_media(etag),
+                        false => match self.stored(place, stored).await {
+                            Ok(chunks) => {
+                                self.metrics
+                                    .bytes
+                                    .inc_by(chunks.iter().map(|c| c.len() as u64).sum());
+                                answer::media(asked, etag, chunks)
+                            }
+                            Err(no) => no,
+                        },
+                    };
+                }
+                Lookup::Never => return answer::not_found(missing(file)),
                 Lookup::Future => {
                     if !self.hold(&mut snapshots, deadline).await {
-                        return answer::unavailable("held for three target durations");
+                        return match file {
+                            // Any hash may be another edge's newest; by now it would be known.
+                            File::Init { .. } => answer::not_found(missing(file)),
+                            _ => answer::unavailable("held for three target durations"),
+                        };
                     }
                 }
             }
         }
     }
 
-    fn media(&self, chunks: Vec<Bytes>) -> Answer {
-        self.metrics.bytes.inc_by(chunks.iter().map(|c| c.len() as u64).sum());
-        answer::media(chunks)
+    /// The bytes of a media file.
+    async fn stored(&self, place: &Place, stored: Stored) -> Result<Vec<Bytes>, Answer> {
+        match stored {
+            Stored::Bytes(bytes) => Ok(vec![bytes]),
+            Stored::Memory(cells) => Ok(cells.iter().map(|c| c.bytes()).collect()),
+            Stored::Log(logged) => self.logged(place, &logged).await,
+        }
     }
 
-    async fn stored(&self, place: &Place, stored: Stored) -> Answer {
-        match stored {
-            Stored::Memory(cells) => self.media(cells.iter().map(|c| c.bytes()).collect()),
-            Stored::Log { generation, span, parts, init } => {
-                let (channel, session) = (place.channel.clone(), place.session);
-                let Some((first, last)) = parts.first().zip(parts.last()) else {
-                    return answer::not_found("no such media");
-                };
-                let key = Key {
-                    channel: channel.clone(),
-                    session,
-                    rendition: place.rendition.as_str().into(),
-                    generation,
-                    samples: (first.first, last.last),
-                };
-                let id = LogId { channel, session, generation };
-                let logs = &self.channels.sources().logs;
-                let read = async {
-                    let batches = logs.read(&id, span.start..span.end).await.map_err(Lost::Log)?;
-                    remux(&init, &parts, &batches).ok_or(Lost::Missing)
-                };
-                match self.recall.get(key, read).await {
-                    Ok(chunks) => self.media(chunks.to_vec()),
-                    Err(Lost::Missing) => {
-                        tracing::error!(log = %id, "samples of a listed segment are missing");
-                        answer::not_found("damaged in the log")
-                    }
-                    Err(Lost::Log(e)) => {
-                        tracing::error!(log = %id, "{e}");
-                        answer::unavailable("the log can't be read")
-                    }
-                }
+    /// Reads back from the log what has left memory.
+    async fn logged(&self, place: &Place, logged: &Logged) -> Result<Vec<Bytes>, Answer> {
+        let Logged { generation, msn, span, part, init, carries_cues } = logged;
+        let (channel, session) = (place.channel.clone(), place.session);
+        let rendition = place.rendition.as_str().into();
+        let id = LogId { channel: channel.clone(), session, generation: *generation };
+        let key = Key { channel, session, rendition, generation: *generation, msn: *msn };
+        let logs = &self.channels.sources().logs;
+        let read = async {
+            let batches = logs.read(&id, span.start..span.end).await.map_err(Lost::Log)?;
+            remux(init, *msn, *carries_cues, &batches).ok_or(Lost::Missing)
+        };
+        let parts = match self.recall.get(key, read).await {
+            Ok(parts) => parts,
+            Err(Lost::Missing) => {
+                tracing::error!(log = %id, "samples of a listed segment are missing");
+                return Err(answer::not_found("damaged in the log"));
             }
+            Err(Lost::Log(e)) => {
+                tracing::error!(log = %id, "{e}");
+                return Err(answer::unavailable("the log can't be read"));
+            }
+        };
+        match part {
+            None => Ok(parts.iter().map(|(_, bytes)| bytes.clone()).collect()),
+            Some(seq) => match parts.iter().find(|(first, _)| first == seq) {
+                Some((_, bytes)) => Ok(vec![bytes.clone()]),
+                None => Err(answer::not_found("no such media")),
+            },
         }
     }
 }
 
-fn text(snapshot: &Snapshot, view: View, skip: bool) -> Option<&Text> {
-    match (view, skip) {
-        (View::Live, false) => snapshot.live.as_ref(),
-        (View::Live, true) => snapshot.live_delta.as_ref(),
-        (View::Dvr, false) => snapshot.dvr.as_ref().map(|d| &d.0),
-        (View::Dvr, true) => snapshot.dvr.as_ref().map(|d| &d.1),
+/// Why there is no such file.
+fn missing(file: &File) -> &'static str {
+    match file {
+        File::Init { .. } => "no such init section",
+        _ => "no such media",
+    }
+}
+
+/// Compresses a long text on a thread where that may take its time.
+async fn prepare(text: &Arc<Text>, asked: &Asked) {
+    let coding = asked.coding();
+    if text.unpacked(coding) > PACK_AT_ONCE {
+        let text = Arc::clone(text);
+        // The text is packed when it is sent, should the thread have failed.
+        let _ = tokio::task::spawn_blocking(move || text.prepare(coding)).await;
     }
 }

@@ -1,19 +1,13 @@
-//! Bytes of media: parts muxed from samples, once; whole segments as the parts they consist of.
+//! Bytes of media: parts muxed once; whole segments as the parts they consist of.
 
-use crate::base::ids::Seq;
-use crate::hls::segment::Part;
+use crate::base::ids::{Msn, Seq};
+use crate::hls::gather::{Gathered, Gatherer};
 use crate::log::batch::Batch;
 use crate::log::format::record::Record;
-use crate::media::fmp4::fragment::{Sample, fragment};
+use crate::media::fmp4::fragment::Sample;
 use crate::media::fmp4::init::Init;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
-
-/// The bytes of a part: the same samples give the same bytes on every edge.
-pub fn mux(init: &Init, part: &Part, samples: &[Sample]) -> Bytes {
-    fragment(&part.fragment(init, samples))
-}
 
 type Make = Box<dyn FnOnce() -> Bytes + Send>;
 
@@ -22,9 +16,9 @@ type Make = Box<dyn FnOnce() -> Bytes + Send>;
 pub struct Cell(LazyLock<Bytes, Make>);
 
 impl Cell {
-    /// A part to be muxed from `samples`.
-    pub fn new(init: Arc<Init>, part: Part, samples: Vec<Sample>) -> Cell {
-        Cell(LazyLock::new(Box::new(move || mux(&init, &part, &samples))))
+    /// A part to be muxed from what it is made of.
+    pub fn new(init: Arc<Init>, gathered: Gathered) -> Cell {
+        Cell(LazyLock::new(Box::new(move || gathered.bytes(&init))))
     }
 
     /// The part's bytes.
@@ -39,25 +33,30 @@ impl std::fmt::Debug for Cell {
     }
 }
 
-/// Muxes parts from records read back from a log; `None` when one of their samples is missing.
-pub fn remux(init: &Init, parts: &[Part], batches: &[Batch]) -> Option<Vec<Bytes>> {
-    let mut samples: BTreeMap<Seq, Sample> = BTreeMap::new();
+/// Muxes the parts of a segment from the records of its span in a log (`edge::places`); each with
+/// the number of its first sample. `None` when one of their samples is missing.
+pub fn remux(
+    init: &Init,
+    msn: Msn,
+    carries_cues: bool,
+    batches: &[Batch],
+) -> Option<Vec<(Seq, Bytes)>> {
+    let track = init.track.id;
+    let (mut gatherer, mut out) = (Gatherer::new(track, carries_cues), Vec::new());
     for entry in batches.iter().flat_map(Batch::records) {
-        if let Record::Packet { packet, seq: Some(seq) } = entry.record
-            && packet.track == init.track.id
-        {
-            samples.insert(seq, Sample::from(&packet));
+        match entry.record {
+            Record::Packet { packet, seq: Some(seq) } if packet.track == track => {
+                gatherer.sample(seq, Sample::from(&packet));
+            }
+            Record::Mark(mark) => {
+                if let Some((p, gathered)) = gatherer.mark(&mark)
+                    && p.msn == msn
+                {
+                    out.push((p.first_seq, gathered?.bytes(init)));
+                }
+            }
+            _ => {}
         }
-    }
-    let mut out = Vec::with_capacity(parts.len());
-    for part in parts.iter().filter(|p| !p.gap) {
-        let of_part: Vec<Sample> =
-            samples.range(part.first..=part.last).map(|(_, s)| s.clone()).collect();
-        let wanted = part.last.0 - part.first.0 + 1;
-        if of_part.len() as u64 != wanted {
-            return None;
-        }
-        out.push(mux(init, part, &of_part));
     }
     Some(out)
 }

@@ -12,13 +12,17 @@
 //! Invariant: nobody watches, nothing is read: a feed ends when no request came for a while.
 
 pub mod answer;
+pub mod asked;
 pub mod channels;
+pub mod cors;
 pub mod feed;
 pub mod http;
 pub mod media;
 pub mod metrics;
 pub mod pages;
+pub mod places;
 pub mod recall;
 pub mod rendition;
 pub mod server;
 pub mod session;
+pub mod text;

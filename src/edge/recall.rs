@@ -2,7 +2,7 @@
 //! time, on this node's disk or another's, and kept for a while in case more do (an audience that
 //! rewinds does it together).
 
-use crate::base::ids::{Channel, Generation, Seq, Session};
+use crate::base::ids::{Channel, Generation, Msn, Seq, Session};
 use crate::log::error::LogError;
 use bytes::Bytes;
 use moka::future::Cache;
@@ -16,7 +16,7 @@ const KEPT: u64 = 128 << 20;
 /// requests, no longer than an audience takes to rewind.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// Which media: a rendition's parts from one sample to another.
+/// Which media: a rendition's segment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The channel.
@@ -27,8 +27,8 @@ pub struct Key {
     pub rendition: Arc<str>,
     /// Whose log.
     pub generation: Generation,
-    /// First and last sample.
-    pub samples: (Seq, Seq),
+    /// Its number.
+    pub msn: Msn,
 }
 
 /// Why media cannot be had. Cheap to clone: all who asked get the same.
@@ -40,18 +40,21 @@ pub enum Lost {
     Log(LogError),
 }
 
+/// A segment's parts by their first samples.
+pub type Parts = Arc<[(Seq, Bytes)]>;
+
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Recall {
-    kept: Cache<Key, Arc<[Bytes]>>,
+    kept: Cache<Key, Parts>,
 }
 
 impl Default for Recall {
     fn default() -> Recall {
         let kept = Cache::builder()
             .max_capacity(KEPT)
-            .weigher(|_, media: &Arc<[Bytes]>| {
-                let bytes: usize = media.iter().map(Bytes::len).sum();
+            .weigher(|_, parts: &Parts| {
+                let bytes: usize = parts.iter().map(|(_, b)| b.len()).sum();
                 u32::try_from(bytes).unwrap_or(u32::MAX)
             })
             .time_to_idle(KEPT_FOR)
@@ -65,8 +68,8 @@ impl Recall {
     pub async fn get(
         &self,
         key: Key,
-        read: impl Future<Output = Result<Vec<Bytes>, Lost>>,
-    ) -> Result<Arc<[Bytes]>, Lost> {
+        read: impl Future<Output = Result<Vec<(Seq, Bytes)>, Lost>>,
+    ) -> Result<Parts, Lost> {
         let read = async { read.await.map(Arc::from) };
         self.kept.try_get_with(key, read).await.map_err(|lost| Lost::clone(&lost))
     }
@@ -78,13 +81,13 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Barrier;
 
-    fn key(first: u64) -> Key {
+    fn key(msn: u64) -> Key {
         Key {
             channel: "main".parse().expect("a name"),
             session: Session(1),
             rendition: "video".into(),
             generation: Generation(1),
-            samples: (Seq(first), Seq(first + 9)),
+            msn: Msn(msn),
         }
     }
 
@@ -100,9 +103,9 @@ mod tests {
                 let read = async {
                     reads.fetch_add(1, Ordering::Relaxed);
                     tokio::task::yield_now().await;
-                    Ok(vec![Bytes::from_static(b"media")])
+                    Ok(vec![(Seq(0), Bytes::from_static(b"media"))])
                 };
-                recall.get(key(0), read).await.expect("read")[0].as_ptr() as usize
+                recall.get(key(0), read).await.expect("read")[0].1.as_ptr() as usize
             }));
         }
         let mut places = Vec::new();
@@ -118,9 +121,9 @@ mod tests {
         let recall = Recall::default();
         let lost = recall.get(key(0), async { Err(Lost::Missing) }).await;
         assert!(matches!(lost, Err(Lost::Missing)));
-        let read = async { Ok(vec![Bytes::from_static(b"x")]) };
+        let read = async { Ok(vec![(Seq(0), Bytes::from_static(b"x"))]) };
         assert_eq!(recall.get(key(0), read).await.expect("read").len(), 1);
-        let other = async { Ok(vec![Bytes::from_static(b"y"), Bytes::from_static(b"z")]) };
+        let other = async { Ok(vec![(Seq(0), Bytes::new()), (Seq(9), Bytes::new())]) };
         assert_eq!(recall.get(key(10), other).await.expect("read").len(), 2);
     }
 
@@ -130,7 +133,7 @@ mod tests {
         let piece = Bytes::from(vec![0; 4 << 20]);
         for n in 0..64 {
             let piece = piece.clone();
-            recall.get(key(n * 10), async { Ok(vec![piece]) }).await.expect("read");
+            recall.get(key(n), async { Ok(vec![(Seq(0), piece)]) }).await.expect("read");
         }
         recall.kept.run_pending_tasks().await;
         assert!(recall.kept.weighted_size() <= KEPT, "{}", recall.kept.weighted_size());

@@ -3,10 +3,12 @@
 
 use crate::base::ids::{Generation, Msn, Seq, TrackId};
 use crate::edge::media::Cell;
-use crate::hls::lookup::Lookup;
-use crate::hls::playlist::{self, Report, View};
+use crate::edge::places::Places;
+use crate::edge::text::Text;
+use crate::hls::lookup::{Lookup, Media};
+use crate::hls::playlist::{self, Forms, Report, Skip, Version, View};
 use crate::hls::reload;
-use crate::hls::segment::Part;
+use crate::hls::rope::Rope;
 use crate::hls::window::Window;
 use crate::log::format::Span;
 use crate::media::fmp4::init::Init;
@@ -23,38 +25,55 @@ use tokio::sync::watch;
 const MEMORY_TARGET_DURATIONS: i64 = 4;
 
 /// One version of a rendition's playlists.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Snapshot {
-    /// The live playlist; `None` while nothing is listed.
-    pub live: Option<Text>,
-    /// Its delta update.
-    pub live_delta: Option<Text>,
-    /// The DVR playlist and its delta, when somebody wants them.
-    pub dvr: Option<(Text, Text)>,
+    /// As rendered; `None` while nothing is listed.
+    version: Option<Version>,
+    live: Option<Texts>,
+    dvr: Option<Texts>,
     /// How far it is.
     pub state: Option<reload::State>,
 }
 
-/// A rendered playlist and its ETag.
-#[derive(Debug, Clone)]
-pub struct Text {
-    /// The text.
-    pub body: Bytes,
-    /// Its hash, quoted.
-    pub etag: Bytes,
+/// A playlist in every form.
+#[derive(Debug)]
+struct Texts {
+    full: Arc<Text>,
+    delta: Arc<Text>,
+    delta_v2: Arc<Text>,
 }
 
-impl Text {
-    fn new(text: String) -> Text {
-        // FNV-1a over words of 8 bytes: names versions of our own text, no adversary chooses it.
-        let hash = text.as_bytes().chunks(8).fold(0xcbf2_9ce4_8422_2325u64, |h, word| {
-            let mut bytes = [0; 8];
-            bytes[..word.len()].copy_from_slice(word);
-            let h = (h ^ u64::from_le_bytes(bytes)).wrapping_mul(0x0100_0000_01b3);
-            // Multiplication alone carries nothing downwards.
-            h ^ (h >> 32)
-        });
-        Text { body: text.into(), etag: format!("\"{hash:016x}\"").into() }
+impl Texts {
+    fn new(forms: &Forms) -> Texts {
+        let full = Arc::new(Text::new(forms.full.clone()));
+        // What is one rope is one text, compressed once.
+        let or = |rope: &Arc<Rope>, same: &Arc<Text>| match Arc::ptr_eq(rope, same.rope()) {
+            true => same.clone(),
+            false => Arc::new(Text::new(rope.clone())),
+        };
+        let delta = or(&forms.delta, &full);
+        let delta_v2 = or(&forms.delta_v2, &delta);
+        Texts { full, delta, delta_v2 }
+    }
+}
+
+impl Snapshot {
+    fn new(version: Option<Version>, state: Option<reload::State>) -> Snapshot {
+        let texts = |view| version.as_ref().and_then(|v| v.forms(view)).map(Texts::new);
+        Snapshot { live: texts(View::Live), dvr: texts(View::Dvr), version, state }
+    }
+
+    /// A playlist of this version; `None` when it was not asked for in time, or nothing is listed.
+    pub fn text(&self, view: View, skip: Skip) -> Option<&Arc<Text>> {
+        let texts = match view {
+            View::Live => self.live.as_ref()?,
+            View::Dvr => self.dvr.as_ref()?,
+        };
+        Some(match skip {
+            Skip::No => &texts.full,
+            Skip::Segments => &texts.delta,
+            Skip::Ranges => &texts.delta_v2,
+        })
     }
 }
 
@@ -65,7 +84,7 @@ pub struct Shelf {
     pub window: Window,
     parts: BTreeMap<(Generation, Seq), (Arc<Cell>, i64)>,
     in_memory: i64,
-    spans: HashMap<(Generation, Msn), Span>,
+    places: Places,
     inits: HashMap<Arc<str>, Arc<Init>>,
     /// The configuration in force for samples that come.
     current: Option<Arc<Init>>,
@@ -75,19 +94,29 @@ pub struct Shelf {
 /// Where a media name's bytes are.
 #[derive(Debug)]
 pub enum Place {
-    /// In memory.
+    /// Here.
+    Bytes(Bytes),
+    /// Parts in memory.
     Memory(Vec<Arc<Cell>>),
-    /// In the log: these parts, within this span.
-    Log {
-        /// Whose log.
-        generation: Generation,
-        /// The segment's samples.
-        span: Span,
-        /// The parts asked for.
-        parts: Vec<Part>,
-        /// The configuration in force.
-        init: Arc<Init>,
-    },
+    /// In the log.
+    Log(Logged),
+}
+
+/// A segment in a log.
+#[derive(Debug)]
+pub struct Logged {
+    /// Whose log.
+    pub generation: Generation,
+    /// The segment.
+    pub msn: Msn,
+    /// Everything that it is made of.
+    pub span: Span,
+    /// The part that is asked for, by its first sample; `None`: all of it.
+    pub part: Option<Seq>,
+    /// The configuration in force.
+    pub init: Arc<Init>,
+    /// Its parts carry the events of cues.
+    pub carries_cues: bool,
 }
 
 /// One rendition. Shared between its feed and every viewer.
@@ -111,7 +140,7 @@ impl Rendition {
             window: Window::new(session.clone(), track),
             parts: BTreeMap::new(),
             in_memory: 0,
-            spans: HashMap::new(),
+            places: Places::default(),
             inits: HashMap::new(),
             current: None,
             memory_limit,
@@ -163,41 +192,31 @@ impl Rendition {
 
     /// Has something come that is the first to be listed?
     pub fn is_new(&self) -> bool {
-        self.changed.load(Ordering::Relaxed) && self.snapshot.borrow().live.is_none()
+        self.changed.load(Ordering::Relaxed) && self.snapshot.borrow().version.is_none()
     }
 
     /// Renders a new version and wakes everyone who waits. `reports` are the other renditions' at
     /// this moment.
     pub fn publish(&self, reports: &[Report<'_>]) {
         self.changed.store(false, Ordering::Relaxed);
+        let before = self.snapshot.borrow().clone();
         let shelf = self.read();
-        let render =
-            |view, skip| playlist::render(&shelf.window, view, skip, reports).map(Text::new);
         // Whoever wants the next one too asks again: nobody pays for a reader that is gone.
         let dvr = self.wants_dvr.swap(false, Ordering::Relaxed);
-        let dvr = dvr.then(|| render(View::Dvr, false).zip(render(View::Dvr, true))).flatten();
-        let live = render(View::Live, false);
-        let live_delta = match playlist::has_delta(&shelf.window, View::Live) {
-            true => render(View::Live, true),
-            false => live.clone(),
-        };
-        let snapshot = Snapshot {
-            live,
-            live_delta,
-            dvr,
-            state: shelf.window.is_listed().then(|| shelf.window.state()),
-        };
+        let version = playlist::render(&shelf.window, reports, dvr, before.version.as_ref());
+        let state = shelf.window.is_listed().then(|| shelf.window.state());
         drop(shelf);
-        self.snapshot.send_replace(Arc::new(snapshot));
+        self.snapshot.send_replace(Arc::new(Snapshot::new(version, state)));
     }
 }
 
 impl Shelf {
-    /// A configuration came into force.
-    pub fn configure(&mut self, init: Arc<Init>) {
-        self.window.set_init(&init.hash);
+    /// A configuration came into force. True when the playlists are different now.
+    pub fn configure(&mut self, init: Arc<Init>) -> bool {
+        let changed = self.window.set_init(&init.hash);
         self.inits.entry(init.hash.as_str().into()).or_insert_with(|| init.clone());
         self.current = Some(init);
+        changed
     }
 
     /// The configuration in force.
@@ -206,15 +225,20 @@ impl Shelf {
     }
 
     /// The init section of this name.
-    pub fn init(&self, hash: &str) -> Option<Bytes> {
-        self.inits.get(hash).map(|i| i.bytes.clone())
+    pub fn init(&self, hash: &str) -> Lookup<Place> {
+        match (self.window.init(hash), self.inits.get(hash)) {
+            (Lookup::Found(()), Some(init)) => Lookup::Found(Place::Bytes(init.bytes.clone())),
+            (Lookup::Future, _) => Lookup::Future,
+            _ => Lookup::Never,
+        }
     }
 
-    /// Notes where a part's samples lie.
-    pub fn note(&mut self, generation: Generation, msn: Msn, span: Span) {
-        let of_segment = self.spans.entry((generation, msn)).or_insert(span);
-        of_segment.start = of_segment.start.min(span.start);
-        of_segment.end = of_segment.end.max(span.end);
+    /// Notes where a part and what it needs of its segment lie; `None`: it is lost.
+    pub fn note(&mut self, generation: Generation, msn: Msn, span: Option<Span>) {
+        match span {
+            Some(span) => self.places.note(generation, msn, span),
+            None => self.places.spoil(generation, msn),
+        }
     }
 
     /// Keeps a part in memory, and lets go of the oldest.
@@ -237,36 +261,33 @@ impl Shelf {
         if let Some((cell, _)) = self.parts.get(&(generation, seq)) {
             return Lookup::Found(Place::Memory(vec![cell.clone()]));
         }
-        self.place(self.window.part(generation, seq))
+        self.place(self.window.part(generation, seq), Some(seq))
     }
 
     /// Where the bytes of a segment are.
     pub fn segment(&self, generation: Generation, msn: Msn) -> Lookup<Place> {
-        self.place(self.window.segment(generation, msn))
+        self.place(self.window.segment(generation, msn), None)
     }
 
-    fn place(&self, found: Lookup<crate::hls::lookup::Media<'_>>) -> Lookup<Place> {
-        let media = match found {
+    fn place(&self, found: Lookup<Media<'_>>, part: Option<Seq>) -> Lookup<Place> {
+        let Media { msn, generation, init, parts } = match found {
             Lookup::Found(media) => media,
             Lookup::Future => return Lookup::Future,
             Lookup::Never => return Lookup::Never,
         };
-        let generation = media.generation;
-        let real = media.parts.iter().filter(|p| !p.gap);
-        let in_memory: Option<Vec<Arc<Cell>>> = real
-            .clone()
-            .map(|p| self.parts.get(&(generation, p.first)).map(|c| c.0.clone()))
-            .collect();
+        let in_memory: Option<Vec<Arc<Cell>>> = parts.and_then(|parts| {
+            let real = parts.iter().filter(|p| !p.gap);
+            real.map(|p| self.parts.get(&(generation, p.first)).map(|c| c.0.clone())).collect()
+        });
         if let Some(cells) = in_memory {
             return Lookup::Found(Place::Memory(cells));
         }
-        match (self.spans.get(&(generation, media.msn)), self.inits.get(media.init)) {
-            (Some(span), Some(init)) => Lookup::Found(Place::Log {
-                generation,
-                span: *span,
-                parts: real.cloned().collect(),
-                init: init.clone(),
-            }),
+        match (self.places.get(generation, msn), self.inits.get(init)) {
+            (Some(span), Some(init)) => {
+                let (init, carries_cues) = (init.clone(), self.window.carries_cues());
+                let logged = Logged { generation, msn, span, part, init, carries_cues };
+                Lookup::Found(Place::Log(logged))
+            }
             // Marked, but its samples are not in the log: it is damaged there.
             _ => Lookup::Never,
         }

@@ -1,7 +1,7 @@
 //! The viewers' listener: limits on what a stranger may hold open, and who may read the answers.
 
-use crate::edge::answer::Cors;
 use crate::edge::channels::Channels;
+use crate::edge::cors::Cors;
 use crate::edge::feed::Sources;
 use crate::edge::http::Handler;
 use crate::edge::metrics::Edge;
@@ -12,7 +12,6 @@ use crate::rt::tls::Tls;
 use crate::telemetry::metrics::Raised;
 use crate::telemetry::ready::Latch;
 use axum::body::Body;
-use axum::http::header::ORIGIN;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
@@ -106,9 +105,8 @@ impl Service for Viewers {
     type Body = Body;
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let origin = request.headers().get(ORIGIN).cloned();
-        let mut response = self.handler.answer(request).await;
-        self.cors.apply(origin.as_ref(), &mut response);
+        let mut response = self.handler.answer(&request).await;
+        self.cors.apply(request.method(), request.headers(), &mut response);
         response
     }
 

@@ -3,10 +3,11 @@
 use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::Mono;
 use crate::edge::rendition::Rendition;
+use crate::edge::text::Text;
 use crate::hls::multivariant;
 use crate::hls::playlist::Report;
+use crate::hls::rope::{Rope, Run, Strand};
 use crate::media::timeline::mark::SessionRecord;
-use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
@@ -17,7 +18,7 @@ pub struct Opened {
     /// The constants.
     pub record: Arc<SessionRecord>,
     /// The multivariant playlist.
-    pub multivariant: Bytes,
+    pub multivariant: Arc<Text>,
     /// Its renditions, video first.
     pub renditions: Vec<Arc<Rendition>>,
 }
@@ -26,7 +27,8 @@ impl Opened {
     /// Makes the renditions of a session.
     pub fn new(record: SessionRecord) -> Opened {
         let record = Arc::new(record);
-        let multivariant = multivariant::render(&record).into();
+        let strand = Strand::new(multivariant::render(&record));
+        let multivariant = Arc::new(Text::new(Arc::new(Rope::new(vec![Run::One(strand)]))));
         let renditions = record
             .renditions
             .iter()
@@ -111,6 +113,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{Generation, Msn, Seq, TrackId};
     use crate::base::time::Wall;
+    use crate::hls::playlist::{Skip, View};
     use crate::media::codec::VideoRange;
     use crate::media::timeline::mark::{
         GenerationStart, Mark, PartEnd, RENDER, Rendition, SegmentStart,
@@ -180,7 +183,9 @@ mod tests {
     #[test]
     fn who_waits_for_a_rendition_is_woken_by_that_rendition() {
         let opened = opened();
-        opened.renditions.iter().for_each(|r| r.write().window.set_init("0123456789abcdef"));
+        for r in &opened.renditions {
+            r.write().window.set_init("0123456789abcdef");
+        }
         let previous = None;
         let (session, generation, base) = (Number(1), Generation(1), Msn(1));
         let begin = GenerationStart { session, generation, base, dseq: 0, previous };
@@ -198,8 +203,9 @@ mod tests {
         };
         let (video, audio) = (TrackId::VIDEO, TrackId::AUDIO);
         let reports = |i: usize| {
-            let text = opened.renditions[i].snapshots().borrow().live.clone().expect("listed");
-            String::from_utf8_lossy(&text.body).matches("#EXT-X-RENDITION-REPORT").count()
+            let snapshot = opened.renditions[i].snapshots().borrow().clone();
+            let text = snapshot.text(View::Live, Skip::No).expect("listed").rope().concat();
+            text.matches("#EXT-X-RENDITION-REPORT").count()
         };
         // Whatever is listed for the first time changes everybody's reports.
         assert_eq!(woken(&[start(video), part(video, 0)]), [true, true]);

@@ -2,24 +2,25 @@
 //! them, so that every file is what viewers of the live stream got. Records in, files out through
 //! `output`; the reading is `job`'s.
 
-use crate::base::ids::{Generation, Msn, Seq, TrackId};
+use crate::base::ids::{Generation, Msn, TrackId};
 use crate::export::error::ExportError;
 use crate::export::moment::Range;
 use crate::export::output::{ENTRY, OutputDir};
 use crate::export::plan::Gaps;
 use crate::export::summary::{GapSummary, TrackSummary, seconds};
+use crate::hls::gather::{Gathered, Gatherer};
 use crate::hls::lookup::Lookup;
+use crate::hls::multivariant;
 use crate::hls::name::File;
 use crate::hls::segment::{Part, Segment};
 use crate::hls::vod::{self, Show};
 use crate::hls::window::Window;
-use crate::hls::{multivariant, segment};
 use crate::log::format::record::Record;
-use crate::media::fmp4::fragment::{Sample, fragment};
+use crate::media::fmp4::fragment::Sample;
 use crate::media::fmp4::init::Init;
 use crate::media::timeline::mark::{Mark, PartEnd, SessionRecord};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -30,8 +31,7 @@ struct Rendition {
     name: String,
     window: Window,
     inits: Vec<Init>,
-    /// Samples whose part has not ended.
-    waiting: VecDeque<(Seq, Sample)>,
+    gatherer: Gatherer,
     /// Parts of segments that are not whole yet.
     open: BTreeMap<(Generation, Msn), Vec<Bytes>>,
     /// Segments that are written.
@@ -58,9 +58,9 @@ impl Folder {
             let rendition = |r: &crate::media::timeline::mark::Rendition| Rendition {
                 track: r.track,
                 name: r.name.clone(),
-                window: Window::new(session.clone(), r.track),
+                window: Window::whole(session.clone(), r.track),
                 inits: Vec::new(),
-                waiting: VecDeque::new(),
+                gatherer: Gatherer::new(r.track, session.carries_cues(r.track)),
                 open: BTreeMap::new(),
                 written: BTreeSet::new(),
                 bytes: 0,
@@ -114,20 +114,25 @@ impl Folder {
         match record {
             Record::Packet { packet, seq: Some(seq) } => {
                 if let Some(r) = self.renditions.iter_mut().find(|r| r.track == packet.track) {
-                    r.waiting.push_back((seq, Sample::from(&packet)));
+                    r.gatherer.sample(seq, Sample::from(&packet));
                 }
                 Ok(())
             }
-            Record::Mark(Mark::PartEnd(p)) => {
-                let range = self.range.clone();
-                let r = self.renditions.iter_mut().find(|r| r.track == p.track);
-                match (r, range) {
-                    (Some(r), Some(range)) => r.part(generation, &p, &range, out),
-                    _ => Ok(()),
-                }
-            }
             Record::Mark(Mark::Generation(_)) => {
-                self.renditions.iter_mut().for_each(|r| r.waiting.clear());
+                for r in &mut self.renditions {
+                    let cues = self.session.as_ref().is_some_and(|s| s.carries_cues(r.track));
+                    r.gatherer = Gatherer::new(r.track, cues);
+                }
+                Ok(())
+            }
+            Record::Mark(mark) => {
+                for r in &mut self.renditions {
+                    if let (Some((p, Some(part))), Some(range)) =
+                        (r.gatherer.mark(&mark), &self.range)
+                    {
+                        r.part(generation, &p, &part, range, out)?;
+                    }
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -206,24 +211,20 @@ impl Rendition {
         &mut self,
         generation: Generation,
         p: &PartEnd,
+        made: &Gathered,
         range: &RangeInclusive<Msn>,
         out: &mut OutputDir,
     ) -> Result<(), ExportError> {
-        let older = self.waiting.partition_point(|(seq, _)| *seq < p.first_seq);
-        self.waiting.drain(..older);
-        let count = self.waiting.partition_point(|(seq, _)| *seq <= p.last_seq);
-        let samples: Vec<Sample> = self.waiting.drain(..count).map(|(_, s)| s).collect();
-        let whole = samples.len() as u64 == p.last_seq.0.saturating_sub(p.first_seq.0) + 1;
-        if !whole || !range.contains(&p.msn) {
+        if !range.contains(&p.msn) {
             return Ok(());
         }
         let Some(init) = self.init_of(generation, p.msn) else { return Ok(()) };
-        let bytes = fragment(&segment::Part::from(p).fragment(init, &samples));
+        let bytes = made.bytes(init);
         let open = self.open.entry((generation, p.msn)).or_default();
         open.push(bytes);
         let Lookup::Found(media) = self.window.segment(generation, p.msn) else { return Ok(()) };
         let real = |part: &&Part| !part.gap;
-        if open.len() == media.parts.iter().filter(real).count() {
+        if open.len() == media.parts.unwrap_or_default().iter().filter(real).count() {
             let parts = self.open.remove(&(generation, p.msn)).unwrap_or_default();
             let render = self.window.render();
             let name = File::Segment { generation, msn: p.msn };

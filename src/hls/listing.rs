@@ -5,10 +5,12 @@
 
 use crate::base::ids::Msn;
 use crate::base::time::{MICROS, Wall};
+use crate::hls::error::MarkError;
 use crate::hls::name::File;
+use crate::hls::playlist::BLOCK;
 use crate::hls::segment::{Open, Segment};
 use crate::hls::window::{
-    BREAKS_MAX, HOLE_MAX, LIVE_WINDOW, MarkError, PART_TARGET_DURATIONS, Window,
+    BREAKS_MAX, HOLE_MAX, LIVE_WINDOW, PART_TARGET_DURATIONS, SKIP_TARGET_DURATIONS, Window,
 };
 
 /// Shortest gap segment in microseconds, where the clock leaves no time for the missing numbers.
@@ -19,7 +21,7 @@ impl Window {
     pub(super) fn next_msn(&self) -> Option<Msn> {
         match &self.open {
             Some(open) => Some(open.msn.next()),
-            None => self.segments.last().map(|s| s.msn.next()),
+            None => self.segments.back().map(|s| s.msn.next()),
         }
     }
 
@@ -35,7 +37,7 @@ impl Window {
     /// How many EXT-X-DISCONTINUITY tags stand before a segment that follows all that is here.
     pub(super) fn breaks(&self, msn: Msn, dseq: u64, flag: bool) -> Result<u32, MarkError> {
         let listed = self.open.as_ref().filter(|o| o.msn != msn && !o.parts.is_empty());
-        let before = listed.map(|o| o.dseq).or_else(|| self.segments.last().map(|s| s.dseq));
+        let before = listed.map(|o| o.dseq).or_else(|| self.segments.back().map(|s| s.dseq));
         let Some(have) = before else { return Ok(u32::from(flag && dseq > 0)) };
         match dseq.checked_sub(have) {
             Some(n) if n <= BREAKS_MAX => Ok(n as u32),
@@ -54,8 +56,11 @@ impl Window {
         init: Option<u32>,
     ) -> Result<(), MarkError> {
         let breaks = self.breaks(msn, dseq, flag)?;
-        let in_force = self.segments.last().and_then(|s| s.init);
-        let map = init.filter(|_| init != in_force).map(|i| &*self.inits[i as usize]);
+        let in_force = self.segments.back().and_then(|s| s.init);
+        if let Some(i) = init {
+            self.inits[i as usize].listed = true;
+        }
+        let map = init.filter(|_| init != in_force).map(|i| &*self.inits[i as usize].hash);
         self.text.begin(breaks, map, wall);
         self.open = Some(Open {
             msn,
@@ -87,8 +92,10 @@ impl Window {
             File::Segment { generation, msn }
         };
         self.text.finish(gap, duration, &file);
-        let begins = self.segments.last().map_or(0, |s| s.end);
-        self.segments.push(Segment {
+        let begins = self.segments.back().map_or(0, |s| s.end);
+        let breaks = u64::from(open.breaks);
+        self.first.get_or_insert((msn, open.dseq.saturating_sub(breaks)));
+        self.segments.push_back(Segment {
             msn,
             generation,
             wall: open.wall,
@@ -105,12 +112,16 @@ impl Window {
         });
         self.slide();
         self.retire();
+        self.forget();
+        if let (Some(head), Some(now)) = (self.segments.get(self.head), self.end_wall()) {
+            self.cues.slide(head.msn, now);
+        }
         true
     }
 
     /// Lists numbers before `msn` that no mark accounts for; they share the time until `wall`.
     pub(super) fn fill(&mut self, msn: Msn, wall: Wall) -> bool {
-        let Some(last) = self.segments.last() else { return false };
+        let Some(last) = self.segments.back() else { return false };
         let (mut start, dseq) = (last.wall.plus(last.duration), last.dseq);
         let (first, missing) = (last.msn.next(), msn.0.saturating_sub(last.msn.0 + 1));
         if missing == 0 {
@@ -128,11 +139,14 @@ impl Window {
         true
     }
 
+    fn target_durations(&self, n: i64) -> i64 {
+        n * i64::from(self.session.target_duration) * MICROS
+    }
+
     /// Moves the head of the live window.
-    pub(super) fn slide(&mut self) {
-        let three = PART_TARGET_DURATIONS * i64::from(self.session.target_duration) * MICROS;
-        let keep = LIVE_WINDOW.max(three);
-        let end = self.segments.last().map_or(0, |s| s.end);
+    fn slide(&mut self) {
+        let keep = LIVE_WINDOW.max(self.target_durations(PART_TARGET_DURATIONS));
+        let end = self.segments.back().map_or(0, |s| s.end);
         while self.head + 1 < self.segments.len() && end - self.segments[self.head].end >= keep {
             self.head += 1;
         }
@@ -140,8 +154,8 @@ impl Window {
 
     /// Drops the part lines of segments that have left the live edge.
     pub(super) fn retire(&mut self) {
-        let near = PART_TARGET_DURATIONS * i64::from(self.session.target_duration) * MICROS;
-        let end = self.segments.last().map_or(0, |s| s.end)
+        let near = self.target_durations(PART_TARGET_DURATIONS);
+        let end = self.segments.back().map_or(0, |s| s.end)
             + self.open.as_ref().map_or(0, |o| o.duration());
         while self.segments.get(self.parted).is_some_and(|s| end - s.end > near) {
             if let Some((at, body)) = self.text.retire() {
@@ -150,5 +164,39 @@ impl Window {
             }
             self.parted += 1;
         }
+    }
+
+    /// Freezes the text of segments that delta updates skip, and lets go of what is known of those
+    /// that have left the live window.
+    fn forget(&mut self) {
+        let boundary = self.target_durations(SKIP_TARGET_DURATIONS);
+        let end = self.segments.back().map_or(0, |s| s.end);
+        while self.segments.get(self.skip).is_some_and(|s| end - s.end > boundary) {
+            self.skip += 1;
+            if self.segments.get(self.skip).is_some_and(|s| s.msn.0.is_multiple_of(BLOCK)) {
+                self.text.freeze(self.text_at(self.skip));
+            }
+        }
+        let old = if self.keep { 0 } else { self.head.min(self.skip) };
+        for segment in self.segments.drain(..old) {
+            self.past.push(&segment);
+        }
+        (self.head, self.skip, self.parted) = (self.head - old, self.skip - old, self.parted - old);
+    }
+
+    /// Where the text without parts continues with segment `at`.
+    pub(super) fn text_at(&self, at: usize) -> usize {
+        if at < self.parted { self.segments[at].text_at } else { self.text.len() }
+    }
+
+    /// Number of the first segment of the live window, and its discontinuity number before its
+    /// tags.
+    pub(super) fn head_numbers(&self) -> (Msn, u64) {
+        let (msn, dseq, breaks) = match (self.segments.get(self.head), &self.open) {
+            (Some(s), _) => (s.msn, s.dseq, s.breaks),
+            (None, Some(o)) => (o.msn, o.dseq, o.breaks),
+            (None, None) => (Msn(0), 0, 0),
+        };
+        (msn, dseq.saturating_sub(breaks.into()))
     }
 }

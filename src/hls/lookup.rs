@@ -4,6 +4,7 @@
 use crate::base::ids::{Generation, Msn, Seq};
 use crate::base::time::Wall;
 use crate::hls::name::File;
+use crate::hls::past::Old;
 use crate::hls::reload::State;
 use crate::hls::segment::Part;
 use crate::hls::window::Window;
@@ -42,8 +43,9 @@ pub struct Media<'a> {
     pub generation: Generation,
     /// Hash of the init section in force.
     pub init: &'a Arc<str>,
-    /// The part, or all parts of the segment in order; gap parts have no samples.
-    pub parts: &'a [Part],
+    /// The part, or all parts of the segment in order; gap parts have no samples. `None`: it is of
+    /// the past, and what it is made of stands in the log alone.
+    pub parts: Option<&'a [Part]>,
 }
 
 /// The end of a playlist, as EXT-X-RENDITION-REPORT has it.
@@ -76,6 +78,11 @@ impl Window {
         self.session.rendition(self.track).map_or("", |r| &r.name)
     }
 
+    /// Do its parts carry the events of cues?
+    pub fn carries_cues(&self) -> bool {
+        self.session.carries_cues(self.track)
+    }
+
     /// Version of muxer and renderer, as it stands in media URLs.
     pub fn render(&self) -> u32 {
         self.session.render
@@ -92,12 +99,32 @@ impl Window {
         (!self.ended).then_some(File::Part { generation, seq })
     }
 
+    /// The name of the init section that the next segment will have, where that is another than now
+    /// (EXT-X-PRELOAD-HINT with TYPE=MAP).
+    pub fn init_hint(&self) -> Option<File> {
+        let named = self.inits.get(self.hinted_init()? as usize)?;
+        Some(File::Init { hash: named.hash.to_string() })
+    }
+
+    /// The init section of this hash: there once a segment has it or the next one will. One that
+    /// was hinted and given up is gone; one that nobody has heard of may be known to another edge
+    /// already.
+    pub fn init(&self, hash: &str) -> Lookup<()> {
+        match self.inits.iter().position(|i| &*i.hash == hash) {
+            Some(at) if self.inits[at].listed || self.init.is_some_and(|i| i as usize == at) => {
+                Lookup::Found(())
+            }
+            None if !self.ended => Lookup::Future,
+            _ => Lookup::Never,
+        }
+    }
+
     /// The end of the playlist, for the reports in other renditions; `None` while nothing is
     /// listed.
     pub fn position(&self) -> Option<Position> {
         let (msn, parts) = match &self.open {
             Some(open) if !open.parts.is_empty() => (open.msn, open.parts.len()),
-            _ => self.segments.last().map(|s| (s.msn, s.parts.len()))?,
+            _ => self.segments.back().map(|s| (s.msn, s.parts.len()))?,
         };
         Some(Position { msn, part: parts.checked_sub(1).and_then(|p| u32::try_from(p).ok()) })
     }
@@ -106,7 +133,7 @@ impl Window {
     pub fn end_wall(&self) -> Option<Wall> {
         match &self.open {
             Some(open) if !open.parts.is_empty() => Some(open.wall.plus(open.duration())),
-            _ => self.segments.last().map(|s| s.wall.plus(s.duration)),
+            _ => self.segments.back().map(|s| s.wall.plus(s.duration)),
         }
     }
 
@@ -114,13 +141,13 @@ impl Window {
     pub fn state(&self) -> State {
         let next = match &self.open {
             Some(open) if !open.parts.is_empty() => Some(open.msn),
-            _ => self.segments.last().map(|s| s.msn.next()),
+            _ => self.segments.back().map(|s| s.msn.next()),
         };
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         State {
             next,
             next_parts: count(self.listed_open_parts()),
-            last_parts: self.segments.last().map_or(0, |s| count(s.parts.len())),
+            last_parts: self.segments.back().map_or(0, |s| count(s.parts.len())),
             ended: self.ended,
             part_target: self.session.part_target,
         }
@@ -129,23 +156,36 @@ impl Window {
     /// The complete segment of this name. Segments stay known after they have left the live
     /// playlist: the DVR view lists them, and they must stay downloadable (6.2.2).
     pub fn segment(&self, generation: Generation, msn: Msn) -> Lookup<Media<'_>> {
-        let first = self.segments.first().map_or(msn, |s| s.msn);
-        let at = msn.0.checked_sub(first.0).and_then(|i| usize::try_from(i).ok());
-        if let Some(s) = at.and_then(|i| self.segments.get(i)) {
+        if let Some(old) = self.past.segment(msn) {
+            return self.old(generation, old);
+        }
+        let at = self.segments.front().and_then(|s| msn.0.checked_sub(s.msn.0));
+        if let Some(s) = at.and_then(|i| self.segments.get(usize::try_from(i).ok()?)) {
             let init = s.init.and_then(|i| self.inits.get(i as usize));
-            return match init {
+            return match init.map(|i| &i.hash) {
                 Some(init) if s.generation == generation && !s.gap => {
-                    Lookup::Found(Media { msn, generation, init, parts: &s.parts })
+                    Lookup::Found(Media { msn, generation, init, parts: Some(&s.parts) })
                 }
                 _ => Lookup::Never,
             };
         }
-        let next = self.segments.last().map(|s| s.msn.next());
+        let next = self.segments.back().map(|s| s.msn.next());
         let near = next.is_none_or(|n| msn >= n && msn.0 - n.0 <= MSN_AHEAD + 1);
         if near && self.may_come(generation) { Lookup::Future } else { Lookup::Never }
     }
 
-    /// The part of this name; [`Media::parts`] has this one part.
+    /// A segment of the past, or one that has a sample's number.
+    fn old(&self, generation: Generation, old: Old) -> Lookup<Media<'_>> {
+        match old.init.and_then(|i| self.inits.get(i as usize)).map(|i| &i.hash) {
+            Some(init) if old.generation == generation && !old.gap => {
+                Lookup::Found(Media { msn: old.msn, generation, init, parts: None })
+            }
+            _ => Lookup::Never,
+        }
+    }
+
+    /// The part of this name; [`Media::parts`] has this one part. Of the past, only the segment is
+    /// known that a part of this name would be of.
     pub fn part(&self, generation: Generation, seq: Seq) -> Lookup<Media<'_>> {
         if let Some(open) = self.open.as_ref().filter(|o| o.generation == generation)
             && let Some(found) = self.find(open.msn, generation, open.init, &open.parts, seq)
@@ -155,10 +195,12 @@ impl Window {
         let after =
             self.segments.partition_point(|s| (s.generation, s.first_seq) <= (generation, seq));
         let held = after.checked_sub(1).and_then(|i| self.segments.get(i));
-        if let Some(s) = held.filter(|s| s.generation == generation)
-            && let Some(found) = self.find(s.msn, generation, s.init, &s.parts, seq)
-        {
-            return Lookup::Found(found);
+        if let Some(s) = held.filter(|s| s.generation == generation) {
+            if let Some(found) = self.find(s.msn, generation, s.init, &s.parts, seq) {
+                return Lookup::Found(found);
+            }
+        } else if let Some(old) = self.past.sample(generation, seq) {
+            return self.old(generation, old);
         }
         let next = match self.generation {
             Some(current) if current == generation => self.next_seq,
@@ -177,8 +219,8 @@ impl Window {
         seq: Seq,
     ) -> Option<Media<'a>> {
         let at = parts.iter().position(|p| !p.gap && p.first == seq)?;
-        let init = self.inits.get(init? as usize)?;
-        Some(Media { msn, generation, init, parts: &parts[at..=at] })
+        let init = &self.inits.get(init? as usize)?.hash;
+        Some(Media { msn, generation, init, parts: Some(&parts[at..=at]) })
     }
 
     /// The generation is current, or one that this edge has not heard of yet.

@@ -13,22 +13,29 @@
 //!
 //! Invariant: pure. The same marks give the same text on every edge; nothing here reads a clock.
 //! Invariant: a line that was listed never changes. A playlist grows at its end, loses segments at
-//! its head, and loses the EXT-X-PART lines of segments that have left the live edge (6.2.1);
-//! nothing else.
+//! its head, loses the EXT-X-PART lines of segments that have left the live edge (6.2.1), gains
+//! date ranges and loses those that are over; nothing else.
 //! Invariant: m3u8-rs is used for multivariant playlists and in tests only; media playlists are
 //! this room's own text.
 
+mod cues;
+pub mod error;
+pub mod gather;
 pub mod listing;
 pub mod lookup;
 pub mod multivariant;
 pub mod name;
+mod past;
 pub mod playlist;
 pub mod reload;
+pub mod rope;
 pub mod segment;
 pub mod text;
 pub mod vod;
 pub mod window;
 
+#[cfg(test)]
+mod cues_test;
 #[cfg(test)]
 mod mutation_test;
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //! text wherever a window began to read.
 
 use crate::base::ids::TrackId;
-use crate::base::time::MICROS;
-use crate::hls::playlist::{View, render};
-use crate::hls::tape::{Step, Tape, session, tell, window};
+use crate::base::time::{MICROS, Wall};
+use crate::hls::playlist::{self, View};
+use crate::hls::tape::{Step, Tape, render, session, tell, window};
 use crate::hls::window::Window;
 use crate::media::timeline::mark::{LastSegment, Mark};
+use std::collections::BTreeMap;
 
 /// Xorshift: the same sessions in every run.
 struct Random(u64);
@@ -73,7 +74,12 @@ fn random_session(seed: u64, over: bool) -> Tape {
     let mut tape = Tape::new();
     let mut cut = false;
     for _ in 0..150 {
-        match random.below(20) {
+        match random.below(23) {
+            n @ 21..=22 => {
+                let id = format!("cue-{}", tape.steps.len());
+                tape = tape.cue(&id, random.part() * 60 * (22 - n).cast_signed());
+            }
+            20 => tape = tape.init(HASHES[random.below(3) as usize]),
             0..=15 => {
                 let fresh = cut || random.one_in(12);
                 tape = real_segment(tape, &mut random, fresh);
@@ -95,6 +101,9 @@ struct Doc {
     dseq: u64,
     segments: Vec<Seg>,
     hint: Option<String>,
+    map_hint: Option<String>,
+    /// Lines of date ranges by their ids.
+    ranges: BTreeMap<String, String>,
     ended: bool,
 }
 
@@ -138,14 +147,24 @@ fn read(text: &str) -> Doc {
             }
             "#EXT-X-DISCONTINUITY" => seg.dsn += 1,
             "#EXT-X-MAP" => seg.map = Some(attribute(line, "URI").into()),
+            "#EXT-X-DATERANGE" => {
+                let known = doc.ranges.insert(attribute(line, "ID").into(), line.into());
+                assert_eq!(known, None, "P19: an id twice");
+            }
             "#EXT-X-PROGRAM-DATE-TIME" => (seg.clock, begun) = (value.into(), true),
             "#EXT-X-PART" => seg.parts.push(value.into()),
             "#EXT-X-GAP" => seg.gap = true,
             "#EXTINF" => duration = Some(micros(value.trim_end_matches(','))),
-            "#EXT-X-PRELOAD-HINT" => doc.hint = Some(attribute(line, "URI").into()),
+            "#EXT-X-PRELOAD-HINT" => {
+                let uri = Some(attribute(line, "URI").into());
+                match attribute(line, "TYPE") {
+                    "MAP" => doc.map_hint = uri,
+                    _ => doc.hint = uri,
+                }
+            }
             "#EXT-X-ENDLIST" => doc.ended = true,
             uri => {
-                assert!(uri.starts_with("v1/g"), "{uri}");
+                assert!(uri.starts_with("v2/g"), "{uri}");
                 seg.complete = Some((duration.take().expect("EXTINF before URI"), uri.into()));
                 let next = Seg { dsn: seg.dsn, map: seg.map.clone(), ..Seg::default() };
                 doc.segments.push(std::mem::replace(&mut seg, next));
@@ -171,9 +190,21 @@ impl Doc {
     }
 }
 
+fn moment(text: &str) -> Wall {
+    text.parse().expect("a moment")
+}
+
+/// When a date range is over.
+fn over(line: &str) -> Wall {
+    moment(attribute(line, "START-DATE")).plus(micros(attribute(line, "DURATION")))
+}
+
 /// The rules for one version.
 fn legal(doc: &Doc) {
     assert_eq!(doc.hint.is_none(), doc.ended, "P17");
+    assert!(doc.map_hint.is_none() || !doc.ended, "P17");
+    let last_map = doc.segments.last().and_then(|s| s.map.as_ref());
+    assert!(doc.map_hint.is_none() || doc.map_hint.as_ref() != last_map, "a hint of what is there");
     let open = doc.segments.iter().filter(|s| s.complete.is_none()).count();
     assert!(open <= 1 && (open == 0 || doc.segments.last().is_some_and(|s| s.complete.is_none())));
     let mut parts_before = false;
@@ -214,6 +245,12 @@ fn permitted(old: &Doc, new: &Doc) {
             assert!(dropped || now.parts.starts_with(&seg.parts), "P24");
         }
     }
+    for (id, line) in &old.ranges {
+        match new.ranges.get(id) {
+            Some(now) => assert_eq!(line, now, "P19"),
+            None => assert!(over(line) < moment(&new.segments[0].clock), "P19: {line}"),
+        }
+    }
     let (before, after) = (old.real_parts(), new.real_parts());
     let overlap = before.last().and_then(|l| after.iter().position(|p| p == l));
     if let (Some(at), Some(hint)) = (overlap, &old.hint)
@@ -224,17 +261,36 @@ fn permitted(old: &Doc, new: &Doc) {
     }
 }
 
+/// A new init section is the one that the version before hinted, if it hinted any (6.2.6).
+fn told_ahead(old: &Doc, new: &Doc) {
+    let last = |d: &Doc| d.segments.last().and_then(|s| s.map.clone());
+    if let (Some(hint), Some(map)) =
+        (&old.map_hint, last(new).filter(|m| Some(m) != last(old).as_ref()))
+    {
+        assert_eq!(*hint, map, "M02");
+    }
+}
+
 fn versions(tape: &Tape, view: View) -> Vec<String> {
     let mut window = Window::new(session(), TrackId::VIDEO);
     let mut out = Vec::new();
+    let mut before = None;
     for step in &tape.steps {
         let changed = tell(&mut window, step).expect("a legal mark");
-        if let Some(text) = render(&window, view, false, &[]) {
+        if let Some(version) = playlist::render(&window, &[], true, before.as_ref()) {
+            let rope = &version.forms(view).expect("both are rendered").full;
+            let text = rope.concat();
             assert_eq!(changed, out.last() != Some(&text), "{step:?}");
             if changed {
+                // What is taken over from the version before changes nothing.
+                let alone = playlist::render(&window, &[], true, None).expect("listed");
+                let alone = &alone.forms(view).expect("both are rendered").full;
+                assert_eq!((rope.hash(), rope.len()), (alone.hash(), text.len()));
+                assert_eq!((rope.gzip(), &text), (alone.gzip(), &alone.concat()));
                 out.push(text);
             }
             merges(&window, view);
+            before = Some(version);
         }
     }
     out
@@ -249,6 +305,10 @@ fn merges(window: &Window, view: View) {
         return;
     };
     let (count, rest) = rest.split_once('\n').expect("a line");
+    let is_range = |l: &&str| l.starts_with("#EXT-X-DATERANGE");
+    let ranges: Vec<&str> = rest.lines().take_while(is_range).collect();
+    assert_eq!(ranges, full.lines().filter(is_range).collect::<Vec<_>>(), "D10: they remain");
+    let rest = &rest[ranges.iter().map(|l| l.len() + 1).sum()..];
     let skipped = full.strip_suffix(rest).expect("the update ends the playlist");
     let uris = skipped.lines().filter(|l| !l.starts_with('#')).count();
     assert_eq!(uris.to_string(), count, "D10");
@@ -265,6 +325,7 @@ fn only_permitted_mutations_between_any_two_versions() {
             assert!(docs.len() > 300, "{}", docs.len());
             docs.iter().for_each(legal);
             docs.windows(2).for_each(|pair| permitted(&pair[0], &pair[1]));
+            docs.windows(2).for_each(|pair| told_ahead(&pair[0], &pair[1]));
             let mut random = Random(seed);
             for _ in 0..500 {
                 let i = random.below(docs.len() as u64 - 1) as usize;
@@ -291,7 +352,10 @@ fn warm_and_cold_are_the_same() {
             match step {
                 Step::Init(_) => init = Some(step.clone()),
                 Step::Mark(_, Mark::SegmentStart(s)) if s.msn.0 <= head && i % 3 == 0 => {
-                    let steps: Vec<Step> = init.iter().chain(&tape.steps[i..]).cloned().collect();
+                    // An extent begins with the cues before it that are not long over.
+                    let cues = tape.steps[..i].iter().filter(|s| s.is_cue());
+                    let steps = init.iter().chain(cues).chain(&tape.steps[i..]);
+                    let steps: Vec<Step> = steps.cloned().collect();
                     let cold = window(&steps);
                     for skip in [false, true] {
                         let (a, b) = (
@@ -300,6 +364,11 @@ fn warm_and_cold_are_the_same() {
                         );
                         assert_eq!(a, b, "seed {seed}, from step {i}");
                     }
+                    let hash = |w: &Window| {
+                        let version = playlist::render(w, &[], false, None).expect("listed");
+                        (version.live.full.hash(), version.live.delta.hash())
+                    };
+                    assert_eq!(hash(&cold), hash(&warm), "the ETag is the text's");
                     assert_eq!(cold.state(), warm.state());
                     assert_eq!(cold.position(), warm.position());
                     compared += 1;
@@ -323,7 +392,7 @@ fn the_differ_finds_what_is_not_permitted() {
         ("MEDIA-SEQUENCE:100", "MEDIA-SEQUENCE:101"),
         ("init-aa", "init-bb"),
         ("#EXTINF:2.0,", "#EXTINF:1.9,"),
-        ("v1/g1-100.m4s", "v1/g2-100.m4s"),
+        ("v2/g1-100.m4s", "v2/g2-100.m4s"),
         ("17:23:08.125Z", "17:23:08.126Z"),
         ("g1-p200.m4s\",INDEPENDENT=YES", "g1-p200.m4s\""),
         ("g1-p125.m4s", "g1-p126.m4s"),

@@ -1,18 +1,32 @@
-//! Media playlists (4.4.3 to 4.4.5): the header, the lines that `hls::text` keeps, and the tail.
-//! One call is one copy of the text plus the head and tail lines, whatever the window's length was
-//! worth to format.
+//! Media playlists (4.4.3 to 4.4.5): the header, the lines that `hls::text` keeps, and the tail. A
+//! version is a rope (`hls::rope`): what no version changes any more is referred to, what is at the
+//! live edge is copied once for all playlists of the rendition, and only header and tail are
+//! formatted. So a version costs what is new, however long the playlist is.
+//!
+//! The strands of a playlist are cut where its own text says:
+//! - the header, and in the live playlist the date ranges;
+//! - in the DVR playlist, the date ranges in blocks, and the rest of them;
+//! - in the live playlist, the segments up to the Skip Boundary; of those of the DVR playlist a
+//!   block for each [`BLOCK`] numbers, and the rest;
+//! - the body: the segments from the Skip Boundary on, and the open one;
+//! - the tail: hints and reports.
+//!
+//! A delta update is another header before the same body and tail, so that it and the lines that it
+//! skips are the playlist.
 //!
 //! There is no EXT-X-INDEPENDENT-SEGMENTS, because a GOP may outgrow a segment, and no
 //! EXT-X-PLAYLIST-TYPE, because none of its values allows removal. EXT-X-VERSION is what the tags
-//! need (section 8): 6 for EXT-X-MAP, 9 for EXT-X-SKIP. EXT-X-SERVER-CONTROL and EXT-X-PART-INF are
-//! the same in every version, also after EXT-X-ENDLIST.
+//! need (section 8): 6 for EXT-X-MAP, 9 for EXT-X-SKIP, 10 where that leaves out date ranges;
+//! EXT-X-GAP and EXT-X-DATERANGE need none. EXT-X-SERVER-CONTROL and EXT-X-PART-INF are the same in
+//! every version, also after EXT-X-ENDLIST.
 
 use crate::base::time::MICROS;
 use crate::hls::lookup::Position;
-use crate::hls::segment::Segment;
+use crate::hls::rope::{Rope, Run, Strand};
 use crate::hls::text::{Lines, Seconds};
-use crate::hls::window::Window;
+use crate::hls::window::{SKIP_TARGET_DURATIONS, Window};
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// EXT-X-VERSION of a full playlist.
 const VERSION: u32 = 6;
@@ -20,8 +34,15 @@ const VERSION: u32 = 6;
 /// EXT-X-VERSION of a delta update.
 const VERSION_SKIP: u32 = 9;
 
-/// CAN-SKIP-UNTIL in target durations: the least that is allowed (4.4.3.8).
-pub const SKIP_TARGET_DURATIONS: i64 = 6;
+/// EXT-X-VERSION of a delta update that leaves out date ranges.
+const VERSION_SKIP_RANGES: u32 = 10;
+
+/// The first version of the renderer whose playlists say CAN-SKIP-DATERANGES, and mean it.
+const SKIPS_RANGES: u32 = 2;
+
+/// So many segment numbers are a block of the DVR playlist: about 15 KiB of text, four minutes of
+/// 2 s segments. A block begins with a number that this divides, wherever the playlist begins.
+pub const BLOCK: u64 = 128;
 
 /// Which playlist of a rendition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,110 +82,238 @@ impl<'a> Report<'a> {
 /// `write!` to a `String` returns an error that cannot happen.
 const MEMORY: &str = "writing to memory cannot fail";
 
-/// Renders a media playlist, or with `skip` its delta update (6.2.5.1); `None` while nothing is
-/// listed.
+/// What of the past a playlist leaves out (`_HLS_skip`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Skip {
+    /// Nothing: the playlist.
+    #[default]
+    No,
+    /// Old segments: its delta update (6.2.5.1).
+    Segments,
+    /// Old segments and old date ranges.
+    Ranges,
+}
+
+/// One playlist of a rendition in every form.
+#[derive(Debug, Clone)]
+pub struct Forms {
+    /// The playlist.
+    pub full: Arc<Rope>,
+    /// Its delta update; where that would skip nothing, or the playlist is ended, the playlist.
+    pub delta: Arc<Rope>,
+    /// Its delta update without old date ranges.
+    pub delta_v2: Arc<Rope>,
+}
+
+/// One version of a rendition's playlists.
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// `index.m3u8`.
+    pub live: Forms,
+    /// `dvr.m3u8`, when it was asked for.
+    pub dvr: Option<Forms>,
+}
+
+impl Version {
+    /// The playlist of this view.
+    pub fn forms(&self, view: View) -> Option<&Forms> {
+        match view {
+            View::Live => Some(&self.live),
+            View::Dvr => self.dvr.as_ref(),
+        }
+    }
+}
+
+impl Forms {
+    /// The playlist in this form.
+    pub fn get(&self, skip: Skip) -> &Arc<Rope> {
+        match skip {
+            Skip::No => &self.full,
+            Skip::Segments => &self.delta,
+            Skip::Ranges => &self.delta_v2,
+        }
+    }
+}
+
+/// Renders the playlists of a window; `None` while nothing is listed.
 ///
-/// `reports` are the other renditions at the same position of the log, in the session's order. A
-/// delta update that would skip nothing, or of an ended playlist, is the full playlist.
-pub fn render(window: &Window, view: View, skip: bool, reports: &[Report<'_>]) -> Option<String> {
+/// `reports` are the other renditions at the same position of the log, in the session's order. What
+/// is equal to a strand of the version `before` is taken over from it.
+pub fn render(
+    window: &Window,
+    reports: &[Report<'_>],
+    dvr: bool,
+    before: Option<&Version>,
+) -> Option<Version> {
     if !window.is_listed() {
         return None;
     }
-    let head = match view {
-        View::Live => window.head,
-        View::Dvr => 0,
+    let mut renderer = Renderer { window, reports, body: None };
+    let mut forms = |view| {
+        let known = before.and_then(|v| v.forms(view));
+        let share = |rope: Rope, skip| match known {
+            Some(known) => Arc::new(rope.sharing(known.get(skip))),
+            None => Arc::new(rope),
+        };
+        let [full, delta, delta_v2] = renderer.forms(view);
+        let full = full.map(|f| share(f, Skip::No)).unwrap_or_default();
+        let delta = delta.map_or_else(|| full.clone(), |d| share(d, Skip::Segments));
+        let delta_v2 = delta_v2.map_or_else(|| delta.clone(), |d| share(d, Skip::Ranges));
+        Forms { full, delta, delta_v2 }
     };
-    let skipped = if skip && !window.ended { skippable(window, head) } else { 0 };
-    let lines: usize = window.text.recent.iter().map(|l| l.text.len()).sum();
-    let mut out = String::with_capacity(
-        window.text.old.len() - old_from(window, head + skipped) + lines + 1_024,
-    );
-    header(&mut out, window, head, skipped > 0);
-    if skipped > 0 {
-        writeln!(out, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").expect(MEMORY);
+    Some(Version { live: forms(View::Live), dvr: dvr.then(|| forms(View::Dvr)) })
+}
+
+struct Renderer<'a> {
+    window: &'a Window,
+    reports: &'a [Report<'a>],
+    /// The newest body, and the segment that it begins with.
+    body: Option<(usize, Strand)>,
+}
+
+impl Renderer<'_> {
+    /// A playlist, and its delta updates where they skip something.
+    fn forms(&mut self, view: View) -> [Option<Rope>; 3] {
+        let window = self.window;
+        let (head, older) = match view {
+            View::Live => (window.head, 0),
+            View::Dvr => (0, window.past.len()),
+        };
+        let skipped = window.skip.saturating_sub(head) + older;
+        let from = if skipped > 0 { window.skip } else { head };
+        let body = Run::One(self.body(from, skipped == 0));
+        let tail = Run::One(one(tail(window, view, self.reports)));
+        let mut full = ranges(window, view, header(window, view, VERSION));
+        match view {
+            View::Live => {
+                let mut text = String::new();
+                if skipped > 0 {
+                    past(&mut text, window, head, window.skip);
+                }
+                full.push(Run::One(one(text)));
+            }
+            View::Dvr => {
+                let mut rest = String::new();
+                if skipped > 0 {
+                    let frozen = window.text.blocks.len();
+                    window.text.copy(&mut rest, frozen, window.text_at(window.skip));
+                }
+                full.extend([Run::Many(window.text.blocks.clone()), Run::One(one(rest))]);
+            }
+        }
+        full.extend([body.clone(), tail.clone()]);
+        if skipped == 0 || window.ended {
+            return [Some(Rope::new(full)), None, None];
+        }
+        let mut text = header(window, view, VERSION_SKIP);
+        writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").expect(MEMORY);
+        let mut delta = ranges(window, view, text);
+        delta.extend([body.clone(), tail.clone()]);
+        let v2 =
+            new_ranges(window, view, skipped).map(|text| vec![Run::One(one(text)), body, tail]);
+        [Some(Rope::new(full)), Some(Rope::new(delta)), v2.map(Rope::new)]
     }
-    segments(&mut out, window, head, skipped);
-    tail(&mut out, window, view, reports);
-    Some(out)
+
+    /// The segments from `from` on and the open one; the same strand for both views.
+    fn body(&mut self, from: usize, first: bool) -> Strand {
+        if let Some((_, known)) = self.body.as_ref().filter(|(of, _)| *of == from) {
+            return known.clone();
+        }
+        let mut text = String::with_capacity(16 << 10);
+        segments(&mut text, self.window, from, first);
+        let body = one(text);
+        self.body = Some((from, body.clone()));
+        body
+    }
 }
 
-/// Does the delta update of an open playlist skip anything? If not, it is the full playlist.
-pub fn has_delta(window: &Window, view: View) -> bool {
-    let head = match view {
-        View::Live => window.head,
-        View::Dvr => 0,
+fn one(text: String) -> Strand {
+    Strand::new(text)
+}
+
+/// The header and the date ranges of a playlist.
+fn ranges(window: &Window, view: View, mut header: String) -> Vec<Run> {
+    match view {
+        View::Live => {
+            window.cues.live(&mut header);
+            vec![Run::One(one(header))]
+        }
+        View::Dvr => {
+            let (blocks, rest) = window.cues.all();
+            let rest = Run::One(one(rest.to_owned()));
+            vec![Run::One(one(header)), Run::Many(blocks.clone()), rest]
+        }
+    }
+}
+
+/// The header of a delta update without old date ranges, and the new ones; `None` where there is no
+/// such update.
+fn new_ranges(window: &Window, view: View, skipped: usize) -> Option<String> {
+    let now = window.end_wall().filter(|_| window.session.render >= SKIPS_RANGES)?;
+    let update = match view {
+        View::Live => window.cues.live_update(now),
+        View::Dvr => window.cues.dvr_update(now),
     };
-    !window.ended && skippable(window, head) > 0
+    let version = if update.skips { VERSION_SKIP_RANGES } else { VERSION_SKIP };
+    let mut text = header(window, view, version);
+    let removed = update.removed;
+    writeln!(
+        text,
+        "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped},RECENTLY-REMOVED-DATERANGES=\"{removed}\""
+    )
+    .expect(MEMORY);
+    text.push_str(&update.lines);
+    Some(text)
 }
 
-fn header(out: &mut String, window: &Window, head: usize, skip: bool) {
+fn header(window: &Window, view: View, version: u32) -> String {
     let session = &window.session;
-    let (msn, dseq, breaks) = match (window.segments.get(head), &window.open) {
-        (Some(s), _) => (s.msn.0, s.dseq, s.breaks),
-        (None, Some(o)) => (o.msn.0, o.dseq, o.breaks),
-        (None, None) => (0, 0, 0),
+    let skips = if session.render >= SKIPS_RANGES { ",CAN-SKIP-DATERANGES=YES" } else { "" };
+    let (msn, dseq) = match view {
+        View::Live => window.head_numbers(),
+        View::Dvr => window.first.unwrap_or_else(|| window.head_numbers()),
     };
-    write!(
-        out,
-        "#EXTM3U\n#EXT-X-VERSION:{}\n#EXT-X-TARGETDURATION:{}\n\
+    format!(
+        "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n\
          #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,\
-         PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}\n\
+         PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}{skips}\n\
          #EXT-X-PART-INF:PART-TARGET={}\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
-         #EXT-X-DISCONTINUITY-SEQUENCE:{}\n",
-        if skip { VERSION_SKIP } else { VERSION },
+         #EXT-X-DISCONTINUITY-SEQUENCE:{dseq}\n",
         session.target_duration,
         Seconds(session.part_hold_back()),
         Seconds(session.hold_back()),
-        Seconds(skip_boundary(session.target_duration)),
+        Seconds(SKIP_TARGET_DURATIONS * i64::from(session.target_duration) * MICROS),
         Seconds(session.part_target),
-        dseq.saturating_sub(u64::from(breaks)),
     )
-    .expect(MEMORY);
 }
 
-/// The Skip Boundary in microseconds.
-fn skip_boundary(target_duration: u32) -> i64 {
-    SKIP_TARGET_DURATIONS * i64::from(target_duration) * MICROS
+/// The first lines of a playlist that begins with segment `from`, and the rest up to `to`, all of
+/// which have left the live edge.
+fn past(out: &mut String, window: &Window, from: usize, to: usize) {
+    let Some(segment) = window.segments.get(from) else { return };
+    lead(out, window, segment.breaks, segment.init);
+    window.text.copy(out, segment.body_at, window.text_at(to));
 }
 
-/// How many segments from `head` on end further from the end of the last segment than the Skip
-/// Boundary.
-fn skippable(window: &Window, head: usize) -> usize {
-    let Some(last) = window.segments.last() else { return 0 };
-    let boundary = skip_boundary(window.session.target_duration);
-    window.segments[head..].partition_point(|s| last.end - s.end > boundary)
-}
-
-/// Where the text without parts continues with segment `at`.
-fn old_from(window: &Window, at: usize) -> usize {
-    if at < window.parted { window.segments[at].text_at } else { window.text.old.len() }
-}
-
-/// The lines of the segments from `head + skipped` on and of the open one.
+/// The lines of the segments from `from` on and of the open one.
 ///
 /// EXT-X-MAP is among a segment's lines only where it changes, so the first segment of a playlist
-/// gets the one that is in force. In a delta update it belongs to what is skipped: the update put
-/// behind the skipped lines is the playlist.
-fn segments(out: &mut String, window: &Window, head: usize, skipped: usize) {
+/// gets the one that is in force.
+fn segments(out: &mut String, window: &Window, from: usize, mut first: bool) {
     let text = &window.text;
-    let mut first = skipped == 0;
-    let from = head + skipped;
     if from < window.parted {
         let segment = &window.segments[from];
-        if first {
+        let start = if first { segment.body_at } else { segment.text_at };
+        if std::mem::take(&mut first) {
             lead(out, window, segment.breaks, segment.init);
-            out.push_str(&text.old[segment.body_at..]);
-        } else {
-            out.push_str(&text.old[segment.text_at..]);
         }
-        first = false;
+        text.copy(out, start, text.len());
     }
     let recent = from.max(window.parted);
-    for (segment, lines) in
-        window.segments[recent..].iter().zip(text.recent.iter().skip(recent - window.parted))
-    {
-        let Segment { breaks, init, .. } = *segment;
-        piece(out, window, std::mem::take(&mut first), (breaks, init), lines);
+    let lines = text.recent.iter().skip(recent - window.parted);
+    for (segment, lines) in window.segments.iter().skip(recent).zip(lines) {
+        let of = (segment.breaks, segment.init);
+        piece(out, window, std::mem::take(&mut first), of, lines);
     }
     if let Some(open) = window.open.as_ref().filter(|o| !o.parts.is_empty()) {
         piece(out, window, first, (open.breaks, open.init), &text.open);
@@ -188,14 +337,19 @@ fn piece(
 
 fn lead(out: &mut String, window: &Window, breaks: u32, init: Option<u32>) {
     window.text.discontinuities(out, breaks);
-    if let Some(hash) = init.and_then(|i| window.inits.get(i as usize)) {
-        window.text.map(out, hash);
+    if let Some(init) = init.and_then(|i| window.inits.get(i as usize)) {
+        window.text.map(out, &init.hash);
     }
 }
 
-fn tail(out: &mut String, window: &Window, view: View, reports: &[Report<'_>]) {
+fn tail(window: &Window, view: View, reports: &[Report<'_>]) -> String {
+    let mut out = String::with_capacity(512);
+    // The init section first: it is needed first, and players that know one hint take the last.
+    if let Some(file) = window.init_hint() {
+        window.text.hint(&mut out, "MAP", &file);
+    }
     if let Some(file) = window.hint() {
-        window.text.hint(out, &file);
+        window.text.hint(&mut out, "PART", &file);
     }
     for Report { rendition, position } in reports {
         let (file, msn) = (view.file(), position.msn);
@@ -212,6 +366,7 @@ fn tail(out: &mut String, window: &Window, view: View, reports: &[Report<'_>]) {
     if window.ended {
         out.push_str("#EXT-X-ENDLIST\n");
     }
+    out
 }
 
 #[cfg(test)]

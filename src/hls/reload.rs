@@ -8,6 +8,7 @@
 
 use crate::base::ids::Msn;
 use crate::base::time::MICROS;
+use crate::hls::playlist::Skip;
 
 /// A blocked reload is given up (503) after this many target durations (6.2.5.2).
 pub const HOLD_TARGET_DURATIONS: i64 = 3;
@@ -28,8 +29,8 @@ pub struct Query {
     pub msn: Option<u64>,
     /// `_HLS_part`.
     pub part: Option<u64>,
-    /// `_HLS_skip=YES`, or `v2`: no playlist here has date ranges, so both mean the same delta.
-    pub skip: bool,
+    /// `_HLS_skip`: `YES`, or `v2`, which skips date ranges too.
+    pub skip: Skip,
 }
 
 /// A directive that cannot be read: 400.
@@ -58,14 +59,13 @@ impl Query {
             match name {
                 "_HLS_msn" => set(&mut query.msn, "_HLS_msn", integer("_HLS_msn", value)?)?,
                 "_HLS_part" => set(&mut query.part, "_HLS_part", integer("_HLS_part", value)?)?,
-                "_HLS_skip" if value == "YES" || value == "v2" => {
-                    set(&mut skip, "_HLS_skip", true)?;
-                }
+                "_HLS_skip" if value == "YES" => set(&mut skip, "_HLS_skip", Skip::Segments)?,
+                "_HLS_skip" if value == "v2" => set(&mut skip, "_HLS_skip", Skip::Ranges)?,
                 "_HLS_skip" => return Err(QueryError::Skip),
                 _ => {}
             }
         }
-        query.skip = skip.unwrap_or(false);
+        query.skip = skip.unwrap_or_default();
         Ok(query)
     }
 }
@@ -181,14 +181,14 @@ mod tests {
     fn directives_are_read_strictly_and_strangers_are_ignored() {
         let q = |msn, part, skip| Ok(Query { msn, part, skip });
         for (raw, want) in [
-            ("", q(None, None, false)),
-            ("_HLS_msn=10", q(Some(10), None, false)),
-            ("_HLS_msn=10&_HLS_part=3&_HLS_skip=YES", q(Some(10), Some(3), true)),
-            ("_HLS_part=0", q(None, Some(0), false)),
-            ("_HLS_skip=v2", q(None, None, true)),
-            ("token=a%3Db&_HLS_msn=007&_HLS_push=1&x", q(Some(7), None, false)),
-            ("_hls_msn=x", q(None, None, false)),
-            ("_HLS_msn=18446744073709551615", q(Some(u64::MAX), None, false)),
+            ("", q(None, None, Skip::No)),
+            ("_HLS_msn=10", q(Some(10), None, Skip::No)),
+            ("_HLS_msn=10&_HLS_part=3&_HLS_skip=YES", q(Some(10), Some(3), Skip::Segments)),
+            ("_HLS_part=0", q(None, Some(0), Skip::No)),
+            ("_HLS_skip=v2", q(None, None, Skip::Ranges)),
+            ("token=a%3Db&_HLS_msn=007&_HLS_push=1&x", q(Some(7), None, Skip::No)),
+            ("_hls_msn=x", q(None, None, Skip::No)),
+            ("_HLS_msn=18446744073709551615", q(Some(u64::MAX), None, Skip::No)),
             ("_HLS_msn=18446744073709551616", Err(QueryError::NotANumber("_HLS_msn"))),
             ("_HLS_msn=", Err(QueryError::NotANumber("_HLS_msn"))),
             ("_HLS_msn", Err(QueryError::NotANumber("_HLS_msn"))),
@@ -254,7 +254,7 @@ mod tests {
             ("D08 part alone", ended, None, Some(0), Now),
             ("nothing listed yet", empty, Some(3), Some(0), wait(3, Some(0))),
         ] {
-            let got = decide(Query { msn, part, skip: false }, state);
+            let got = decide(Query { msn, part, skip: Skip::No }, state);
             assert_eq!(got, want, "{rule}: msn {msn:?} part {part:?}");
         }
     }

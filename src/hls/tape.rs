@@ -3,11 +3,14 @@
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;
-use crate::hls::window::{MarkError, Window};
+use crate::hls::error::MarkError;
+use crate::hls::playlist::{self, Report, Skip, View};
+use crate::hls::window::Window;
 use crate::media::codec::VideoRange;
+use crate::media::timeline::cue::Cue;
 use crate::media::timeline::mark::{
-    End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
-    TrackEnd,
+    End, Gap, GenerationStart, LastSegment, Mark, PartEnd, RENDER, Rendition, SegmentStart,
+    SessionRecord, TrackEnd,
 };
 use crate::media::track::Kind;
 use std::sync::Arc;
@@ -19,13 +22,16 @@ pub(super) enum Step {
     Mark(Generation, Mark),
 }
 
+impl Step {
+    pub(super) fn is_cue(&self) -> bool {
+        matches!(self, Step::Mark(_, Mark::Cue(_)))
+    }
+}
+
 /// Tells it.
 pub(super) fn tell(window: &mut Window, step: &Step) -> Result<bool, MarkError> {
     match step {
-        Step::Init(hash) => {
-            window.set_init(hash);
-            Ok(false)
-        }
+        Step::Init(hash) => Ok(window.set_init(hash)),
         Step::Mark(generation, mark) => window.apply(*generation, mark),
     }
 }
@@ -48,7 +54,7 @@ pub(super) fn session() -> Arc<SessionRecord> {
         segment: 2_000_000,
         part_target: 502_000,
         latency_budget: 0,
-        render: 1,
+        render: RENDER,
         renditions: vec![
             rendition("video", TrackId::VIDEO, Kind::Video),
             rendition("audio", TrackId::AUDIO, Kind::Audio),
@@ -216,6 +222,21 @@ impl Tape {
         }
     }
 
+    /// Something begins now and lasts so long.
+    pub(super) fn cue(mut self, id: &str, millis: i64) -> Tape {
+        let (start, added) = (Wall(self.wall), Wall(self.wall));
+        self.mark(Mark::Cue(Cue {
+            id: id.into(),
+            class: "com.example.ad".into(),
+            start,
+            duration: millis * 1000,
+            added,
+            data: "{\"n\": 1}".into(),
+            repeated: false,
+        }));
+        self
+    }
+
     /// The session is over.
     pub(super) fn over(mut self) -> Tape {
         let end = self.decided(LastSegment::Complete, true);
@@ -252,4 +273,25 @@ pub(super) fn window(steps: &[Step]) -> Window {
         tell(&mut window, step).expect("a legal mark");
     }
     window
+}
+
+/// A playlist of a window, or its delta update, as text.
+pub(super) fn render(
+    window: &Window,
+    view: View,
+    skip: bool,
+    reports: &[Report<'_>],
+) -> Option<String> {
+    form(window, view, if skip { Skip::Segments } else { Skip::No }, reports)
+}
+
+/// A playlist of a window in one of its forms, as text.
+pub(super) fn form(
+    window: &Window,
+    view: View,
+    skip: Skip,
+    reports: &[Report<'_>],
+) -> Option<String> {
+    let version = playlist::render(window, reports, true, None)?;
+    Some(version.forms(view).expect("both are rendered").get(skip).concat())
 }

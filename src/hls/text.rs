@@ -1,12 +1,15 @@
 //! The lines of segments, written once: when a part closes, its line is appended; when a segment
-//! leaves the live edge, its lines move to one long text without parts. A playlist is then a few
-//! copies of memory (`hls::playlist`). What the lines say is decided in `hls::window`.
+//! leaves the live edge, its lines move to one long text without parts; when it is older than any
+//! delta update reaches, that text is frozen in blocks that versions share. What the lines say is
+//! decided in `hls::window`, how a playlist is put together of them in `hls::playlist`.
 
 use crate::base::time::{MICROS, Wall};
 use crate::hls::name::File;
+use crate::hls::rope::Blocks;
 use crate::hls::segment::Part;
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 /// Microseconds as decimal seconds, exact, with as few digits as that takes, at least one after the
 /// point: `2.0`, `0.533333`.
@@ -38,8 +41,10 @@ pub(super) struct Lines {
 pub(super) struct Text {
     /// `v{render}/`, before every file name.
     folder: String,
-    /// Segments that have left the live edge, without parts; only ever appended to.
-    pub(super) old: String,
+    /// The oldest of the segments that have left the live edge, without parts.
+    pub(super) blocks: Arc<Blocks>,
+    /// What follows the blocks of the text without parts.
+    rest: String,
     /// Complete segments at the live edge, with parts.
     pub(super) recent: VecDeque<Lines>,
     /// The open segment; not part of the playlist before it has a part.
@@ -53,7 +58,8 @@ impl Text {
     pub(super) fn new(render: u32) -> Text {
         Text {
             folder: format!("v{render}/"),
-            old: String::new(),
+            blocks: Arc::default(),
+            rest: String::new(),
             recent: VecDeque::new(),
             open: Lines::default(),
         }
@@ -84,8 +90,9 @@ impl Text {
         writeln!(out, "#EXT-X-MAP:URI=\"{}init-{hash}.mp4\"", self.folder).expect(MEMORY);
     }
 
-    pub(super) fn hint(&self, out: &mut String, file: &File) {
-        writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"{}{file}\"", self.folder).expect(MEMORY);
+    pub(super) fn hint(&self, out: &mut String, kind: &str, file: &File) {
+        let folder = &self.folder;
+        writeln!(out, "#EXT-X-PRELOAD-HINT:TYPE={kind},URI=\"{folder}{file}\"").expect(MEMORY);
     }
 
     /// Appends a part to the open segment.
@@ -115,13 +122,38 @@ impl Text {
     /// begin there.
     pub(super) fn retire(&mut self) -> Option<(usize, usize)> {
         let lines = self.recent.pop_front()?;
-        let at = self.old.len();
+        let at = self.len();
         for line in lines.text.split_inclusive('\n') {
             if !line.starts_with("#EXT-X-PART:") {
-                self.old.push_str(line);
+                self.rest.push_str(line);
             }
         }
         Some((at, at + lines.body))
+    }
+
+    /// Bytes of the text without parts.
+    pub(super) fn len(&self) -> usize {
+        self.blocks.len() + self.rest.len()
+    }
+
+    /// Freezes the text without parts up to byte `to` of it.
+    pub(super) fn freeze(&mut self, to: usize) {
+        let count = to.saturating_sub(self.blocks.len()).min(self.rest.len());
+        if count > 0 {
+            self.blocks = Arc::new(self.blocks.and(&self.rest[..count]));
+            self.rest.drain(..count);
+        }
+    }
+
+    /// Appends a range of the text without parts.
+    pub(super) fn copy(&self, out: &mut String, from: usize, to: usize) {
+        let frozen = self.blocks.len();
+        if from < frozen {
+            self.blocks.copy(out, from, to.min(frozen));
+        }
+        if to > frozen {
+            out.push_str(&self.rest[from.max(frozen) - frozen..to - frozen]);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Media playlists of what is over: PLAYLIST-TYPE VOD, segments without parts, ENDLIST. The same
-//! names and lines as the live playlist has (`hls::text`), so that the same files serve both.
+//! names and lines as the live playlist has (`hls::text`), so that the same files serve both. Made
+//! of windows that remember everything (`Window::whole`).
 
 use crate::base::ids::Msn;
 use crate::base::time::{MICROS, Wall};
@@ -10,8 +11,8 @@ use crate::hls::window::Window;
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
-/// EXT-X-VERSION: EXT-X-MAP without I-FRAMES-ONLY needs 6, EXT-X-GAP 8 (section 8).
-const VERSION: u32 = 8;
+/// EXT-X-VERSION: EXT-X-MAP without I-FRAMES-ONLY needs 6, EXT-X-GAP none (section 8).
+const VERSION: u32 = 6;
 
 /// `write!` to a `String` returns an error that cannot happen.
 const MEMORY: &str = "writing to memory cannot fail";
@@ -45,7 +46,7 @@ pub fn range(
     let end = window.segments.iter().rposition(inside)?;
     // Only as far as the pictures belong together.
     let independent = |s: &Segment| s.gap || s.parts.first().is_some_and(|p| p.independent);
-    let start = window.segments[..=begin].iter().rposition(independent).unwrap_or(begin);
+    let start = window.segments.range(..=begin).rposition(independent).unwrap_or(begin);
     let start = if window.segments[start].gap { begin } else { start };
     Some(window.segments[start].msn..=window.segments[end].msn)
 }
@@ -71,6 +72,9 @@ pub fn render(
          #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
          #EXT-X-DISCONTINUITY-SEQUENCE:{dseq}\n"
     );
+    if let (Some((first, _)), Some((last, _))) = (first, shown.last()) {
+        window.cues.within(&mut out, first.msn, last.msn);
+    }
     let folder = format!("v{}/", window.session.render);
     let (mut init, mut before) = (None, dseq);
     for (s, show) in shown.iter().filter(|(_, show)| *show != Show::LeftOut) {
@@ -78,8 +82,8 @@ pub fn render(
         before = s.dseq;
         if *show == Show::Media && s.init != init {
             init = s.init;
-            if let Some(hash) = init.and_then(|i| window.inits.get(i as usize)) {
-                window.text.map(&mut out, hash);
+            if let Some(init) = init.and_then(|i| window.inits.get(i as usize)) {
+                window.text.map(&mut out, &init.hash);
             }
         }
         writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", s.wall).expect(MEMORY);

@@ -20,12 +20,17 @@
 
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::MICROS;
+use crate::hls::cues::Cues;
+use crate::hls::error::MarkError;
 use crate::hls::name::File;
+use crate::hls::past::Past;
 use crate::hls::segment::{Open, Part, Segment};
 use crate::hls::text::Text;
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, SegmentStart, SessionRecord,
 };
+use crate::media::track::Kind;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Least duration of the live window in microseconds: enough to seek back a little and for a player
@@ -36,6 +41,9 @@ pub const LIVE_WINDOW: i64 = 60 * MICROS;
 /// a live playlist.
 pub const PART_TARGET_DURATIONS: i64 = 3;
 
+/// CAN-SKIP-UNTIL in target durations: the least that is allowed (4.4.3.8).
+pub const SKIP_TARGET_DURATIONS: i64 = 6;
+
 /// Most numbers without a mark that are listed as gaps at once: five hours of 2 s segments, far
 /// above any reconnect window, and 10 MB at most. More is a damaged log.
 pub const HOLE_MAX: u64 = 10_000;
@@ -43,60 +51,16 @@ pub const HOLE_MAX: u64 = 10_000;
 /// Most EXT-X-DISCONTINUITY tags before one segment; more is a damaged log.
 pub const BREAKS_MAX: u64 = 16;
 
-/// A mark that breaks the contract. It changed nothing, except that its generation, when newer, is
-/// the current one now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MarkError {
-    /// The writer has been fenced, or an old log was found.
-    #[error("mark of generation {got}, but generation {have} is current")]
-    Stale {
-        /// Generation of the mark.
-        got: Generation,
-        /// Current generation.
-        have: Generation,
-    },
-    /// Another session: other playlists.
-    #[error("mark of session {got}, but these are playlists of session {have}")]
-    OtherSession {
-        /// Session of the mark.
-        got: Session,
-        /// Session of the window.
-        have: Session,
-    },
-    /// The session is over.
-    #[error("a mark after the end of the session")]
-    AfterEnd,
-    /// A number went back, or jumped by more than [`HOLE_MAX`].
-    #[error("segment {got} where {want} or a little later is due")]
-    Msn {
-        /// Number in the mark.
-        got: Msn,
-        /// Number that is due.
-        want: Msn,
-    },
-    /// A discontinuity number went back, or jumped by more than [`BREAKS_MAX`].
-    #[error("segment {msn}: discontinuity number {got} after {have}")]
-    Dseq {
-        /// The segment.
-        msn: Msn,
-        /// Number in the mark.
-        got: u64,
-        /// Number of the segment before.
-        have: u64,
-    },
-    /// A segment with media before [`Window::set_init`].
-    #[error("segment {0} starts before the track has a configuration")]
-    NoInit(Msn),
-    /// A part of a segment that is not open, or is not the next, or has samples or a duration that
-    /// cannot be.
-    #[error("part {part} of segment {msn} does not follow from what was read")]
-    Part {
-        /// The segment.
-        msn: Msn,
-        /// The part.
-        part: u32,
-    },
+/// An init section's name.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    pub(super) hash: Arc<str>,
+    /// A segment began under it: it is part of the session for good.
+    pub(super) listed: bool,
 }
+
+/// The first version of the renderer whose playlists hint a new init section.
+const HINTS_INIT: u32 = 2;
 
 /// One rendition of one session; see the module.
 #[derive(Debug, Clone)]
@@ -105,10 +69,16 @@ pub struct Window {
     pub(super) track: TrackId,
     id: Option<Session>,
     pub(super) generation: Option<Generation>,
-    pub(super) inits: Vec<Arc<str>>,
+    pub(super) inits: Vec<Named>,
     pub(super) init: Option<u32>,
-    /// Complete segments; consecutive numbers.
-    pub(super) segments: Vec<Segment>,
+    /// Number, and discontinuity number before its tags, of the first complete segment.
+    pub(super) first: Option<(Msn, u64)>,
+    /// Complete segments that left the live window.
+    pub(super) past: Past,
+    /// Those after them; consecutive numbers.
+    pub(super) segments: VecDeque<Segment>,
+    /// Segments stay in `segments` whole.
+    pub(super) keep: bool,
     pub(super) open: Option<Open>,
     /// The next listed sample; unknown before the first mark that tells.
     pub(super) next_seq: Option<Seq>,
@@ -116,7 +86,12 @@ pub struct Window {
     pub(super) head: usize,
     /// First segment whose parts are listed.
     pub(super) parted: usize,
+    /// First segment that a delta update does not skip.
+    pub(super) skip: usize,
     pub(super) text: Text,
+    pub(super) cues: Cues,
+    /// The track whose segments' dates cues are held against.
+    leader: Option<TrackId>,
     pub(super) ended: bool,
 }
 
@@ -124,6 +99,9 @@ impl Window {
     /// The empty window of the rendition that `track` carries.
     pub fn new(session: Arc<SessionRecord>, track: TrackId) -> Window {
         let text = Text::new(session.render);
+        let cues = Cues::new(session.target_duration);
+        let video = session.renditions.iter().find(|r| r.kind == Kind::Video);
+        let leader = video.or(session.renditions.first()).map(|r| r.track);
         Window {
             session,
             track,
@@ -131,25 +109,40 @@ impl Window {
             generation: None,
             inits: Vec::new(),
             init: None,
-            segments: Vec::new(),
+            first: None,
+            past: Past::default(),
+            segments: VecDeque::new(),
+            keep: false,
             open: None,
             next_seq: None,
             head: 0,
             parted: 0,
+            skip: 0,
             text,
+            cues,
+            leader,
             ended: false,
         }
     }
 
+    /// A window that remembers everything of every segment, for `hls::vod`.
+    pub fn whole(session: Arc<SessionRecord>, track: TrackId) -> Window {
+        let window = Window::new(session, track);
+        Window { keep: true, cues: window.cues.clone().whole(), ..window }
+    }
+
     /// Names the init section of segments that start from now on. To be called for every Track mark
-    /// of this track, before later marks are applied; the same hash again changes nothing.
-    pub fn set_init(&mut self, hash: &str) {
-        let known = self.inits.iter().position(|h| &**h == hash);
+    /// of this track, before later marks are applied; the same hash again changes nothing. True
+    /// when the playlists are different now, because they hint it.
+    pub fn set_init(&mut self, hash: &str) -> bool {
+        let before = self.hinted_init();
+        let known = self.inits.iter().position(|i| &*i.hash == hash);
         let at = known.unwrap_or_else(|| {
-            self.inits.push(hash.into());
+            self.inits.push(Named { hash: hash.into(), listed: false });
             self.inits.len() - 1
         });
         self.init = u32::try_from(at).ok();
+        self.hinted_init() != before
     }
 
     /// Applies the next mark of the log of `generation`. True when a playlist of this rendition is
@@ -163,7 +156,13 @@ impl Window {
             Mark::SegmentStart(s) => s.track == self.track,
             Mark::PartEnd(p) => p.track == self.track,
             Mark::Gap(g) => g.track == self.track,
+            Mark::Cue(_) => true,
         };
+        match mark {
+            Mark::SegmentStart(s) if Some(s.track) == self.leader => self.cues.hear(s.msn, s.wall),
+            Mark::Gap(g) if Some(g.track) == self.leader => self.cues.hear(g.msn, g.wall),
+            _ => {}
+        }
         if !ours {
             return Ok(false);
         }
@@ -179,6 +178,10 @@ impl Window {
                 None => self.gap_whole(g),
             },
             Mark::End(e) => Ok(self.end(e)),
+            Mark::Cue(c) => {
+                let head = self.is_listed().then(|| self.head_numbers().0);
+                Ok(self.cues.add(c, head) && self.is_listed())
+            }
             _ => Ok(false),
         };
         Ok(entered | changed?)
@@ -327,6 +330,14 @@ impl Window {
         self.close(None);
         self.ended = true;
         true
+    }
+
+    /// Index of the init section that the next segment will have and no listed one before it has.
+    pub(super) fn hinted_init(&self) -> Option<u32> {
+        let listed = self.open.as_ref().filter(|o| !o.parts.is_empty()).map(|o| o.init);
+        let in_force = listed.or_else(|| self.segments.back().map(|s| s.init))?;
+        let hints = !self.ended && self.session.render >= HINTS_INIT;
+        self.init.filter(|_| hints && self.init != in_force)
     }
 
     /// The open segment's fate at the end of its generation. A lost one stays open until the next

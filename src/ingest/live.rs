@@ -6,14 +6,17 @@ use crate::base::ids::{Msn, TrackId};
 use crate::base::time::{Mono, Now, Timescale, Wall, micros};
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
+use crate::ingest::cues::{Ask, CueRefused, Cues};
 use crate::ingest::probe::{Announced, Known};
 use crate::ingest::reports::Reports;
 use crate::log::id::LogId;
+use crate::log::logs::Logs;
 use crate::log::options::Sync;
 use crate::log::sealed::Sealed;
 use crate::log::writer::Writer;
 use crate::media::codec::{FrameLength, VideoRange, opus};
 use crate::media::packet::Packet;
+use crate::media::timeline::cue::Cue;
 use crate::media::timeline::cut::{self, Base, Cutter, Output};
 use crate::media::timeline::lane::Plan;
 use crate::media::timeline::mark::{End, GenerationStart, Mark, RENDER, Rendition, SessionRecord};
@@ -59,6 +62,8 @@ pub struct Live {
     waiting_since: Option<Mono>,
     urgent: bool,
     warned_gop: bool,
+    /// The session's cues, once one was asked for.
+    cues: Option<Cues>,
 }
 
 /// The constants of a new session, from what is configured, announced and known.
@@ -216,6 +221,7 @@ impl Live {
             waiting_since: None,
             urgent: true,
             warned_gop: false,
+            cues: None,
         })
     }
 
@@ -269,6 +275,25 @@ impl Live {
         }
         self.cutter.packet(now, p);
         self.drain(now)
+    }
+
+    /// Announces a cue: its record goes into the log here, its event into the first part that ends
+    /// behind it.
+    ///
+    /// # Errors
+    /// Why it may not be announced, or the log takes nothing more.
+    pub async fn cue(&mut self, logs: &Logs, now: Now, ask: Ask) -> Result<Cue, CueRefused> {
+        let cues = match &mut self.cues {
+            Some(cues) => cues,
+            None => self.cues.insert(Cues::before(logs, &self.id).await),
+        };
+        let end = self.cutter.end_wall().unwrap_or(now.wall);
+        let newest = self.cutter.newest_wall().unwrap_or(end);
+        let cue = cues.announce(ask, end, newest)?;
+        self.writer.append_mark(&Mark::Cue(cue.clone())).map_err(PublishError::from)?;
+        self.urgent = true;
+        tracing::info!(log = %self.id, id = cue.id, start = %cue.start, "cue");
+        Ok(cue)
     }
 
     /// When [`Live::tick`] or [`Live::settle`] has something to do.

@@ -2,7 +2,7 @@
 //!
 //! `server` accepts sockets, `connection` is one encoder's socket around `rtmp`'s session, `desk`
 //! knows who holds which channel, `publisher` turns messages into one generation's log (`probe`
-//! finds its tracks, `live` writes it).
+//! finds its tracks, `live` writes it, `cues` says which cues may go into it).
 //!
 //! Invariant: a channel's publisher has one owner at a time, a connection or the `away` task, and
 //! is handed over whole; nothing here is shared between connections but the desk's table.
@@ -12,6 +12,7 @@
 pub mod connection;
 pub mod context;
 pub mod convert;
+pub mod cues;
 pub mod desk;
 pub mod live;
 pub mod metrics;

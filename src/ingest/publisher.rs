@@ -6,6 +6,7 @@ use crate::base::ids::{Generation, TrackId};
 use crate::base::time::{Mono, Now};
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
+use crate::ingest::cues::{Ask, CueRefused};
 use crate::ingest::live::{Live, session_record};
 use crate::ingest::probe::{Announced, Held, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
@@ -13,6 +14,7 @@ use crate::log::error::LogError;
 use crate::media::flv::FlvError;
 use crate::media::flv::stream::{Brought, Coded, LeftOut, Stream};
 use crate::media::packet::Packet;
+use crate::media::timeline::cue::Cue;
 use crate::media::track::{Codec, FrameRate, Kind};
 use crate::rtmp::metadata::Metadata;
 use bytes::Bytes;
@@ -240,6 +242,21 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+
+    /// Announces a cue to the viewers of the session, and waits until it is handed to the disk.
+    ///
+    /// # Errors
+    /// Why it is not announced.
+    pub async fn cue(&mut self, ask: Ask) -> Result<Cue, CueRefused> {
+        let Stage::Live(live) = &mut self.stage else { return Err(CueRefused::NotLive) };
+        let cue = live.cue(&self.ctx.logs, self.ctx.clock.now(), ask).await;
+        if let Err(CueRefused::Publish(PublishError::Log(e))) = &cue {
+            self.broken.get_or_insert_with(|| e.clone());
+        }
+        let cue = cue?;
+        self.settle().await?;
+        Ok(cue)
     }
 
     /// When [`Publisher::settle`] is due though no message came.

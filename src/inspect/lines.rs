@@ -19,6 +19,10 @@ pub fn line(row: &Row) -> String {
             let what = part.map_or("whole segment".into(), |p| format!("part {p}"));
             format!("{wall} {track:>5} {msn:>6} {seconds:>8.3}  GAP: {what} absent")
         }
+        Row::Cue { id, class, wall, seconds, data } => {
+            let class = if class.is_empty() { "" } else { &format!(" ({class})") };
+            format!("-- cue {id}{class} at {wall} for {seconds:.3} s: {data}")
+        }
         Row::Trouble { track, dts, what } => {
             format!("{:>24} {track:>5}  !! at DTS {dts:.3}: {what}", "")
         }

@@ -163,6 +163,7 @@ impl Look {
                 parts: 0,
                 gaps: 0,
                 discontinuities: 0,
+                cues: 0,
                 unlisted_packets: 0,
                 unknown_records: 0,
                 cost: Cost::default(),

@@ -39,6 +39,19 @@ pub enum Row {
         /// Length.
         seconds: f64,
     },
+    /// A cue; not where it is repeated.
+    Cue {
+        /// Its name.
+        id: String,
+        /// What kind of thing it is.
+        class: String,
+        /// When it begins, RFC 3339.
+        wall: String,
+        /// How long it lasts.
+        seconds: f64,
+        /// What is to be known of it, JSON.
+        data: String,
+    },
     /// Something is wrong with a packet's time.
     Trouble {
         /// Track.

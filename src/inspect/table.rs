@@ -141,6 +141,7 @@ fn log(log: &LogFacts) -> [String; 2] {
         ("segments", format!("{} ({} without a key frame)", log.segments, log.dependent_segments)),
         ("parts", log.parts.to_string()),
         ("gaps", format!("{}, {} discontinuities", log.gaps, log.discontinuities)),
+        ("cues", log.cues.to_string()),
         ("unlisted", format!("{} packets", log.unlisted_packets)),
         ("media", share(c.media_bytes)),
         ("heads", share(c.head_bytes)),

@@ -165,6 +165,13 @@ impl Timeline {
             Mark::SegmentStart(m) => self.start(m),
             Mark::PartEnd(m) => self.part(m),
             Mark::Gap(m) => self.gap(m),
+            Mark::Cue(c) if !c.repeated => {
+                let (wall, seconds) = (c.start.to_string(), secs(c.duration));
+                let (id, class, data) = (c.id.clone(), c.class.clone(), c.data.clone());
+                let row = Row::Cue { id, class, wall, seconds, data };
+                self.row(Some(self.msn), Some(c.start), row);
+            }
+            Mark::Cue(_) => {}
             Mark::End(m) => {
                 self.finish();
                 let (msn, session_over) = (m.msn.0, m.session_over);

@@ -149,6 +149,7 @@ impl Walk<'_> {
                 log.gaps += 1;
                 reached(g, m.msn.0, m.wall);
             }
+            Mark::Cue(c) => log.cues += u64::from(!c.repeated),
             Mark::End(m) => {
                 (g.ended, g.session_over) = (true, m.session_over);
                 g.to = Some(m.wall.to_string());

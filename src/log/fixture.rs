@@ -9,6 +9,7 @@ use crate::media::codec::{VideoRange, details};
 use crate::media::flv::body::{AudioBody, VideoBody, audio, video};
 use crate::media::flv::file::{FlvReader, TagKind};
 use crate::media::packet::Packet;
+use crate::media::timeline::cue::Cue;
 use crate::media::timeline::cut::{Base, Config, Cutter, Output, Pace};
 use crate::media::timeline::lane::Plan;
 use crate::media::timeline::mark::{GenerationStart, Mark, RENDER, Rendition, SessionRecord};
@@ -72,9 +73,30 @@ fn rendition(t: &Track) -> Rendition {
     }
 }
 
+fn cue(n: i64) -> Cue {
+    let start = ON_AIR.plus((n + 1) * 1_500_000);
+    let (duration, data) = ((1 - n) * 6 * MICROS, format!("{{\"n\": {n}}}"));
+    let (id, class) = (format!("cue-{n}"), "com.example.cue".to_owned());
+    Cue { id, class, start, duration, added: start, data, repeated: false }
+}
+
 /// Writes the clip as generation 3 of session 2 of channel `main`; returns the log's directory.
 /// `seal`: with its end record and footer, as a publish that ended well.
 pub(crate) async fn write_log(data: &Path, extent_micros: i64, seal: bool) -> PathBuf {
+    write_log_with(data, extent_micros, seal, Vec::new()).await
+}
+
+/// The same, with two cues: one that lasts beyond the first extents of 4 s, and a moment.
+pub(crate) async fn write_log_with_cues(data: &Path, extent_micros: i64) -> PathBuf {
+    write_log_with(data, extent_micros, true, vec![cue(1), cue(0)]).await
+}
+
+async fn write_log_with(
+    data: &Path,
+    extent_micros: i64,
+    seal: bool,
+    mut cues: Vec<Cue>,
+) -> PathBuf {
     let (tracks, packets) = packets(Path::new(BBB));
     let rate = FrameRate::new(25, 1).expect("a rate");
     let session = SessionRecord {
@@ -137,6 +159,11 @@ pub(crate) async fn write_log(data: &Path, extent_micros: i64, seal: bool) -> Pa
     };
     let last = packets.last().map_or(0, |p| p.dts);
     for p in packets {
+        if p.dts >= 1_500 * (3 - cues.len() as i64)
+            && let Some(cue) = cues.pop()
+        {
+            writer.append_mark(&Mark::Cue(cue)).expect("a cue");
+        }
         cutter.packet(at(p.dts), p);
         drain(&mut cutter, &mut writer);
     }

@@ -1,5 +1,6 @@
 //! All the logs of a data directory: making them, finding them, reading them.
 
+use crate::base::ids::{Channel, Session};
 use crate::log::batch::Batch;
 use crate::log::damage::Damages;
 use crate::log::error::LogError;
@@ -162,6 +163,19 @@ impl Logs {
     pub async fn list(&self) -> Result<Vec<LogSummary>, LogError> {
         let inner = Arc::clone(&self.inner);
         blocking(&self.inner.data, move || inner.list()).await
+    }
+
+    /// The logs of one session, oldest first.
+    pub async fn of_session(
+        &self,
+        channel: &Channel,
+        session: Session,
+    ) -> Result<Vec<LogId>, LogError> {
+        let (inner, channel) = (Arc::clone(&self.inner), channel.clone());
+        let ours = move |id: &LogId| id.channel == channel && id.session == session;
+        let all = move || logs(inner.fs.as_ref(), &inner.data);
+        let all = blocking(&self.inner.data, all).await?;
+        Ok(all.into_iter().filter(ours).collect())
     }
 
     /// Reads a log from a position on, waiting for more while it is being written.

@@ -91,6 +91,8 @@ mod walk;
 pub mod writer;
 
 #[cfg(test)]
+mod cues_test;
+#[cfg(test)]
 mod durable_test;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -9,7 +9,7 @@ use crate::log::fixture;
 use crate::log::format::crc;
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError};
 use crate::log::format::record::{Record, kind};
-use crate::log::format::version::{Range, Wrote};
+use crate::log::format::version::{Range, VERSION, Wrote};
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::options::{Options, Sync};
@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The next version: it adds a kind, which readers of today may skip.
-const NEXT: Wrote = Wrote { version: 2, oldest_reader: 1 };
+const NEXT: Wrote = Wrote { version: 3, oldest_reader: 1 };
 
 fn id() -> LogId {
     let channel = "stage".parse().expect("a name");
@@ -133,7 +133,7 @@ async fn what_todays_readers_may_not_read_is_refused_with_both_versions() {
     let path = id().dir(data.path());
     let e = LogDir::open(&path).expect_err("not for this reader").to_string();
     let want = "was written in format version 3, for readers of version 3 or newer; this castctl \
-                reads 1";
+                reads 1-2";
     assert!(e.ends_with(want), "{e}");
     let bytes = std::fs::read(path.join("00000000.extent")).expect("readable");
     let refused = Header::decode(&bytes[..HEADER_LEN]);
@@ -153,13 +153,13 @@ fn other_reader(path: &Path) -> serde_json::Value {
 #[tokio::test]
 async fn a_reader_written_from_the_manual_page_alone_reads_the_same() {
     let data = tempfile::tempdir().expect("a directory");
-    let path = fixture::write_log(data.path(), 4_000_000, true).await;
+    let path = fixture::write_log_with_cues(data.path(), 4_000_000).await;
     let seen = other_reader(&path);
     let extents = seen.as_array().expect("a list");
     let dir = LogDir::open(&path).expect("opens");
     assert_eq!(extents.len(), dir.extents().len());
     assert!(extents.len() > 1, "the clip has 10 s");
-    assert!(extents.iter().all(|x| x["sealed"] == true && x["version"] == 1));
+    assert!(extents.iter().all(|x| x["sealed"] == true && x["version"] == VERSION));
     let mut theirs = extents.iter().flat_map(|x| {
         let i = x["extent"].as_u64().expect("a number");
         x["records"].as_array().expect("a list").iter().map(move |r| (i, r))
@@ -235,6 +235,12 @@ fn same_mark(mark: &Mark, r: &serde_json::Value) {
         }
         Mark::Gap(g) => {
             assert_eq!((&m["msn"], &m["duration"]), (&g.msn.0.into(), &g.duration.into()))
+        }
+        Mark::Cue(c) => {
+            assert_eq!((&m["id"], &m["start"]), (&c.id.as_str().into(), &c.start.0.into()));
+            assert_eq!((&m["repeated"], &m["added"]), (&c.repeated.into(), &c.added.0.into()));
+            let data: serde_json::Value = serde_json::from_str(&c.data).expect("JSON");
+            assert_eq!((&m["data"], &m["duration"]), (&data, &c.duration.into()));
         }
         Mark::End(e) => {
             assert_eq!((&m["msn"], &m["over"]), (&e.msn.0.into(), &e.session_over.into()));

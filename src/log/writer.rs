@@ -3,7 +3,7 @@
 //! is on its way.
 
 use crate::base::ids::Seq;
-use crate::base::time::Timescale;
+use crate::base::time::{Timescale, Wall};
 use crate::log::error::LogError;
 use crate::log::format::durable::{DURABLE_LEN, Durable};
 use crate::log::format::extent::Header;
@@ -17,6 +17,7 @@ use crate::log::sealed::Sealed;
 use crate::log::shared::{Shared, lock};
 use crate::log::tail::Written;
 use crate::media::packet::Packet;
+use crate::media::timeline::cue::Cue;
 use crate::media::timeline::mark::{End, GenerationStart, Mark};
 use crate::media::track::Track;
 use bytes::{Bytes, BytesMut};
@@ -36,6 +37,15 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Room that a mark is given; a larger one only costs a copy.
 const MARK_ROOM: usize = 4 << 10;
 
+/// How long a cue is repeated after it is over, microseconds of the segments' dates: who begins to
+/// read at an extent knows what the playlists that begin with that extent's segments list, and what
+/// they have just lost. Above the live window and the skip boundary together.
+const CUES_FOR: i64 = 300_000_000;
+
+/// Most cues that are repeated, the newest: a fifth of an extent's marks, if each is as large as
+/// one may be.
+pub(super) const CUES_REPEATED_MAX: usize = 256;
+
 /// Bytes of a packet's record before its payload.
 const RECORD_HEAD: usize = FRAME_PREFIX + FRAME_HEAD + PACKET_HEAD;
 
@@ -54,6 +64,10 @@ pub struct Writer {
     session: Option<Mark>,
     /// Newest configuration of each track, to be repeated.
     tracks: Vec<Track>,
+    /// Cues that may have to be repeated, oldest first.
+    cues: Vec<Cue>,
+    /// Newest date of a segment.
+    dated: Wall,
     media: i64,
     segment: bool,
     /// Media time at which the extent began.
@@ -80,6 +94,8 @@ impl Writer {
             follows: HEADER_POSITION,
             session: None,
             tracks: Vec::new(),
+            cues: Vec::new(),
+            dated: Wall::default(),
             media: 0,
             segment: false,
             extent_began: None,
@@ -145,12 +161,14 @@ impl Writer {
                 self.tracks.retain(|t| t.id != track.id);
                 self.tracks.push(track.clone());
             }
-            Mark::SegmentStart(_) => {
-                self.segment = true;
+            Mark::SegmentStart(s) => {
+                (self.segment, self.dated) = (true, self.dated.max(s.wall));
                 if self.shared.options.format.version > VERSION {
                     self.pretend()?;
                 }
             }
+            Mark::Gap(g) => self.dated = self.dated.max(g.wall),
+            Mark::Cue(cue) => self.cues.push(Cue { repeated: true, ..cue.clone() }),
             _ => {}
         }
         self.appended();
@@ -352,14 +370,18 @@ impl Writer {
         let wrote = self.shared.options.format;
         let header = Header { extent, generation, forced_roll, wrote };
         self.push(footer.len(), Op::Roll { footer, header });
-        let repeats =
-            self.session.iter().cloned().chain(self.tracks.iter().cloned().map(Mark::Track));
+        let since = self.dated.plus(-CUES_FOR);
+        self.cues.retain(|c| c.end() >= since);
+        self.cues.drain(..self.cues.len().saturating_sub(CUES_REPEATED_MAX));
+        let tracks = self.tracks.iter().cloned().map(Mark::Track);
+        let cues = self.cues.iter().cloned().map(Mark::Cue);
+        let repeats = self.session.iter().cloned().chain(tracks).chain(cues);
         for mark in repeats.collect::<Vec<_>>() {
             let (at, from) = (self.position().offset, self.buf.len());
             encode_mark(&mut self.buf, &mark).expect("it was encoded before");
             self.indexer
                 .mark(at, &self.buf[from..], Some(&mark))
-                .expect("a session and its tracks are far below an extent's limit");
+                .expect("a session, its tracks and few cues are far below an extent's limit");
         }
     }
 

@@ -111,6 +111,20 @@ pub(crate) async fn samples(session: &Url, rendition: &str) -> Vec<(Sample, u32)
     out
 }
 
+/// Presentation time of the first sample of a rendition's first listed segment, seconds.
+pub(crate) async fn first_pts(session: &Url, rendition: &str) -> f64 {
+    let url = session.join(&format!("{rendition}/dvr.m3u8")).expect("a URL");
+    let list = playlist::parse(&text(url.clone()).await).expect("a playlist");
+    let first = list.segments.iter().find(|s| !s.gap).expect("a segment");
+    let path = |uri: &Option<String>| {
+        let uri = uri.as_ref().expect("a complete segment with an init section");
+        session.join(&resolve(url.path(), uri)).expect("a URL")
+    };
+    let init = ok(path(&first.map)).await;
+    let samples = fragments(&ok(path(&first.uri)).await);
+    samples[0].pts as f64 / f64::from(timescale(&init))
+}
+
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }

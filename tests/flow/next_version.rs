@@ -10,7 +10,7 @@ use crate::repaired::{castctl, damage_a_picture};
 use crate::server::{KEY, Server, fast, local, within};
 use castctl::log::format::extent::Header;
 use castctl::log::format::record::{Frame, kind};
-use castctl::log::format::version::{Range, Wrote};
+use castctl::log::format::version::{Range, VERSION, Wrote};
 use castctl::log::repair::salvage::{Piece, salvage};
 use castctl::rt::task;
 use reqwest::{StatusCode, Url};
@@ -18,6 +18,9 @@ use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+/// The version that the second build pretends.
+const NEXT: u16 = VERSION + 1;
 
 const MANIFEST: &str = "\
 channels:
@@ -114,13 +117,13 @@ fn later_records(extent: &Path) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_next_version_adds_is_skipped_by_every_reader() {
     let mut site = Site::new();
-    let up = site.up(Some("2-1")).await;
+    let up = site.up(Some(&format!("{NEXT}-1"))).await;
     let (encoder, seen) = site.published(&up).await;
     up.process.signal(Signal::KILL);
     assert_eq!(up.process.ended().await.code, None, "killed");
     drop(encoder);
     let (log, extent) = (site.log().display().to_string(), site.extent());
-    assert_eq!(wrote(&extent), Wrote { version: 2, oldest_reader: 1 });
+    assert_eq!(wrote(&extent), Wrote { version: NEXT, oldest_reader: 1 });
     let added = later_records(&extent);
     assert!(added >= 4, "one for each segment: {added}");
     let open = castctl(&["inspect", &log]).await;
@@ -134,7 +137,7 @@ async fn what_the_next_version_adds_is_skipped_by_every_reader() {
         assert_eq!(&fetched::ok(url.clone()).await, bytes, "{url}");
     }
     stop(up).await;
-    assert_eq!(wrote(&extent).version, 2, "sealed, not rewritten");
+    assert_eq!(wrote(&extent).version, NEXT, "sealed, not rewritten");
     assert_eq!(later_records(&extent), added);
     let nothing = castctl(&["repair", &log]).await;
     assert!(nothing.out.contains("nothing to repair"), "{} {}", nothing.out, nothing.err);
@@ -157,7 +160,7 @@ async fn what_the_next_version_adds_is_skipped_by_every_reader() {
     assert_eq!(castctl(&["inspect", &log]).await.code, Some(1));
     let mended = castctl(&["repair", &log]).await;
     assert_eq!(mended.code, Some(0), "{}", mended.err);
-    assert_eq!(wrote(&extent), Wrote { version: 2, oldest_reader: 1 });
+    assert_eq!(wrote(&extent), Wrote { version: NEXT, oldest_reader: 1 });
     assert_eq!(later_records(&extent), added);
     let sound = castctl(&["inspect", &log]).await;
     assert_eq!(sound.code, Some(0), "{}", sound.out);
@@ -166,7 +169,7 @@ async fn what_the_next_version_adds_is_skipped_by_every_reader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_next_version_changes_is_refused_by_every_reader_and_left_alone() {
     let mut site = Site::new();
-    let up = site.up(Some("2-2")).await;
+    let up = site.up(Some(&format!("{NEXT}-{NEXT}"))).await;
     // Its own readers understand it.
     let (encoder, seen) = site.published(&up).await;
     encoder.finish().await;
@@ -174,8 +177,11 @@ async fn what_the_next_version_changes_is_refused_by_every_reader_and_left_alone
     let (log, extent) = (site.log().display().to_string(), site.extent());
     let before = std::fs::read(&extent).expect("an extent");
     let movie = site.dir.path().join("clip.mp4").display().to_string();
-    let refused = "was written in format version 2, for readers of version 2 or newer; this \
-                   castctl reads 1";
+    let refused = &format!(
+        "was written in format version {NEXT}, for readers of version {NEXT} or newer; this \
+         castctl reads {}",
+        Range::TODAY
+    );
     for words in [
         vec!["inspect", &log],
         vec!["inspect", &log, "--json"],
@@ -219,7 +225,7 @@ async fn what_the_next_version_changes_is_refused_by_every_reader_and_left_alone
     assert!(all.out.contains(refused) && all.out.contains("avc1"), "{}", all.out);
 
     // The later build reads both.
-    let up = site.up(Some("2-2")).await;
+    let up = site.up(Some(&format!("{NEXT}-{NEXT}"))).await;
     for (url, bytes) in &seen {
         assert_eq!(&fetched::ok(url.clone()).await, bytes, "{url}");
     }

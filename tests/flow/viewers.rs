@@ -7,6 +7,7 @@ use crate::server::{KEY, Server, brisk, fast, within};
 use castctl::edge::server::HEAD_MAX;
 use castctl::hls::name::PATH_MAX;
 use castctl::manifest::types::ChannelSpec;
+use castctl::media::timeline::mark::RENDER;
 use reqwest::{Method, Response, StatusCode, Url};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -84,10 +85,12 @@ async fn what_cannot_be_answered_is_said_so() {
     refused(media("index.m3u8?_HLS_part=1"), bad, "_HLS_part needs _HLS_msn").await;
     refused(media("index.m3u8?_HLS_msn=x"), bad, "_HLS_msn must be a decimal integer").await;
     let gone = StatusCode::NOT_FOUND;
-    refused(media("v1/g1-1.m4s"), gone, "no such media").await;
-    refused(media("v1/g9-p1.m4s"), gone, "no such media").await;
+    let v = format!("v{RENDER}");
+    refused(media(&format!("{v}/g1-1.m4s")), gone, "no such media").await;
+    refused(media(&format!("{v}/g9-p1.m4s")), gone, "no such media").await;
     refused(media("v7/g1-1000.m4s"), gone, "another render version").await;
-    refused(media("v1/init-00.mp4"), gone, "no such init section").await;
+    // Held as long as another edge may know it, then given up.
+    refused(media(&format!("{v}/init-00.mp4")), gone, "no such init section").await;
     refused(session.join("dance/index.m3u8").expect("a URL"), gone, "no such rendition").await;
     refused(server.url("/live/main/s9/index.m3u8"), gone, "no such session").await;
     let long = format!("/live/{}", "x".repeat(PATH_MAX));

@@ -116,8 +116,9 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("clap_complete", &["cmd"]),
     ("clap_mangen", &["cmd"]),
     ("comfy_table", &["cmd", "inspect", "conform", "replay", "export", "bench"]),
-    ("crc_fast", &["log/format", "media/fmp4", "replay/digest"]),
+    ("crc_fast", &["log/format", "media/fmp4", "hls/rope", "replay/digest"]),
     ("ffmpeg_next", &["av"]),
+    ("flate2", &["hls/rope"]),
     ("h264_reader", &["media/codec"]),
     ("futures_util", &["origin"]),
     ("http_body", &["rt/http", "edge", "origin", "ingest", "control/server", "telemetry"]),
@@ -152,8 +153,8 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
 ];
 
-/// Tests may stand up a server or fetch a page wherever they are.
-const OPEN_IN_TESTS: &[&str] = &["axum", "futures_util", "reqwest"];
+/// Tests may stand up a server, fetch what it has or take it apart wherever they are.
+const OPEN_IN_TESTS: &[&str] = &["axum", "flate2", "futures_util", "mp4_atom", "reqwest"];
 
 /// `inside` is `outer` or lies within it.
 fn within(inside: &str, outer: &str) -> bool {

@@ -19,6 +19,8 @@ pub struct LogFacts {
     pub gaps: u64,
     /// Segment starts with a discontinuity.
     pub discontinuities: u64,
+    /// Cues, each once.
+    pub cues: u64,
     /// Packets that no segment lists.
     pub unlisted_packets: u64,
     /// Records of kinds that are not known.

@@ -20,6 +20,7 @@ use crate::log::format::{
 };
 use crate::media::codec::VideoRange;
 use crate::media::packet::Packet;
+use crate::media::timeline::cue::{CUE_CLASS_MAX, CUE_DURATION_MAX, CUE_ID_MAX, Cue};
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
     TrackEnd,
@@ -111,6 +112,22 @@ fn track() -> impl Strategy<Value = Mark> {
     )
 }
 
+fn cue() -> impl Strategy<Value = Mark> {
+    let word = |least: usize, max: usize| {
+        let letter = (0..66_usize).prop_map(|i| {
+            let all = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/-";
+            char::from(all[i])
+        });
+        vec(letter, least..=max).prop_map(String::from_iter)
+    };
+    let times = (any::<[i64; 2]>(), 0..=CUE_DURATION_MAX);
+    (word(1, CUE_ID_MAX), word(0, CUE_CLASS_MAX), times, vec(any::<u32>(), 0..90), any::<bool>())
+        .prop_map(|(id, class, (walls, duration), data, repeated)| {
+            let (start, added, data) = (Wall(walls[0]), Wall(walls[1]), format!("{data:?}"));
+            Mark::Cue(Cue { id, class, start, duration, added, data, repeated })
+        })
+}
+
 fn mark() -> impl Strategy<Value = Mark> {
     let segment = (any::<u16>(), any::<[u64; 3]>(), any::<i64>(), any::<[bool; 2]>()).prop_map(
         |(t, n, wall, b)| {
@@ -150,7 +167,8 @@ fn mark() -> impl Strategy<Value = Mark> {
                 dseq: n[1],
             })
         });
-    prop_oneof![generation(), session(), track(), segment, part, gap, end().prop_map(Mark::End)]
+    let ended = end().prop_map(Mark::End);
+    prop_oneof![generation(), session(), track(), segment, part, gap, cue(), ended]
 }
 
 fn record() -> impl Strategy<Value = Record> {
@@ -417,12 +435,12 @@ fn the_end_is_what_the_marks_amount_to() {
 fn records_of_later_versions_are_skipped_by_length() {
     let mut out = BytesMut::new();
     encode(&mut out, &sample(1, 0, b"x"));
-    encode(&mut out, &Record::Unknown { kind: kind::CUE });
+    encode(&mut out, &Record::Unknown { kind: 11 });
     encode(&mut out, &Record::Unknown { kind: 200 });
     encode(&mut out, &sample(1, 1, b"y"));
     let bytes = out.freeze();
     let kinds: Vec<u8> = Scan::new(&bytes).map(|r| r.frame.kind).collect();
-    assert_eq!(kinds, [kind::PACKET, kind::CUE, 200, kind::PACKET]);
+    assert_eq!(kinds, [kind::PACKET, 11, 200, kind::PACKET]);
     assert_eq!(index(&bytes, Indexer::new()).footer(0).marks().count(), 0);
 }
 
@@ -592,19 +610,19 @@ fn a_header_says_what_it_is_not() {
 #[test]
 fn a_stream_begins_in_a_version_that_the_reader_asked_for() {
     let (generation, position) = (Generation(9), Position { extent: 2, offset: 4711 });
-    let next = Wrote { version: 2, oldest_reader: 1 };
+    let next = Wrote { version: 3, oldest_reader: 1 };
     let answer = |reads| StreamHeader::answer(next, reads, generation, position);
     let today = answer(Range::TODAY).expect("an addition locks nobody out");
     assert_eq!(
-        (today.version, answer(Range { oldest: 1, newest: 2 }).map(|h| h.version)),
-        (1, Ok(2))
+        (today.version, answer(Range { oldest: 1, newest: 3 }).map(|h| h.version)),
+        (2, Ok(3))
     );
     let bytes = today.encode();
     assert_eq!(StreamHeader::decode(&bytes, Range::TODAY), Ok(today));
-    let later = Range { oldest: 2, newest: 3 };
-    let version = StreamError::Version { version: 1, reads: later };
+    let later = Range { oldest: 3, newest: 4 };
+    let version = StreamError::Version { version: 2, reads: later };
     assert_eq!(StreamHeader::decode(&bytes, later), Err(version.clone()));
-    assert_eq!(version.to_string(), "the sender chose version 1, asked for was 2-3");
+    assert_eq!(version.to_string(), "the sender chose version 2, asked for was 3-4");
     assert_eq!(StreamHeader::decode(&bytes[..39], Range::TODAY), Err(StreamError::Short));
     let mut damaged = bytes;
     damaged[20] ^= 1;

@@ -232,7 +232,7 @@ impl Indexer {
                 self.reached(m.track, tail, Some(m.dseq), m.wall);
             }
             Mark::End(m) => self.ended = Some(m.clone()),
-            Mark::Session(_) | Mark::Track(_) => {}
+            Mark::Session(_) | Mark::Track(_) | Mark::Cue(_) => {}
         }
         None
     }

@@ -7,6 +7,7 @@ use crate::log::format::record::{Frame, begin, flag, kind};
 use crate::log::format::wire::{Bad, Fields, opt_u64, put_opt_u64, put_string};
 use crate::log::format::{CONFIG_MAX, FormatError, LIST_MAX, STRING_MAX};
 use crate::media::codec::VideoRange;
+use crate::media::timeline::cue::{CUE_CLASS_MAX, CUE_DATA_MAX, CUE_ID_MAX, Cue};
 use crate::media::timeline::mark::{
     End, Gap, GenerationStart, LastSegment, Mark, PartEnd, Rendition, SegmentStart, SessionRecord,
     TrackEnd,
@@ -62,6 +63,10 @@ pub(super) fn encode(out: &mut BytesMut, mark: &Mark) -> Result<(), FormatError>
             out.put_u64_le(m.dseq);
             Ok(())
         }
+        Mark::Cue(m) => {
+            begin(out, kind::CUE, when(m.repeated, flag::REPEATED), TrackId(0));
+            put_cue(out, m)
+        }
         Mark::End(m) => {
             begin(out, kind::END, when(m.session_over, flag::SESSION_OVER), TrackId(0));
             put_end(out, m)
@@ -108,6 +113,7 @@ pub(super) fn decode(frame: Frame, body: &[u8]) -> Result<Mark, Bad> {
             })
         }
         kind::END => Mark::End(end(f, has(flag::SESSION_OVER))?),
+        kind::CUE => Mark::Cue(cue(f, has(flag::REPEATED))?),
         _ => return Err(Bad("not a mark")),
     })
 }
@@ -247,6 +253,32 @@ fn track_body(f: &mut Fields<'_>, id: TrackId) -> Result<Track, Bad> {
     // buffer with it.
     let config = Bytes::copy_from_slice(f.blob(CONFIG_MAX, "decoder configuration")?);
     Ok(Track { id, codec, timescale, rate, config })
+}
+
+fn put_cue(out: &mut BytesMut, m: &Cue) -> Result<(), FormatError> {
+    fits("a cue's id", m.id.len(), CUE_ID_MAX)?;
+    fits("a cue's class", m.class.len(), CUE_CLASS_MAX)?;
+    fits("a cue's data", m.data.len(), CUE_DATA_MAX)?;
+    out.put_i64_le(m.start.0);
+    out.put_i64_le(m.duration);
+    out.put_i64_le(m.added.0);
+    put_string(out, &m.id);
+    put_string(out, &m.class);
+    out.put_u32_le(m.data.len() as u32);
+    out.put_slice(m.data.as_bytes());
+    Ok(())
+}
+
+fn cue(f: &mut Fields<'_>, repeated: bool) -> Result<Cue, Bad> {
+    let (start, duration) = (Wall(f.i64("cue's start")?), f.i64("cue's duration")?);
+    let added = Wall(f.i64("cue's announcement")?);
+    let (id, class) = (f.string("cue's id")?, f.string("cue's class")?);
+    let data = f.blob(CUE_DATA_MAX, "cue's data")?;
+    let data = std::str::from_utf8(data).map_err(|_| Bad("cue's data"))?.to_owned();
+    let cue = Cue { id, class, start, duration, added, data, repeated };
+    // It ends up in playlists: what can't stand there is none.
+    cue.check().map_err(|_| Bad("cue"))?;
+    Ok(cue)
 }
 
 fn put_end(out: &mut BytesMut, m: &End) -> Result<(), FormatError> {

@@ -23,7 +23,7 @@
 //!   7 gap         u64 msn | u32 part | i64 duration | i64 wall | u64 dseq
 //!   8 end         u64 msn | u64 dseq | i64 wall | u16 tracks
 //!                 ! u16 track | u64 msn | u32 parts | u8 last
-//!   9 cue         reserved
+//!   9 cue         i64 start | i64 duration | i64 added ! str id | str class | u32 length | JSON
 //!  10 durable     see `durable`
 //! 128 footer      see `footer`; never among the records
 //! opt is a u8 presence and a u64; str a u8 length and UTF-8

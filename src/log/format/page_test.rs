@@ -62,7 +62,7 @@ fn the_limits_kinds_and_flags_are_the_codes() {
         (kind::PART_END, "part end"),
         (kind::GAP, "gap"),
         (kind::END, "end"),
-        (kind::CUE, "cue (reserved)"),
+        (kind::CUE, "cue"),
         (kind::DURABLE, "durable"),
         (kind::PRETENDED, "never defined: writers that pretend to be a later version write it"),
         (kind::FOOTER, "footer"),
@@ -78,6 +78,7 @@ fn the_limits_kinds_and_flags_are_the_codes() {
         flag::DISCONTINUITY,
         flag::PART,
         flag::SESSION_OVER,
+        flag::REPEATED,
     ];
     assert_eq!(flags, want);
     assert!(PAGE.contains(&format!("This is version {VERSION}.")));
@@ -159,6 +160,7 @@ fn the_bodies_add_up_and_are_as_long_as_what_is_written() {
         (kind::PART_END, 44),
         (kind::GAP, 36),
         (kind::END, 26),
+        (kind::CUE, 24),
         (kind::DURABLE, DURABLE_LEN - head),
     ] {
         let (said, sum) = fixed(kind);
@@ -167,11 +169,15 @@ fn the_bodies_add_up_and_are_as_long_as_what_is_written() {
             continue;
         }
         // As short as the page says a body may be, it is read; a byte less and it is not. A track
-        // needs a codec, a timescale and no rate.
+        // needs a codec, a timescale and no rate, a cue an id and data.
         let mut body = vec![0; size];
         if kind == kind::TRACK {
             (body[0], body[1]) = (1, 1);
         }
+        if kind == kind::CUE {
+            body.extend_from_slice(b"\x01x\0\x01\0\0\x001");
+        }
+        let size = body.len();
         for (len, known) in [(size, true), (size - 1, false)] {
             let mut out = BytesMut::new();
             let start = begin(&mut out, kind, 0, TrackId(1));

@@ -28,7 +28,7 @@ pub mod kind {
     pub const GAP: u8 = 7;
     /// [`crate::media::timeline::mark::End`].
     pub const END: u8 = 8;
-    /// Reserved for cues (advertising and programme marks).
+    /// [`crate::media::timeline::cue::Cue`].
     pub const CUE: u8 = 9;
     /// [`crate::log::format::durable::Durable`]: the log's own bookkeeping, in no footer.
     pub const DURABLE: u8 = 10;
@@ -59,6 +59,8 @@ pub mod flag {
     pub const PART: u8 = 16;
     /// End: the session is over.
     pub const SESSION_OVER: u8 = 32;
+    /// Cue: it was announced in an extent before.
+    pub const REPEATED: u8 = 64;
 }
 
 /// What a log holds, one at a time.
@@ -158,7 +160,7 @@ pub(crate) fn decode(frame: Frame, bytes: &Bytes) -> Result<Record, FormatError>
             let seq = (frame.flags & flag::UNLISTED == 0).then_some(Seq(seq));
             Ok(Record::Packet { packet, seq })
         }
-        kind::GENERATION..=kind::END => match mark::decode(frame, body) {
+        kind::GENERATION..=kind::CUE => match mark::decode(frame, body) {
             Ok(mark) => Ok(Record::Mark(mark)),
             Err(bad) => Err(malformed(bad.0)),
         },

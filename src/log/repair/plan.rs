@@ -104,7 +104,7 @@ impl Mender<'_> {
     fn mark(&mut self, mark: &Mark) -> Vec<Verdict> {
         let Mender { lanes, limits, calendar, samples } = self;
         match mark {
-            Mark::Generation(_) => Vec::new(),
+            Mark::Generation(_) | Mark::Cue(_) => Vec::new(),
             Mark::Session(s) => {
                 *limits = self::limits(s);
                 Vec::new()

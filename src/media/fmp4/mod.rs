@@ -6,6 +6,7 @@
 //! media URL stands for one byte string. A change of these bytes needs a new render version.
 
 mod entry;
+pub mod event;
 pub mod fragment;
 pub mod init;
 pub mod movie;

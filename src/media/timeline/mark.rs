@@ -6,11 +6,15 @@
 use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
 use crate::base::time::Wall;
 use crate::media::codec::VideoRange;
+use crate::media::timeline::cue::Cue;
 use crate::media::track::{Kind, Track};
 
 /// Version of muxer and playlist renderer that new sessions pin: raised with any change of the
 /// bytes that the same records give (`media::fmp4`, `hls::playlist`).
-pub const RENDER: u32 = 1;
+///
+/// 1: the first. 2: playlists hint a new init section ahead, and have date ranges, which delta
+/// updates can skip.
+pub const RENDER: u32 = 2;
 
 /// Anything in a log that is not a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +31,9 @@ pub enum Mark {
     PartEnd(PartEnd),
     /// Media that is absent.
     Gap(Gap),
+    /// Something happens; goes into the first part of a track that carries cues
+    /// ([`SessionRecord::carries_cues`]) whose end follows it.
+    Cue(Cue),
     /// Last record of a generation.
     End(End),
 }
@@ -79,6 +86,14 @@ impl SessionRecord {
     /// The rendition that carries `track`.
     pub fn rendition(&self, track: TrackId) -> Option<&Rendition> {
         self.renditions.iter().find(|r| r.track == track)
+    }
+
+    /// Do the parts of `track` carry the events of cues? Those of video do: a viewer plays one
+    /// video rendition, so each event comes once; where there is no video, those of audio.
+    pub fn carries_cues(&self, track: TrackId) -> bool {
+        let video = self.renditions.iter().any(|r| r.kind == Kind::Video);
+        let kind = if video { Kind::Video } else { Kind::Audio };
+        self.rendition(track).is_some_and(|r| r.kind == kind)
     }
 }
 

@@ -3,6 +3,7 @@
 //! the log, and only read afterwards.
 
 mod away;
+pub mod cue;
 pub mod cut;
 pub mod lane;
 pub mod mark;

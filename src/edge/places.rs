@@ -1,0 +1,161 @@
+//! Where in the logs segments lie: 32 bytes each, for as long as the session is watched. What is
+//! between the two ends of a span holds all that the segment's bytes are made of: its start's mark,
+//! its samples, its cues, its parts' marks.
+
+use crate::base::ids::{Generation, Msn, TrackId};
+use crate::hls::gather::{Origin, Pending};
+use crate::log::format::{Position, Span};
+use crate::media::fmp4::fragment::Sample;
+use crate::media::timeline::cue::Cue;
+use crate::media::timeline::mark::{Mark, PartEnd};
+use std::collections::HashMap;
+
+/// One segment's span.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    msn: Msn,
+    extents: (u32, u32),
+    offsets: (u64, u64),
+}
+
+impl Place {
+    fn new(msn: Msn, span: Span) -> Place {
+        let Span { start, end } = span;
+        Place { msn, extents: (start.extent, end.extent), offsets: (start.offset, end.offset) }
+    }
+
+    /// `None` where samples are missing.
+    fn span(&self) -> Option<Span> {
+        let start = Position { extent: self.extents.0, offset: self.offsets.0 };
+        let end = Position { extent: self.extents.1, offset: self.offsets.1 };
+        (start < end).then_some(Span { start, end })
+    }
+}
+
+/// Where one rendition's segments lie.
+#[derive(Debug, Default)]
+pub struct Places {
+    generations: Vec<(Generation, Vec<Place>)>,
+}
+
+impl Places {
+    /// A segment has something there.
+    pub fn note(&mut self, generation: Generation, msn: Msn, span: Span) {
+        self.put(generation, msn, |known| match known {
+            None => Some(span),
+            Some(known) => known.span().map(|known| Span {
+                start: known.start.min(span.start),
+                end: known.end.max(span.end),
+            }),
+        });
+    }
+
+    /// A part of a segment is listed, and its samples are not in the log: nothing is served of it.
+    pub fn spoil(&mut self, generation: Generation, msn: Msn) {
+        self.put(generation, msn, |_| None);
+    }
+
+    fn put(
+        &mut self,
+        generation: Generation,
+        msn: Msn,
+        change: impl FnOnce(Option<&Place>) -> Option<Span>,
+    ) {
+        let of = match self.generations.iter().rposition(|(g, _)| *g == generation) {
+            Some(of) => of,
+            None => {
+                self.generations.push((generation, Vec::new()));
+                self.generations.len() - 1
+            }
+        };
+        let places = &mut self.generations[of].1;
+        let at = places.partition_point(|p| p.msn < msn);
+        let known = places.get(at).filter(|p| p.msn == msn);
+        let nothing = Span { start: Position::default(), end: Position::default() };
+        let place = Place::new(msn, change(known).unwrap_or(nothing));
+        match known {
+            Some(_) => places[at] = place,
+            None => places.insert(at, place),
+        }
+    }
+
+    /// Where a segment is.
+    pub fn get(&self, generation: Generation, msn: Msn) -> Option<Span> {
+        let (_, places) = self.generations.iter().find(|(g, _)| *g == generation)?;
+        let at = places.binary_search_by_key(&msn, |p| p.msn).ok()?;
+        places[at].span()
+    }
+}
+
+/// The marks of a log that a part's span has to reach back to, and what they say about its bytes.
+#[derive(Debug, Default)]
+pub struct Trail {
+    begun: HashMap<TrackId, (Msn, Position)>,
+    /// Per track that carries cues: where the oldest stands that no part has taken.
+    cues: HashMap<TrackId, Position>,
+    pending: HashMap<TrackId, Pending>,
+}
+
+impl Trail {
+    /// A mark stands at `at`; tracks among `carriers` carry cues.
+    pub fn mark(&mut self, mark: &Mark, at: Position, carriers: impl Iterator<Item = TrackId>) {
+        match mark {
+            Mark::SegmentStart(s) => {
+                self.begun.insert(s.track, (s.msn, at));
+                self.pending.entry(s.track).or_default().mark(mark);
+            }
+            Mark::Cue(cue) if !cue.repeated => {
+                for track in carriers {
+                    self.cues.entry(track).or_insert(at);
+                    self.pending.entry(track).or_default().mark(mark);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A part's span: `samples`, its own mark, which ends at `end`, and what stands before it of
+    /// its segment and its cues.
+    pub fn span(&self, mark: &PartEnd, samples: Span, end: Position) -> Span {
+        let begun = self.begun.get(&mark.track).filter(|(msn, _)| *msn == mark.msn);
+        let before = begun.map(|(_, at)| at).into_iter().chain(self.cues.get(&mark.track));
+        let start = before.fold(samples.start, |start, at| start.min(*at));
+        Span { start, end: samples.end.max(end) }
+    }
+
+    /// A part ends whose first sample is `first`, where that is at hand: takes its cues.
+    pub fn part(&mut self, mark: &PartEnd, first: Option<&Sample>) -> (Vec<Cue>, Option<Origin>) {
+        self.cues.remove(&mark.track);
+        self.pending.entry(mark.track).or_default().part(mark, first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(extent: u32, offset: u64) -> Position {
+        Position { extent, offset }
+    }
+
+    #[test]
+    fn spans_grow_are_found_and_may_be_spoilt() {
+        let mut places = Places::default();
+        let (one, two) = (Generation(1), Generation(2));
+        let span = |from: u64, to: u64| Span { start: at(0, from), end: at(1, to) };
+        places.note(one, Msn(100), span(50, 60));
+        places.note(one, Msn(102), span(70, 80));
+        places.note(two, Msn(103), span(1, 2));
+        places.note(one, Msn(100), span(40, 55));
+        // A log that is read again after an error brings an older segment again.
+        places.note(one, Msn(101), span(60, 65));
+        assert_eq!(places.get(one, Msn(100)), Some(span(40, 60)));
+        assert_eq!(places.get(one, Msn(101)), Some(span(60, 65)));
+        assert_eq!(places.get(two, Msn(103)), Some(span(1, 2)));
+        assert_eq!(places.get(one, Msn(103)), None);
+        places.spoil(one, Msn(102));
+        places.note(one, Msn(102), span(70, 90));
+        assert_eq!(places.get(one, Msn(102)), None, "half a segment is none");
+        assert_eq!(size_of::<Place>(), 32);
+    }
+}

@@ -1,0 +1,117 @@
+//! A channel whose publisher the test itself holds: what an encoder's connection would tell it, the
+//! test tells it, and what no encoder can say (cues) too. Registry, logs and edges are the real
+//! ones.
+
+use crate::server::{local, within};
+use castctl::api::client::{self, Client};
+use castctl::api::directory::Directory;
+use castctl::api::types::PublishRequest;
+use castctl::cmd::settings;
+use castctl::control::{registry::Registry, server as registry};
+use castctl::edge;
+use castctl::edge::cors::Cors;
+use castctl::ingest::context::Context;
+use castctl::ingest::metrics::Ingest;
+use castctl::ingest::publisher::Publisher;
+use castctl::log::logs::Logs;
+use castctl::log::options::Options;
+use castctl::log::source::Source;
+use castctl::manifest::types::ChannelSpec;
+use castctl::media::flv::file::{Tag, TagKind};
+use castctl::rt::clock::Clock;
+use castctl::rt::drain::Drain;
+use castctl::rt::task;
+use castctl::telemetry::metrics::Metrics;
+use castctl::telemetry::ready::Ready;
+use reqwest::Url;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The channel, its registry and its logs.
+pub(crate) struct Stage {
+    dir: TempDir,
+    ctx: Arc<Context>,
+    key: String,
+    edges: usize,
+    drain: Drain,
+}
+
+impl Stage {
+    /// A stage for one channel.
+    pub(crate) async fn set(spec: ChannelSpec) -> Stage {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = Options { low_space: 0, extent_micros: 4_000_000, ..Options::default() };
+        let logs = Logs::open(dir.path(), options).expect("opens");
+        let file = dir.path().join("registry.db");
+        let store = Registry::open(&file, &[settings::channel(&spec)]).await.expect("opens");
+        let (client, calls) = client::embedded();
+        let (clock, drain) = (Clock::system(), Drain::new());
+        task::spawn("registry", registry::serve(store, calls, clock.clone(), drain.clone()));
+        let metrics = Ingest::register(&Metrics::new());
+        let ctx = Arc::new(Context { node: "local".into(), logs, client, clock, metrics });
+        let key = spec.keys.first().expect("a key").expose().to_owned();
+        Stage { dir, ctx, key, edges: 0, drain }
+    }
+
+    fn client(&self) -> &Client {
+        &self.ctx.client
+    }
+
+    /// A new generation's publisher, with an encoder connected to it.
+    pub(crate) async fn publisher(&self) -> Publisher {
+        let request = PublishRequest { key: self.key.clone(), node: "local".into() };
+        let admitted = self.client().admit(request).await.expect("a good key").settings;
+        let granted = self.client().grant(&admitted.name, "local".into()).await.expect("granted");
+        let mut publisher = Publisher::new(self.ctx.clone(), admitted, granted);
+        publisher.resume().await.expect("a log");
+        publisher.connected().expect("a log that takes records");
+        publisher
+    }
+
+    /// Another edge over the same logs: knows nothing that it has not read of them.
+    pub(crate) async fn edge(&mut self) -> Url {
+        let Context { logs, client, clock, .. } = &*self.ctx;
+        let sources = edge::feed::Sources {
+            logs: Source::Local(logs.clone()),
+            directory: Directory::embedded(client.clone()),
+            clock: clock.clone(),
+        };
+        let config = edge::server::Config {
+            listen: local(),
+            tls: None,
+            cors: Cors::Any,
+            drain_timeout: Duration::from_secs(1),
+        };
+        let counters = edge::metrics::Edge::register(&Metrics::new());
+        let edge = edge::server::Server::bind(config, sources, counters).await.expect("a port");
+        let url = format!("http://{}/", edge.addr()).parse().expect("a URL");
+        self.edges += 1;
+        let latch = Ready::new().latch("viewers");
+        task::spawn(format!("edge {}", self.edges), edge.serve(latch, self.drain.clone()));
+        url
+    }
+
+    /// The data directory.
+    pub(crate) fn data(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Ends edges and registry.
+    pub(crate) fn close(self) {
+        self.drain.start();
+    }
+}
+
+/// Tells a publisher what an encoder would send.
+pub(crate) async fn tell(publisher: &mut Publisher, tags: &[Tag]) {
+    for tag in tags {
+        match tag.kind {
+            TagKind::Video => publisher.video(tag.timestamp, &tag.body).expect("taken"),
+            TagKind::Audio => publisher.audio(tag.timestamp, &tag.body).expect("taken"),
+            TagKind::Script => {}
+        }
+        within("the disk", publisher.settle()).await.expect("written");
+    }
+}
