@@ -6,6 +6,8 @@
 //! reads `/proc`. `sync` measures the disk under the log's own writer instead.
 
 pub mod clip;
+pub mod cores;
+pub mod crowd;
 pub mod error;
 pub mod export;
 pub mod ingest;
@@ -17,6 +19,8 @@ pub mod progress;
 pub mod publishers;
 pub mod report;
 pub mod server;
+pub mod serving;
 pub mod stats;
 pub mod sync;
 pub mod viewer;
+pub mod viewers;
