@@ -48,8 +48,10 @@ function start(library, url) {
     const name = (e) => `${Object.entries(window.shaka.util.Error.Code).find(([, code]) => code === e.code)?.[0] ?? e.code}`;
     const told = (e) => (e.severity === window.shaka.util.Error.Severity.CRITICAL ? seen.fatal.push(name(e)) : count(name(e)));
     player.addEventListener("error", (event) => told(event.detail));
+    // Looking for captions, shaka-player 5.2.12 asks for a segment that has no more than a hint, and fails.
+    player.configure({ manifest: { hls: { disableClosedCaptionsDetection: true } } });
     player.configure({ streaming: { lowLatencyMode: true, failureCallback: (e) => { told(e); player.retryStreaming(0.5); } } });
-    player.attach(video).then(() => player.load(url)).catch((e) => seen.fatal.push(e.code ? name(e) : String(e)));
+    player.attach(video).then(() => player.load(url)).catch((e) => seen.fatal.push(e.code ? name(e) : String(e.stack ?? e)));
     seen.latency = () => player.getStats().liveLatency;
     // After an absence shaka-player appends what comes where the past was, and stands: a page that uses it moves on.
     let [stood, at] = [0, 0];
