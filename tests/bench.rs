@@ -49,6 +49,29 @@ fn latency_follows_frames_to_the_viewer() {
 }
 
 #[test]
+fn viewers_are_measured_and_answers_compared_with_nginx() {
+    let figures = bench(&["viewers", "--viewers", "3", "--seconds", "1", "--rounds", "1"]);
+    let run = &figures["viewers"][0];
+    assert_eq!((&run["viewers"], &run["renditions"]), (&3.into(), &2.into()), "{figures}");
+    for field in ["cpu_ms_per_viewer_second", "bits_per_second", "server_core", "load_core"] {
+        assert!(run[field].as_f64().is_some_and(|v| v > 0.0), "{field}: {figures}");
+    }
+    for field in ["listed_ms", "arrived_ms"] {
+        assert!(run[field]["count"].as_u64().is_some_and(|n| n > 0), "{field}: {figures}");
+    }
+    assert_eq!(run["seen"]["errors"], 0, "{figures}");
+    let answers = figures["answers"].as_array().expect("an array");
+    let of = |a: &Value| format!("{} {}", a["of"], a["server"]).replace('"', "");
+    let kinds: Vec<String> = answers.iter().map(of).collect();
+    let both = ["segment castctl", "segment nginx", "playlist castctl", "playlist nginx"];
+    assert_eq!(kinds, both);
+    for pair in answers.chunks(2) {
+        assert_eq!(pair[0]["body_bytes"], pair[1]["body_bytes"], "the same bytes");
+        assert!(pair.iter().all(|a| a["per_second"].as_f64().is_some_and(|v| v > 0.0)));
+    }
+}
+
+#[test]
 fn an_export_that_fails_is_no_figure() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut castctl = Command::new(env!("CARGO_BIN_EXE_castctl"));

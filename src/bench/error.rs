@@ -19,6 +19,9 @@ pub enum BenchError {
         /// What to do about it.
         mend: &'static str,
     },
+    /// Server and load cannot have a core each.
+    #[error("this measurement pins the server to one core and the load to another: it needs two")]
+    OneCore,
     /// The clip can't be read as FLV.
     #[error("clip {path}: {source}")]
     Clip {
@@ -94,9 +97,10 @@ impl BenchError {
     /// What a caller can do about it.
     pub fn kind(&self) -> Kind {
         match self {
-            BenchError::Missing { .. } | BenchError::Clip { .. } | BenchError::UnfitClip { .. } => {
-                Kind::Invalid
-            }
+            BenchError::Missing { .. }
+            | BenchError::OneCore
+            | BenchError::Clip { .. }
+            | BenchError::UnfitClip { .. } => Kind::Invalid,
             _ => Kind::Internal,
         }
     }

@@ -118,6 +118,7 @@ impl Plan {
             dir: dir.sub(case.which.name()),
             streams: case.publishers,
             part: self.part,
+            core: None,
         };
         let server = Server::start(case.which, &setup, clock).await?;
         let base = server.usage()?;

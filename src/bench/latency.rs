@@ -2,15 +2,14 @@
 //! that notes when their bytes are there.
 
 use crate::base::time::Mono;
-use crate::bench::clip::{Clip, stamp, stamps};
+use crate::bench::clip::{Clip, stamps};
 use crate::bench::error::BenchError;
 use crate::bench::playlist::{Cursor, Playlist};
 use crate::bench::progress::Progress;
-use crate::bench::publishers::{Pace, Publisher};
+use crate::bench::publishers::{Publisher, numbered};
 use crate::bench::server::Target;
 use crate::bench::stats::{Summary, summary};
 use crate::bench::viewer::{self, entry, get, pause, reload};
-use crate::media::flv::file::TagKind;
 use crate::rt::clock::Clock;
 use crate::rt::task;
 use reqwest::{Client, StatusCode, Url};
@@ -183,23 +182,7 @@ async fn send(
     let mut publisher = Publisher::connect(0, plan.addr, &plan.target.rtmp, clock.clone()).await?;
     let begin = clock.now().mono;
     with(notes, |n| n.consent = Some(begin));
-    let (mut pace, mut rounds, mut number) = (Pace::new(begin), clip.rounds(), 0u32);
-    loop {
-        let (m, at) = rounds.step();
-        let due = pace.due(at);
-        if due > clock.now().mono {
-            clock.sleep_until(due).await;
-        }
-        if m.kind != TagKind::Video || m.once {
-            publisher.send(m.kind, at, &m.body).await?;
-            continue;
-        }
-        let body = stamp(&m.body, number);
-        number += 1;
-        // Noted before the socket has it, so that no viewer can be earlier.
-        with(notes, |n| n.sent.push(clock.now().mono));
-        publisher.send(m.kind, at, &body).await?;
-    }
+    numbered(&mut publisher, clip, clock, |at| with(notes, |n| n.sent.push(at))).await
 }
 
 /// Notes when a player that knows the target's playlist can begin.

@@ -7,6 +7,8 @@
 //! playlists cost to make.
 
 pub mod clip;
+pub mod cores;
+pub mod crowd;
 pub mod error;
 pub mod export;
 pub mod ingest;
@@ -18,7 +20,9 @@ pub mod progress;
 pub mod publishers;
 pub mod report;
 pub mod server;
+pub mod serving;
 pub mod stats;
 pub mod sync;
 pub mod versions;
 pub mod viewer;
+pub mod viewers;

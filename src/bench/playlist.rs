@@ -31,6 +31,8 @@ pub struct Playlist {
     pub target: u64,
     /// May reloads block?
     pub can_block: bool,
+    /// Are delta updates offered?
+    pub can_skip: bool,
     /// What is listed, oldest first; the last may be unfinished.
     pub segments: Vec<Segment>,
     /// The hinted part.
@@ -71,6 +73,11 @@ impl Playlist {
                 "#EXT-X-MEDIA-SEQUENCE" => sequence = value.parse().unwrap_or(0),
                 "#EXT-X-SERVER-CONTROL" => {
                     list.can_block = attribute(value, "CAN-BLOCK-RELOAD") == Some("YES");
+                    list.can_skip = attribute(value, "CAN-SKIP-UNTIL").is_some();
+                }
+                "#EXT-X-SKIP" => {
+                    let skipped = attribute(value, "SKIPPED-SEGMENTS");
+                    sequence += skipped.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
                 }
                 "#EXT-X-PART" => {
                     let gap = attribute(value, "GAP") == Some("YES");
@@ -175,6 +182,18 @@ mod tests {
         ] {
             assert_eq!(list.since(Cursor { msn, part }), uris, "{msn} {part}");
         }
+    }
+
+    #[test]
+    fn a_delta_update_counts_what_it_leaves_out() {
+        let text = "#EXTM3U\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=12.0\n\
+                    #EXT-X-MEDIA-SEQUENCE:7\n#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n#EXTINF:2.0,\na\n\
+                    #EXT-X-PART:DURATION=0.2,URI=\"b\"\n";
+        let list = Playlist::parse(text);
+        assert!(list.can_skip && list.can_block);
+        assert_eq!(list.edge(), Cursor { msn: 13, part: 1 });
+        assert_eq!(list.since(list.newest()), ["b"]);
+        assert!(!Playlist::parse(LOW_LATENCY).can_skip);
     }
 
     #[test]

@@ -48,22 +48,38 @@ pub fn usage(pid: u32) -> std::io::Result<Usage> {
     Ok(sum)
 }
 
+/// CPU milliseconds that this process used by itself.
+pub fn own_cpu_ms() -> std::io::Result<u64> {
+    let [user, system, ..] = times("self")?;
+    Ok(user + system)
+}
+
+/// CPU milliseconds of the programs that this process started and waited for the end of.
+pub fn ended_cpu_ms() -> std::io::Result<u64> {
+    let [.., user, system] = times("self")?;
+    Ok(user + system)
+}
+
 fn one(pid: u32) -> std::io::Result<Usage> {
     let dir = PathBuf::from(format!("/proc/{pid}"));
-    let stat = std::fs::read_to_string(dir.join("stat"))?;
-    let (user_ms, system_ms) = cpu(&stat).ok_or(std::io::ErrorKind::InvalidData)?;
+    let [user_ms, system_ms, ..] = times(&pid.to_string())?;
     let rollup = std::fs::read_to_string(dir.join("smaps_rollup"))?;
     let (rss, pss) = (kilobytes(&rollup, "Rss:"), kilobytes(&rollup, "Pss:"));
     Ok(Usage { user_ms, system_ms, rss, pss })
 }
 
-/// `utime` and `stime` of `/proc/PID/stat` (proc(5)) in milliseconds.
-fn cpu(stat: &str) -> Option<(u64, u64)> {
+fn times(process: &str) -> std::io::Result<[u64; 4]> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    Ok(cpu(&stat).ok_or(std::io::ErrorKind::InvalidData)?)
+}
+
+/// `utime`, `stime`, `cutime` and `cstime` of `/proc/PID/stat` (proc(5)) in milliseconds.
+fn cpu(stat: &str) -> Option<[u64; 4]> {
     // The second field is the program's name in parentheses, with whatever is in it.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut next = || Some(fields.next()?.parse::<u64>().ok()? * 1000 / TICKS);
-    Some((next()?, next()?))
+    Some([next()?, next()?, next()?, next()?])
 }
 
 /// Bytes of a line `Name:  123 kB`; 0 without one.
@@ -80,7 +96,7 @@ mod tests {
     #[test]
     fn stat_and_smaps_are_read() {
         let stat = "42 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 125 75 9 9 20 0 1 0 100 1 1";
-        assert_eq!(cpu(stat), Some((1250, 750)));
+        assert_eq!(cpu(stat), Some([1250, 750, 90, 90]));
         assert_eq!(cpu("42 (x) S 1"), None);
         let rollup = "5560-7ff rollup\nRss:      1234 kB\nPss:       100 kB\nPss_Dirty: 9 kB\n";
         assert_eq!(kilobytes(rollup, "Rss:"), 1234 * 1024);

@@ -32,7 +32,12 @@ impl Progress {
 
     /// A second has passed.
     pub fn second(&self) {
-        self.bar.inc(1);
+        self.seconds(1);
+    }
+
+    /// So many seconds have passed.
+    pub fn seconds(&self, count: u64) {
+        self.bar.inc(count);
     }
 }
 

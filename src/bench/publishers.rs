@@ -1,7 +1,7 @@
 //! The pool that makes the load: publishers in real time, one task each, over RTMP.
 
 use crate::base::time::Mono;
-use crate::bench::clip::{Clip, Message};
+use crate::bench::clip::{Clip, Message, stamp};
 use crate::bench::error::BenchError;
 use crate::bench::server::Target;
 use crate::media::flv::file::TagKind;
@@ -122,6 +122,36 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+}
+
+/// Publishes in real time for ever, with a number in every picture; `sent` is told the moment
+/// before each is handed to the socket, so that no viewer can be earlier. Ends by being lost.
+///
+/// # Errors
+/// The connection is lost.
+pub async fn numbered(
+    publisher: &mut Publisher,
+    clip: &Clip,
+    clock: &Clock,
+    mut sent: impl FnMut(Mono),
+) -> Result<std::convert::Infallible, BenchError> {
+    let mut pace = Pace::new(clock.now().mono);
+    let (mut rounds, mut number) = (clip.rounds(), 0u32);
+    loop {
+        let (m, at) = rounds.step();
+        let due = pace.due(at);
+        if due > clock.now().mono {
+            clock.sleep_until(due).await;
+        }
+        if m.kind != TagKind::Video || m.once {
+            publisher.send(m.kind, at, &m.body).await?;
+            continue;
+        }
+        let body = stamp(&m.body, number);
+        number += 1;
+        sent(clock.now().mono);
+        publisher.send(m.kind, at, &body).await?;
     }
 }
 

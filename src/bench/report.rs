@@ -4,7 +4,9 @@ use crate::base::units::HumanBytes;
 use crate::bench::export::Figures;
 use crate::bench::ingest::Run;
 use crate::bench::latency;
+use crate::bench::serving::Answers;
 use crate::bench::stats::{Summary, median};
+use crate::bench::viewers::{self, Stopped};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
@@ -150,6 +152,89 @@ pub fn latency_table(report: &latency::Report) -> String {
     out.to_string()
 }
 
+/// The viewers' tables.
+pub fn viewers_table(figures: &viewers::Figures) -> String {
+    let mut out = table(&[
+        "viewers",
+        "CPU ms/s",
+        "kernel",
+        "a rendition",
+        "RSS KiB",
+        "listed p50",
+        "p99",
+        "part p50",
+        "p99",
+        "server",
+        "load",
+    ]);
+    let percent = |share: f64| format!("{:.0} %", share * 100.0);
+    let ms = |s: Option<Summary>, of: fn(Summary) -> f64| {
+        s.map_or("-".to_owned(), |s| format!("{:.1}", of(s)))
+    };
+    for r in &figures.viewers {
+        out.add_row([
+            r.viewers.to_string(),
+            format!("{:.3}", r.cpu_ms_per_viewer_second),
+            format!("{:.3}", r.system_ms_per_viewer_second),
+            format!("{:.3}", r.cpu_ms_per_rendition_second),
+            format!("{:.0}", r.rss_per_viewer as f64 / 1024.0),
+            ms(r.listed_ms, |s| s.median),
+            ms(r.listed_ms, |s| s.p99),
+            ms(r.arrived_ms, |s| s.median),
+            ms(r.arrived_ms, |s| s.p99),
+            percent(r.server_core),
+            percent(r.load_core),
+        ]);
+    }
+    let mut text = format!(
+        "{out}\nCPU milliseconds and memory: per viewer (of all renditions) and second of it; \
+         listed, part: from the picture that completes a part until the first byte of the playlist \
+         and of the part was at the last viewer, ms; server, load: share of its core"
+    );
+    if let Some(Stopped { viewers, load_core }) = figures.stopped {
+        let (used, most) = (percent(load_core), percent(viewers::LOAD_MOST));
+        text += &format!(
+            "\nstopped at {viewers} viewers: the load used {used} of its core, more than {most}; \
+             figures would be its own"
+        );
+    }
+    if !figures.answers.is_empty() {
+        text = format!("{text}\n\n{}", answers_table(&figures.answers, percent));
+    }
+    text
+}
+
+fn answers_table(answers: &[Answers], percent: fn(f64) -> String) -> String {
+    let mut out = table(&[
+        "answers",
+        "of",
+        "KiB",
+        "per second",
+        "Gbit/s",
+        "CPU s/Gbit",
+        "CPU us each",
+        "server",
+        "wrk",
+        "bounded by",
+    ]);
+    for a in answers {
+        out.add_row([
+            a.server.to_owned(),
+            a.of.to_owned(),
+            format!("{:.1}", a.body_bytes as f64 / 1024.0),
+            format!("{:.0}", a.per_second),
+            format!("{:.2}", a.gbit_per_second),
+            format!("{:.4}", a.cpu_seconds_per_gbit),
+            format!("{:.1}", a.cpu_us_per_answer),
+            percent(a.server_core),
+            percent(a.load_core),
+            a.bound_by.to_owned(),
+        ]);
+    }
+    let rounds = answers.first().map_or(0, |a| a.rounds);
+    format!("{out}\nmedians of {rounds} rounds, the servers in turn; wrk over 32 connections")
+}
+
 /// The export table.
 pub fn export_table(figures: &Figures) -> String {
     let mut out = table(&["writes a durable MP4", "MiB/s", "castctl's speed over it"]);
@@ -219,7 +304,13 @@ mod tests {
     #[test]
     fn a_latency_table_leaves_out_what_was_not_measured() {
         let mut report = latency::Report {
-            all_frames: Some(Summary { count: 10, median: 120.0, p95: 200.0, max: 210.0 }),
+            all_frames: Some(Summary {
+                count: 10,
+                median: 120.0,
+                p95: 200.0,
+                p99: 205.0,
+                max: 210.0,
+            }),
             newest_frame: None,
             part_downloadable: None,
             first_media_after_publish: Some(250.04),

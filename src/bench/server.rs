@@ -1,6 +1,7 @@
 //! Servers under test: started as child processes from a generated configuration in a directory of
 //! their own, ended with the value that holds them.
 
+use crate::bench::cores::Pinned;
 use crate::bench::error::BenchError;
 use crate::bench::proc::{Usage, usage};
 use crate::rt::clock::Clock;
@@ -39,6 +40,8 @@ pub enum Which {
     Castctl,
     /// nginx with its RTMP module: HLS in MPEG-TS, recording in FLV.
     NginxRtmp,
+    /// nginx that serves the files of its directory `www`, by sendfile.
+    NginxFiles,
 }
 
 impl Which {
@@ -47,6 +50,7 @@ impl Which {
         match self {
             Which::Castctl => "castctl",
             Which::NginxRtmp => "nginx-rtmp",
+            Which::NginxFiles => "nginx",
         }
     }
 }
@@ -71,6 +75,8 @@ pub struct Setup {
     pub streams: usize,
     /// Length of a part; segments are 2 s.
     pub part: Duration,
+    /// The only core that it may use; `None`: all.
+    pub core: Option<usize>,
 }
 
 /// A running server. Dropped, it is killed.
@@ -78,7 +84,7 @@ pub struct Setup {
 pub struct Server {
     /// Which it is.
     pub which: Which,
-    /// Where RTMP goes.
+    /// Where RTMP goes; of a server of files, where HTTP does.
     pub addr: SocketAddr,
     /// Its streams.
     pub targets: Vec<Target>,
@@ -107,7 +113,7 @@ impl Server {
         std::fs::create_dir_all(&setup.dir).map_err(BenchError::io("make", &setup.dir))?;
         match which {
             Which::Castctl => castctl(setup, clock).await,
-            Which::NginxRtmp => nginx(setup, clock).await,
+            Which::NginxRtmp | Which::NginxFiles => nginx(which, setup, clock).await,
         }
     }
 
@@ -145,14 +151,17 @@ fn last_words(log: &Path) -> String {
 fn spawn(
     which: Which,
     mut command: Command,
-    dir: &Path,
+    setup: &Setup,
     stdout: Stdio,
 ) -> Result<(Child, PathBuf), BenchError> {
-    let log = dir.join("stderr");
+    let log = setup.dir.join("stderr");
     let file = File::create(&log).map_err(BenchError::io("make", &log))?;
     command.stdin(Stdio::null()).stdout(stdout).stderr(file);
     // A group of its own: it ends when it is told to, not with the terminal's Ctrl-C.
+    // What a pinned thread starts is pinned with all of its threads.
+    let pinned = setup.core.map(Pinned::to).transpose()?;
     let child = command.process_group(0).spawn();
+    drop(pinned);
     let child = child.map_err(|e| BenchError::Server {
         name: which.name().into(),
         why: format!("could not be started: {e}"),
@@ -174,7 +183,7 @@ async fn castctl(setup: &Setup, clock: &Clock) -> Result<Server, BenchError> {
     let stdout = File::create(&out).map_err(BenchError::io("make", &out))?;
     let mut command = Command::new(&setup.castctl);
     command.arg("up").arg("--manifest").arg(&file).arg("--data").arg(dir.join("data"));
-    let (child, log) = spawn(which, command, dir, stdout.into())?;
+    let (child, log) = spawn(which, command, setup, stdout.into())?;
     let addr = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut server = Server { which, addr, targets: Vec::new(), metrics: None, child, log };
     let deadline = clock.now().mono.plus(START);
@@ -229,32 +238,45 @@ fn manifest(setup: &Setup) -> String {
     text
 }
 
-async fn nginx(setup: &Setup, clock: &Clock) -> Result<Server, BenchError> {
-    for path in [NGINX, NGINX_RTMP] {
+async fn nginx(which: Which, setup: &Setup, clock: &Clock) -> Result<Server, BenchError> {
+    let with_rtmp = which == Which::NginxRtmp;
+    let needs = [
+        (NGINX, "nginx", "apt-get install nginx-light"),
+        (NGINX_RTMP, "nginx-rtmp", "apt-get install libnginx-mod-rtmp"),
+    ];
+    for (path, what, mend) in needs.into_iter().take(1 + usize::from(with_rtmp)) {
         if !Path::new(path).exists() {
-            let mend = "apt-get install libnginx-mod-rtmp";
-            return Err(BenchError::Missing { what: "nginx-rtmp", path: path.into(), mend });
+            return Err(BenchError::Missing { what, path: path.into(), mend });
         }
     }
-    let (dir, which) = (&setup.dir, Which::NginxRtmp);
-    for sub in ["hls", "rec", "tmp"] {
+    let dir = &setup.dir;
+    for sub in ["hls", "rec", "tmp", "www"] {
         let path = dir.join(sub);
         std::fs::create_dir_all(&path).map_err(BenchError::io("make", &path))?;
     }
     let (rtmp, http) = (free_port()?, free_port()?);
     let file = dir.join("nginx.conf");
-    std::fs::write(&file, nginx_conf(dir, rtmp, http)).map_err(BenchError::io("write", &file))?;
+    let conf = match with_rtmp {
+        true => nginx_conf(
+            dir,
+            Some(rtmp),
+            &format!("server {{ listen {http}; root {}; }}", dir.display()),
+        ),
+        false => nginx_conf(dir, None, &files_conf(dir, http)),
+    };
+    std::fs::write(&file, conf).map_err(BenchError::io("write", &file))?;
     let mut command = Command::new(NGINX);
     command.arg("-c").arg(&file).arg("-p").arg(dir).arg("-e").arg(dir.join("error.log"));
-    let (child, log) = spawn(which, command, dir, Stdio::null())?;
+    let (child, log) = spawn(which, command, setup, Stdio::null())?;
     let target = |n: usize| {
         let key = format!("bench-key-{n:04}");
         Target { rtmp: rtmp_url(rtmp, &key), playlist: format!("http://{http}/hls/{key}.m3u8") }
     };
     let targets = (0..setup.streams).map(target).collect();
-    let mut server = Server { which, addr: rtmp, targets, metrics: None, child, log };
+    let addr = if with_rtmp { rtmp } else { http };
+    let mut server = Server { which, addr, targets, metrics: None, child, log };
     let deadline = clock.now().mono.plus(START);
-    while tokio::net::TcpStream::connect(rtmp).await.is_err() {
+    while tokio::net::TcpStream::connect(addr).await.is_err() {
         let ended = server.child.try_wait();
         if !matches!(ended, Ok(None)) || clock.now().mono > deadline {
             return Err(server.error("did not start".into()));
@@ -273,21 +295,38 @@ fn free_port() -> Result<SocketAddr, BenchError> {
 }
 
 /// One worker, as its RTMP module needs to find its streams; HLS and recording on.
-fn nginx_conf(dir: &Path, rtmp: SocketAddr, http: SocketAddr) -> String {
+fn nginx_conf(dir: &Path, rtmp: Option<SocketAddr>, server: &str) -> String {
     let dir = dir.display();
     let user = if geteuid().is_root() { "user root;" } else { "" };
+    let (load, rtmp) = match rtmp {
+        Some(rtmp) => (
+            format!("load_module {NGINX_RTMP};"),
+            format!(
+                "rtmp {{ access_log off; server {{ listen {rtmp}; application live {{ live on;\n\
+                 hls on; hls_path {dir}/hls; hls_fragment 2s; hls_playlist_length 12s;\n\
+                 record all; record_path {dir}/rec; }} }} }}"
+            ),
+        ),
+        None => Default::default(),
+    };
     format!(
-        "load_module {NGINX_RTMP};\n{user}\nworker_processes 1;\ndaemon off;\npid {dir}/pid;\n\
+        "{load}\n{user}\nworker_processes 1;\ndaemon off;\npid {dir}/pid;\n\
          error_log {dir}/error.log warn;\nworker_rlimit_nofile 20000;\n\
-         events {{ worker_connections 8192; }}\n\
-         rtmp {{ access_log off; server {{ listen {rtmp}; application live {{ live on;\n\
-         hls on; hls_path {dir}/hls; hls_fragment 2s; hls_playlist_length 12s;\n\
-         record all; record_path {dir}/rec; }} }} }}\n\
-         http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000;\n\
+         events {{ worker_connections 8192; }}\n{rtmp}\n\
+         http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;\n\
          client_body_temp_path {dir}/tmp/b; proxy_temp_path {dir}/tmp/p;\n\
          fastcgi_temp_path {dir}/tmp/f; uwsgi_temp_path {dir}/tmp/u; scgi_temp_path {dir}/tmp/s;\n\
-         types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; }}\n\
-         server {{ listen {http}; root {dir}; }} }}\n"
+         types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; video/mp4 m4s; }}\n\
+         {server} }}\n"
+    )
+}
+
+/// Files at their cheapest: descriptors stay open, so that a request costs its head and sendfile.
+fn files_conf(dir: &Path, http: SocketAddr) -> String {
+    let dir = dir.display();
+    format!(
+        "open_file_cache max=100; open_file_cache_valid 60s;\n\
+         server {{ listen {http}; root {dir}/www; }}"
     )
 }
 

@@ -11,6 +11,8 @@ pub struct Summary {
     pub median: f64,
     /// 95 in 100 are at or below.
     pub p95: f64,
+    /// 99 in 100 are at or below.
+    pub p99: f64,
     /// The largest.
     pub max: f64,
 }
@@ -24,7 +26,8 @@ pub fn summary(samples: &[u64]) -> Option<Summary> {
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
         sorted.get(rank - 1).map(|us| *us as f64 / 1000.0)
     };
-    Some(Summary { count: sorted.len(), median: at(50)?, p95: at(95)?, max: at(100)? })
+    let (median, p95, p99, max) = (at(50)?, at(95)?, at(99)?, at(100)?);
+    Some(Summary { count: sorted.len(), median, p95, p99, max })
 }
 
 /// The middle of repeated measurements; of an even number, the mean of the middle two. `None`
@@ -46,9 +49,9 @@ mod tests {
     #[test]
     fn summaries_take_the_nearest_rank() {
         let hundred: Vec<u64> = (1..=100).rev().map(|n| n * 1000).collect();
-        let expected = Summary { count: 100, median: 50.0, p95: 95.0, max: 100.0 };
+        let expected = Summary { count: 100, median: 50.0, p95: 95.0, p99: 99.0, max: 100.0 };
         assert_eq!(summary(&hundred), Some(expected));
-        let one = Summary { count: 1, median: 0.5, p95: 0.5, max: 0.5 };
+        let one = Summary { count: 1, median: 0.5, p95: 0.5, p99: 0.5, max: 0.5 };
         assert_eq!(summary(&[500]), Some(one));
         assert_eq!(summary(&[]), None);
     }

@@ -61,6 +61,22 @@ impl Seen {
 }
 
 impl Tally {
+    /// A playlist came.
+    pub fn playlist(&self) {
+        self.playlists.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A part or segment of so many bytes came.
+    pub fn media(&self, bytes: u64) {
+        self.media.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// An answer was none.
+    pub fn error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What the viewers got so far.
     pub fn seen(&self) -> Seen {
         let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
@@ -179,11 +195,11 @@ async fn follow(http: &Client, clock: &Clock, url: Url, tally: &Tally) {
     loop {
         let list = match get(http, clock, ask.clone()).await {
             Ok(a) if a.status == StatusCode::OK => {
-                tally.playlists.fetch_add(1, Ordering::Relaxed);
+                tally.playlist();
                 Playlist::parse(&String::from_utf8_lossy(&a.body))
             }
             _ => {
-                tally.errors.fetch_add(1, Ordering::Relaxed);
+                tally.error();
                 pause(clock, RETRY).await;
                 continue;
             }
@@ -192,12 +208,9 @@ async fn follow(http: &Client, clock: &Clock, url: Url, tally: &Tally) {
             let Ok(media) = url.join(uri) else { continue };
             match get(http, clock, media).await {
                 Ok(a) if a.status == StatusCode::OK => {
-                    tally.media.fetch_add(1, Ordering::Relaxed);
-                    tally.bytes.fetch_add(a.body.len() as u64, Ordering::Relaxed);
+                    tally.media(a.body.len() as u64);
                 }
-                _ => {
-                    tally.errors.fetch_add(1, Ordering::Relaxed);
-                }
+                _ => tally.error(),
             }
         }
         cursor = Some(list.edge());

@@ -82,7 +82,8 @@ impl Server {
         let clock = self.sources.clock.clone();
         let channels = Channels::new(self.sources, self.metrics.clone());
         let handler = Handler::new(channels, self.metrics.clone(), drain.clone());
-        let viewers = Viewers { handler, cors: Arc::new(self.cors), metrics: self.metrics };
+        let metrics = self.metrics;
+        let viewers = Viewers(Arc::new(Answering { handler, cors: self.cors, metrics }));
         ready.open();
         let serve = self.http.serve(viewers, clock, drain.clone());
         let closing = async {
@@ -93,11 +94,13 @@ impl Server {
     }
 }
 
-/// Answers viewers.
+/// Answers viewers. Cloned for each request: one count goes up and down, whatever it holds.
 #[derive(Clone)]
-struct Viewers {
+struct Viewers(Arc<Answering>);
+
+struct Answering {
     handler: Handler,
-    cors: Arc<Cors>,
+    cors: Cors,
     metrics: Edge,
 }
 
@@ -105,12 +108,12 @@ impl Service for Viewers {
     type Body = Body;
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let mut response = self.handler.answer(&request).await;
-        self.cors.apply(request.method(), request.headers(), &mut response);
+        let mut response = self.0.handler.answer(&request).await;
+        self.0.cors.apply(request.method(), request.headers(), &mut response);
         response
     }
 
     fn connected(&self) -> impl Send + 'static {
-        Raised::new(&self.metrics.connections)
+        Raised::new(&self.0.metrics.connections)
     }
 }

@@ -10,9 +10,11 @@
 
 use crate::rt::clock::Clock;
 use crate::rt::drain::{Drain, Work};
+use crate::rt::gather::Gather;
 use crate::rt::listen::{BindError, Listener, Seats};
 use crate::rt::task;
 use crate::rt::tls::Tls;
+use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -20,6 +22,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -57,8 +60,9 @@ pub struct Limits {
 /// What answers. Cloned for each connection.
 pub trait Service: Clone + Send + 'static {
     /// Bodies of answers.
-    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>> + Send + Unpin>
         + Send
+        + Unpin
         + 'static;
 
     /// Answers one request.
@@ -218,7 +222,7 @@ impl Met {
             let (service, under_way) = (service.clone(), of_service.guard());
             async move {
                 let _under_way = under_way;
-                Ok::<_, Infallible>(service.answer(request).await)
+                Ok::<_, Infallible>(service.answer(request).await.map(Gather::new))
             }
         });
         let Limits { head, head_bytes, head_grace, .. } = self.limits;

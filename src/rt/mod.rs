@@ -7,6 +7,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod drain;
+pub mod gather;
 pub mod http;
 pub mod listen;
 pub mod signal;

@@ -24,6 +24,8 @@ mod next_version;
 mod nodes;
 mod players;
 mod process;
+mod proxied;
+mod proxies;
 mod refusals;
 mod repaired;
 mod server;

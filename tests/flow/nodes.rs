@@ -127,24 +127,33 @@ async fn an_edge_says_what_it_waits_for() {
     server.stop().await;
 }
 
-struct Nodes {
+/// What an origin and its edges are started from.
+pub(crate) struct Nodes {
     data: tempfile::TempDir,
     manifest: std::path::PathBuf,
 }
 
 impl Nodes {
+    /// Short segments and parts.
     fn new() -> Nodes {
+        Nodes::with("segment: 1s\n  targetDuration: 2s\n  part: 200ms\n  latencyBudget: 200ms")
+    }
+
+    /// One channel with these fields.
+    pub(crate) fn with(fields: &str) -> Nodes {
         let data = tempfile::tempdir().expect("a directory");
         let manifest = data.path().join("castctl.yaml");
-        let text = format!(
-            "channels:\n- name: main\n  keys: [{KEY}]\n  segment: 1s\n  targetDuration: 2s\n  \
-             part: 200ms\n  latencyBudget: 200ms\n"
-        );
+        let text = format!("channels:\n- name: main\n  keys: [{KEY}]\n  {fields}\n");
         std::fs::write(&manifest, text).expect("written");
         Nodes { data, manifest }
     }
 
-    async fn origin(&self, rtmp: SocketAddr, internal: SocketAddr) -> Up {
+    /// Where all of it lies.
+    pub(crate) fn dir(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub(crate) async fn origin(&self, rtmp: SocketAddr, internal: SocketAddr) -> Up {
         self.origin_writing("", rtmp, internal).await
     }
 
@@ -165,7 +174,7 @@ impl Nodes {
         node(&words.each_ref().map(String::as_str), "key").await
     }
 
-    async fn edge(&self, upstream: &str, viewers: SocketAddr) -> Up {
+    pub(crate) async fn edge(&self, upstream: &str, viewers: SocketAddr) -> Up {
         let words = [
             "serve-edge".into(),
             format!("--upstream={upstream}"),
@@ -177,12 +186,12 @@ impl Nodes {
     }
 }
 
-fn addr(up: &Up, line: &str) -> SocketAddr {
+pub(crate) fn addr(up: &Up, line: &str) -> SocketAddr {
     let said = up.line(line).trim_start_matches("http://").trim_start_matches("rtmp://");
     said.trim_end_matches("/live").parse().expect("an address")
 }
 
-fn base(edge: &Up) -> Url {
+pub(crate) fn base(edge: &Up) -> Url {
     format!("{}/", edge.line("viewers")).parse().expect("a URL")
 }
 

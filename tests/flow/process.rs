@@ -76,6 +76,11 @@ impl Process {
         self.err.borrow().clone()
     }
 
+    /// What stdout has so far.
+    pub(crate) fn printed(&self) -> String {
+        self.out.borrow().clone()
+    }
+
     /// Its number.
     pub(crate) fn pid(&self) -> i32 {
         self.pid.as_raw_pid()

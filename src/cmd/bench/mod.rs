@@ -1,4 +1,6 @@
-//! castctl bench: measures what ingest costs and how late media is, beside a peer.
+//! castctl bench: measures what ingest and viewers cost and how late media is, beside a peer.
+
+mod viewers;
 
 use crate::base::units;
 use crate::bench::clip::{self, Clip};
@@ -23,7 +25,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Measure what ingest and playlists cost, how late media is, and how fast exports are
+/// Measure what ingest, viewers and playlists cost, how late media is, and how fast exports are
 ///
 /// The server is a child process with its data in a temporary directory; the load is made by this
 /// one. Ratios to a peer measured in the same run travel between machines, milliseconds don't.
@@ -37,6 +39,7 @@ pub struct Args {
 enum Verb {
     Ingest(Ingest),
     Latency(Latency),
+    Viewers(viewers::Viewers),
     Log(Log),
     Sync(Sync),
     Export(Export),
@@ -195,6 +198,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let done = match args.verb {
         Verb::Ingest(args) => runtime.block_on(stoppable(ingest(args))),
         Verb::Latency(args) => runtime.block_on(stoppable(latency(args))),
+        Verb::Viewers(args) => runtime.block_on(stoppable(viewers::viewers(args))),
         Verb::Log(args) => runtime.block_on(stoppable(one_log(args))),
         Verb::Sync(args) => runtime.block_on(stoppable(syncs(args))),
         Verb::Export(args) => runtime.block_on(stoppable(export(args))),
@@ -292,7 +296,8 @@ async fn latency(args: Latency) -> Result<Exit, Failure> {
         _ => {
             let temp = TempDir::new(&dir)?;
             let (castctl, part) = (args.common.castctl()?, args.common.parts);
-            let setup = Setup { castctl, dir: temp.sub("castctl"), streams: 1, part };
+            let dir = temp.sub("castctl");
+            let setup = Setup { castctl, dir, streams: 1, part, core: None };
             let server = Server::start(Which::Castctl, &setup, &clock).await?;
             let target = server.targets[0].clone();
             let addr = server.addr;

@@ -1,0 +1,165 @@
+// Plays HLS in headless Chromium, each player in a page of its own, all at the same time, and prints one JSON object a
+// line: {"playing": NAME} when a player's clock runs for the first time, at the end what each did.
+//   node tests/browser/players.mjs SECONDS NAME=hls.js|shaka,URL...
+// Exit code 0: it ran (judge the figures yourself). 2: usage. 3: the browser or a page failed.
+import { createReadStream } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+
+const require = createRequire(new URL("../../web/package.json", import.meta.url));
+const { chromium } = require("playwright-core");
+const LIBRARIES = {
+  "hls.js": new URL("../../web/node_modules/hls.js/dist/hls.min.js", import.meta.url),
+  shaka: new URL("../../web/node_modules/shaka-player/dist/shaka-player.compiled.js", import.meta.url),
+};
+const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required"];
+const SAMPLE_MS = 250;
+const STALL_MS = 750;
+const START_WITHIN_MS = 60_000;
+
+function usage() {
+  console.error("usage: players.mjs SECONDS NAME=hls.js|shaka,URL...");
+  process.exit(2);
+}
+
+function parse([seconds, ...players]) {
+  const read = (word) => /^([^=]+)=(hls\.js|shaka),(.+)$/.exec(word) ?? usage();
+  if (!(Number(seconds) > 0) || players.length === 0) usage();
+  return { seconds: Number(seconds), players: players.map(read).map(([, name, library, url]) => ({ name, library, url })) };
+}
+
+/** In the page: starts a player and counts what it says. */
+function start(library, url) {
+  const video = document.querySelector("video");
+  const seen = { fatal: [], events: {}, latency: () => null };
+  window.seen = seen;
+  const count = (what) => { seen.events[what] = (seen.events[what] ?? 0) + 1; };
+  if (library === "hls.js") {
+    const hls = new window.Hls({ lowLatencyMode: true });
+    hls.on(window.Hls.Events.ERROR, (_, e) => (e.fatal ? seen.fatal.push(e.details) : count(e.details)));
+    hls.loadSource(url);
+    hls.attachMedia(video);
+    seen.latency = () => hls.latency;
+  } else {
+    window.shaka.polyfill.installAll();
+    const player = new window.shaka.Player();
+    const name = (e) => `${Object.entries(window.shaka.util.Error.Code).find(([, code]) => code === e.code)?.[0] ?? e.code}`;
+    const told = (e) => (e.severity === window.shaka.util.Error.Severity.CRITICAL ? seen.fatal.push(name(e)) : count(name(e)));
+    player.addEventListener("error", (event) => told(event.detail));
+    // Looking for captions, shaka-player 5.2.12 asks for a segment that has no more than a hint, and fails.
+    player.configure({ manifest: { hls: { disableClosedCaptionsDetection: true } } });
+    player.configure({ streaming: { lowLatencyMode: true, failureCallback: (e) => { told(e); player.retryStreaming(0.5); } } });
+    player.attach(video).then(() => player.load(url)).catch((e) => seen.fatal.push(e.code ? name(e) : String(e.stack ?? e)));
+    seen.latency = () => player.getStats().liveLatency;
+    // After an absence shaka-player appends what comes where the past was, and stands: a page that uses it moves on.
+    let [stood, at] = [0, 0];
+    setInterval(() => {
+      stood = video.currentTime === at ? stood + 1 : 0;
+      at = video.currentTime;
+      if (stood < 8 || at === 0 || player.seekRange().end < at + 4) return;
+      stood = 0;
+      count("moved to the live edge by the page");
+      player.goToLive();
+    }, 500);
+  }
+  video.onerror = () => seen.fatal.push(`media: ${video.error.message || video.error.code}`);
+  video.play().catch(() => {});
+}
+
+/** In the page: what it shows at one moment. */
+function read() {
+  const video = document.querySelector("video");
+  const { fatal, events } = window.seen;
+  const latency = window.seen.latency();
+  return { now: performance.now(), at: video.currentTime, paused: video.paused, latency, fatal, events,
+    decoded: video.getVideoPlaybackQuality().totalVideoFrames, audioBytes: video.webkitAudioDecodedByteCount };
+}
+
+/** A page for each player, and the libraries. */
+function serve() {
+  const server = createServer((request, response) => {
+    const library = LIBRARIES[decodeURIComponent(request.url.slice(1))];
+    if (library) {
+      response.writeHead(200, { "content-type": "text/javascript" });
+      return createReadStream(library).pipe(response);
+    }
+    const name = new URL(request.url, "http://x").searchParams.get("library");
+    return response.writeHead(200, { "content-type": "text/html" })
+      .end(`<!doctype html><video muted playsinline autoplay></video><script src="/${name}"></script>`);
+  });
+  return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
+}
+
+/** Times when the position stood still for longer than STALL_MS, and the seconds of all of them. */
+function stallsIn(samples) {
+  let [stalls, stood, moved] = [0, 0, samples[0]];
+  for (const s of samples) {
+    if (s.at !== moved.at) {
+      if (s.now - moved.now > STALL_MS + SAMPLE_MS) {
+        stalls += 1;
+        stood += s.now - moved.now;
+      }
+      moved = s;
+    }
+  }
+  const last = samples.at(-1);
+  if (last.now - moved.now > STALL_MS) [stalls, stood] = [stalls + 1, stood + last.now - moved.now];
+  return { stalls, stood: stood / 1000 };
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? null;
+
+function summary(name, samples) {
+  const [first, last] = [samples[0], samples.at(-1)];
+  const tail = samples.find((s) => s.now >= last.now - 8000);
+  return {
+    name, seconds: (last.now - first.now) / 1000, advanced: last.at - first.at, ...stallsIn(samples),
+    advancedLast: last.at - tail.at, secondsLast: (last.now - tail.now) / 1000,
+    latency: median(samples.map((s) => s.latency).filter((n) => n > 0)),
+    decoded: last.decoded - first.decoded, audioBytes: last.audioBytes, fatal: last.fatal, events: last.events,
+  };
+}
+
+async function play(browser, base, { name, library, url }, seconds) {
+  const page = await browser.newPage();
+  page.on("pageerror", (e) => console.error(`${name}: ${e}`));
+  await page.goto(`${base}/?library=${encodeURIComponent(library)}`);
+  await page.evaluate(`(${start})(${JSON.stringify(library)}, ${JSON.stringify(url)})`);
+  const look = () => page.evaluate(`(${read})()`);
+  const begun = Date.now();
+  let first = await look();
+  for (let now = first; now.at <= first.at || now.decoded === 0; now = await look()) {
+    if (now.fatal.length > 0 || Date.now() - begun > START_WITHIN_MS) throw new Error(`${name} does not play: ${JSON.stringify(now)}`);
+    await page.waitForTimeout(SAMPLE_MS / 2);
+    // Players jump to where they begin before they play.
+    first = now.decoded === 0 ? now : first;
+  }
+  console.log(JSON.stringify({ playing: name }));
+  const samples = [await look()];
+  while (samples.at(-1).now - samples[0].now < seconds * 1000) {
+    await page.waitForTimeout(SAMPLE_MS);
+    samples.push(await look());
+  }
+  return summary(name, samples);
+}
+
+async function main({ seconds, players }) {
+  const server = await serve();
+  const browser = await chromium.launch({ executablePath: BROWSER, headless: true, args: FLAGS });
+  try {
+    const base = `http://127.0.0.1:${server.address().port}`;
+    for (const done of await Promise.all(players.map((p) => play(browser, base, p, seconds)))) {
+      console.log(JSON.stringify(done));
+    }
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
+main(parse(process.argv.slice(2))).catch((e) => {
+  console.error(e.message);
+  process.exit(3);
+});
