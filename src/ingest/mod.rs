@@ -1,7 +1,7 @@
 //! The origin's receiving side: encoders in, logs out.
 //!
 //! `server` accepts sockets, `connection` is one encoder's socket around `rtmp`'s session, `desk`
-//! knows who holds which channel, `publisher` turns messages into one generation's log (`probe`
+//! knows who holds which channel (`seat` is an owner's place there), `publisher` turns messages into one generation's log (`probe`
 //! finds its tracks, `live` writes it).
 //!
 //! Invariant: a channel's publisher has one owner at a time, a connection or the `away` task, and
@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod probe;
 pub mod publisher;
 pub mod reports;
+pub mod seat;
 pub mod server;
 mod stalled;
 pub mod unwrap;

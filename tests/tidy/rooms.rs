@@ -120,6 +120,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("ffmpeg_next", &["av"]),
     ("h264_reader", &["media/codec"]),
     ("futures_util", &["origin"]),
+    ("http_body_util", &["origin", "control/server"]),
     ("http_body", &["rt/http", "edge", "origin", "ingest", "control/server", "telemetry"]),
     ("hyper", &["rt/http", "edge", "origin", "ingest", "control/server", "telemetry"]),
     ("hyper_util", &["rt/http"]),
