@@ -11,6 +11,8 @@ const MOVED_S = 0.01; // what a seek's rounding may be, and playing for a moment
 const START_BUFFER_S = 0.8; // what must stay buffered when the start-up's delay is skipped
 const TRACE_S = 60; // length of the latency trace
 const ERRORS_KEPT = 50;
+const CUES_KEPT = 50;
+const MOMENT_S = 4; // how long a cue without a duration is shown
 
 const CONFIG = {
   lowLatencyMode: true,
@@ -50,6 +52,7 @@ let movedAt = opened; // … and when that was
 let stalled = false;
 let jumped = false; // a jump to the live edge has not set the picture in motion yet
 const trace = [];
+const cues = new Map(); // by id: start and end on the player's time line, what is told, the frame that it came up with
 
 function setState(next) {
   if (next === state) return;
@@ -85,6 +88,7 @@ function start(url) {
   stalled = false;
   jumped = false;
   movedAt = performance.now();
+  cues.clear();
   if (state === "ended") setState("waiting");
   hls?.destroy();
   hls = null;
@@ -100,10 +104,35 @@ function start(url) {
     const newest = details.partList?.at(-1) ?? details.fragments.at(-1);
     encoderAway = details.live && Boolean(newest?.gap);
     over = !details.live;
+    noteCues(details.dateRanges);
   });
   hls.on(Hls.Events.MANIFEST_PARSED, () => video.play().catch(() => {}));
   hls.loadSource(playlist);
   hls.attachMedia(video);
+}
+
+/** Takes the date ranges of a playlist: what castctl put there is percent-encoded JSON. */
+function noteCues(dateRanges = {}) {
+  for (const [id, range] of Object.entries(dateRanges)) {
+    const text = range.attr["X-CASTCTL-DATA"];
+    if (text === undefined || !Number.isFinite(range.startTime)) continue;
+    const shown = cues.get(id)?.shown ?? null;
+    const start = range.startTime;
+    cues.set(id, {
+      id, class: range.class ?? "", start, end: start + (range.duration || MOMENT_S), data: decodeURIComponent(text), shown,
+    });
+  }
+  while (cues.size > CUES_KEPT) cues.delete(cues.keys().next().value);
+}
+
+/** With every frame that is shown: the cues that it lies in. */
+function onFrame(_, { mediaTime }) {
+  const now = [...cues.values()].filter((cue) => cue.start <= mediaTime + MOVED_S && mediaTime < cue.end);
+  for (const cue of now) cue.shown ??= mediaTime;
+  const lines = now.map((cue) => `${cue.class ? `${cue.class} · ` : ""}${cue.id}: ${cue.data}`);
+  $("cues").hidden = lines.length === 0;
+  $("cues").textContent = lines.join("\n");
+  video.requestVideoFrameCallback(onFrame);
 }
 
 function onError(_, error) {
@@ -163,6 +192,7 @@ function stats() {
     stalls,
     errorCount,
     errors,
+    cues: [...cues.values()],
   };
 }
 
@@ -265,6 +295,7 @@ video.addEventListener("playing", () => {
   firstFrameMs ??= sinceOpened();
   movedAt = performance.now();
 });
+video.requestVideoFrameCallback?.(onFrame);
 $("channel").textContent = channel;
 document.title = `${channel} – castctl`;
 $("unmute").addEventListener("click", () => {

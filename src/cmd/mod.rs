@@ -7,6 +7,7 @@ pub mod bench;
 pub mod bench_playlist;
 pub mod common;
 pub mod completions;
+pub mod cue;
 pub mod data;
 pub mod disk;
 pub mod export;
@@ -54,6 +55,7 @@ enum Command {
     Repair(repair::Args),
     Replay(replay::Args),
     Export(export::Args),
+    Cue(cue::Args),
     Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -78,6 +80,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Repair(args) => repair::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Export(args) => export::run(args),
+        Command::Cue(args) => cue::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -3,6 +3,7 @@
 //! are choices of these.
 
 use crate::api::client;
+use crate::api::cues::{self, Cues, Posts};
 use crate::api::directory::{Directory, Follower};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::{disk, settings};
@@ -55,6 +56,8 @@ struct Recorder {
     logs: Logs,
     registry: Registry,
     calls: client::Calls,
+    cues: Cues,
+    posts: Posts,
     rtmp: ingest::server::Server,
 }
 
@@ -97,6 +100,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
             let served = origin::server::Served {
                 logs: logs.clone(),
                 directory: directory.clone(),
+                cues: recorder.as_ref().map(|r| r.cues.clone()),
                 clock: clock.clone(),
                 metrics: origin::metrics::Origin::register(&metrics),
             };
@@ -143,7 +147,9 @@ async fn record(
     };
     let rtmp = ingest::server::Server::bind(settings::rtmp(server), context).await;
     let rtmp = rtmp.map_err(Failure::failed)?;
-    Ok((Recorder { logs, registry, calls, rtmp }, Directory::embedded(client)))
+    let (cues, posts) = cues::channel();
+    let recorder = Recorder { logs, registry, calls, cues, posts, rtmp };
+    Ok((recorder, Directory::embedded(client)))
 }
 
 /// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so
@@ -202,13 +208,13 @@ impl Bound {
         if let (Some(recorder), Some(rtmp_latch), Some(disk_latch)) =
             (recorder, rtmp_latch, disk_latch)
         {
-            let Recorder { logs, registry, calls, rtmp } = recorder;
+            let Recorder { logs, registry, calls, posts, rtmp, .. } = recorder;
             let registry = registry::serve(registry, calls, clock.clone(), after.clone());
             asked.push(task::spawn("registry", async_ok(registry)));
             let figures = disk::figures(logs.clone(), metrics, clock.clone());
             background.push(task::spawn("log figures", figures));
             background.push(task::spawn("disk", disk::watch(logs, disk_latch, clock.clone())));
-            let serve = rtmp.serve(rtmp_latch, drain.clone());
+            let serve = rtmp.serve(rtmp_latch, posts, drain.clone());
             let serve = async { serve.await.map_err(|e| e.to_string()) };
             writers.push(("the RTMP server", task::spawn("rtmp", serve)));
         }

@@ -5,8 +5,9 @@
 use crate::api::types::PublishRequest as Ask;
 use crate::base::time::Mono;
 use crate::ingest::context::PublishError;
-use crate::ingest::desk::{Desk, Seat};
+use crate::ingest::desk::Desk;
 use crate::ingest::publisher::{AHEAD_MAX, Publisher};
+use crate::ingest::seat::{Asked, Seat};
 use crate::rt::drain::Drain;
 use crate::rtmp::event::{Event, Output, PublishRequest};
 use crate::rtmp::server::{ServerConfig, ServerSession};
@@ -115,9 +116,6 @@ impl Connection {
             if self.closed {
                 break;
             }
-            if self.closed {
-                break;
-            }
             if let Err(e) = self.settle().await {
                 self.fail(&e);
                 let _ = self.drain_session().await;
@@ -167,9 +165,9 @@ impl Connection {
             }
         };
         let Connection { stream, session, publish, drain, .. } = self;
-        let taken = async {
+        let asked = async {
             match publish {
-                Some((_, seat)) => (&mut seat.taken).await,
+                Some((_, seat)) => seat.asked().await,
                 None => std::future::pending().await,
             }
         };
@@ -180,13 +178,23 @@ impl Connection {
         let mut room = buf.limit(most);
         tokio::select! {
             biased;
-            handover = taken => {
-                if let (Ok(handover), Some((publisher, seat))) = (handover, self.publish.take()) {
-                    self.hand_over(publisher, &seat, handover).await;
+            asked = asked => match asked {
+                Asked::Cue(post) => {
+                    if let Some((publisher, _)) = &mut self.publish {
+                        publisher.post(post).await;
+                    }
+                    true
                 }
-                let _ = self.drain_session().await;
-                false
-            }
+                Asked::Publisher(handover) => {
+                    if let (Some(handover), Some((publisher, seat))) =
+                        (handover, self.publish.take())
+                    {
+                        self.hand_over(publisher, &seat, handover).await;
+                    }
+                    let _ = self.drain_session().await;
+                    false
+                }
+            },
             () = drain.wait() => {
                 let why = "the server is shutting down; connect again";
                 self.session.end_publish("NetStream.Unpublish.Success", why);

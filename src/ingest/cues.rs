@@ -1,13 +1,15 @@
 //! Cues as they are asked for: which may be announced on a channel now, and what of them is
 //! recorded.
 
+use crate::api::cues as api;
+use crate::base::error::Kind;
 use crate::base::time::{MICROS, Wall};
 use crate::ingest::context::PublishError;
 use crate::log::error::LogError;
 use crate::log::format::record::Record;
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
-use crate::log::subscription::From;
+use crate::log::subscription;
 use crate::media::timeline::cue::{Cue, CueError};
 use crate::media::timeline::mark::Mark;
 use std::collections::HashSet;
@@ -58,6 +60,25 @@ pub enum CueRefused {
     Publish(#[from] PublishError),
 }
 
+impl From<api::Cue> for Ask {
+    fn from(cue: api::Cue) -> Ask {
+        let api::Cue { id, class, at: start, duration, data } = cue;
+        Ask { id, class, start, duration, data }
+    }
+}
+
+impl From<CueRefused> for api::Refused {
+    fn from(e: CueRefused) -> api::Refused {
+        let kind = match &e {
+            CueRefused::Invalid(_) | CueRefused::Away => Kind::Invalid,
+            CueRefused::Used(_) | CueRefused::TooMany => Kind::Conflict,
+            CueRefused::NotLive => Kind::NotFound,
+            CueRefused::Publish(_) => Kind::Unavailable,
+        };
+        api::Refused::new(kind, e)
+    }
+}
+
 /// The cues of a session, as far as they bind new ones.
 #[derive(Debug, Default)]
 pub struct Cues {
@@ -88,7 +109,7 @@ impl Cues {
         if index.sealed {
             return Ok(());
         }
-        let mut rest = logs.subscribe(id, From::Position(index.tail))?;
+        let mut rest = logs.subscribe(id, subscription::From::Position(index.tail))?;
         while let Some(batch) = rest.next().await? {
             for entry in batch.records() {
                 if let Record::Mark(mark) = entry.record {

@@ -4,17 +4,19 @@
 //!
 //! Invariant: the table's lock is never held across an await.
 
+use crate::api::cues::{Post, Refused};
 use crate::api::types::{ChannelSettings, End as Told, Unfinished};
+use crate::base::error::Kind;
 use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::{Mono, Wall};
 use crate::ingest::context::{ClaimError, Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::publisher::Publisher;
+use crate::ingest::seat::{Asked, Handover, Seat, Table};
 use crate::ingest::stalled::Stalled;
 use crate::media::timeline::mark::End;
 use crate::rt::drain::{Drain, Work};
 use crate::rt::task;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -23,27 +25,6 @@ use tokio::sync::oneshot;
 /// of an owner for the registry (one lease).
 const HANDOVER_MAX: Duration = Duration::from_secs(8);
 
-/// Where an owner puts its publisher for the connection that asked.
-pub type Handover = oneshot::Sender<Box<Publisher>>;
-
-struct Slot {
-    seat: u64,
-    /// The key of the connection that holds the publisher; `None` while it is away.
-    key: Option<String>,
-    /// Nobody has a publisher: the disk takes none.
-    stalled: bool,
-    take: oneshot::Sender<Handover>,
-}
-
-/// An owner's place at the desk. When `taken` resolves, the publisher goes to whoever asks.
-#[derive(Debug)]
-pub struct Seat {
-    channel: Channel,
-    number: u64,
-    /// The next connection asks for the publisher.
-    pub taken: oneshot::Receiver<Handover>,
-}
-
 /// The table of channels with a publisher. Shared by all connections of an origin.
 #[derive(Clone)]
 pub struct Desk {
@@ -51,29 +32,6 @@ pub struct Desk {
     slots: Arc<Mutex<Table>>,
     drain: Drain,
     work: Work,
-}
-
-#[derive(Default)]
-struct Table {
-    next_seat: u64,
-    slots: HashMap<Channel, Slot>,
-}
-
-impl Table {
-    /// A new seat, and where its owner before is asked to let go.
-    fn seat(
-        &mut self,
-        channel: &Channel,
-        key: Option<&str>,
-    ) -> (Seat, Option<oneshot::Sender<Handover>>) {
-        let (take, taken) = oneshot::channel();
-        let number = self.next_seat;
-        self.next_seat += 1;
-        let key = key.map(str::to_owned);
-        let slot = Slot { seat: number, key, stalled: false, take };
-        let before = self.slots.insert(channel.clone(), slot);
-        (Seat { channel: channel.clone(), number, taken }, before.map(|s| s.take))
-    }
 }
 
 impl Desk {
@@ -121,6 +79,18 @@ impl Desk {
                 t.slots.remove(&seat.channel);
             }
         });
+    }
+
+    /// Brings a cue to the channel's owner, or says that there is none.
+    pub fn post(&self, post: Post) {
+        let sent = self.table(|t| match t.slots.get(&post.channel) {
+            Some(slot) if !slot.stalled => slot.posts.try_send(post).map_err(|e| e.into_inner()),
+            _ => Err(post),
+        });
+        if let Err(post) = sent {
+            let why = "nobody publishes to this channel here";
+            let _ = post.reply.send(Err(Refused::new(Kind::NotFound, why)));
+        }
     }
 
     /// The channel's publisher for a connection that presented `key`: the one that is there, or a
@@ -211,12 +181,16 @@ impl Desk {
             let due = publisher.poll_timeout().map_or(over, |t| t.min(over));
             tokio::select! {
                 biased;
-                handover = &mut seat.taken => {
-                    if let Ok(handover) = handover {
-                        self.give(publisher, handover).await;
+                asked = seat.asked() => match asked {
+                    Asked::Publisher(Some(handover)) => {
+                        return self.give(publisher, handover).await;
                     }
-                    return;
-                }
+                    Asked::Publisher(None) => return,
+                    Asked::Cue(post) => {
+                        publisher.post(post).await;
+                        continue;
+                    }
+                },
                 () = self.drain.wait() => return self.end(publisher, &seat, false).await,
                 () = clock.sleep_until(due) => {}
             }

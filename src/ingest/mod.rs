@@ -1,8 +1,9 @@
 //! The origin's receiving side: encoders in, logs out.
 //!
 //! `server` accepts sockets, `connection` is one encoder's socket around `rtmp`'s session, `desk`
-//! knows who holds which channel, `publisher` turns messages into one generation's log (`probe`
-//! finds its tracks, `live` writes it, `cues` says which cues may go into it).
+//! knows who holds which channel (`seat` is an owner's place there), `publisher` turns messages into
+//! one generation's log (`probe` finds its tracks, `live` writes it, `cues` says which cues may go
+//! into it).
 //!
 //! Invariant: a channel's publisher has one owner at a time, a connection or the `away` task, and
 //! is handed over whole; nothing here is shared between connections but the desk's table.
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod probe;
 pub mod publisher;
 pub mod reports;
+pub mod seat;
 pub mod server;
 mod stalled;
 pub mod unwrap;

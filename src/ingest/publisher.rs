@@ -1,6 +1,7 @@
 //! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
 //! connections within the reconnect window.
 
+use crate::api::cues::{self as api, Post};
 use crate::api::types::{ChannelSettings, End, Grant};
 use crate::base::ids::{Generation, TrackId};
 use crate::base::time::{Mono, Now};
@@ -257,6 +258,20 @@ impl Publisher {
         let cue = cue?;
         self.settle().await?;
         Ok(cue)
+    }
+
+    /// Announces a cue that somebody posted, and answers.
+    pub async fn post(&mut self, post: Post) {
+        let announced = self.cue(Ask::from(post.cue)).await;
+        let (session, generation) = (self.grant.session.0, self.grant.generation.0);
+        let announced = announced.map_err(api::Refused::from).map(|cue| api::Announced {
+            id: cue.id,
+            start: cue.start.to_string(),
+            session,
+            generation,
+        });
+        // Who asked may have given up waiting.
+        let _ = post.reply.send(announced);
     }
 
     /// When [`Publisher::settle`] is due though no message came.

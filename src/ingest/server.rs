@@ -1,5 +1,6 @@
 //! The RTMP listener: bind, take up what a restart left open, accept, drain.
 
+use crate::api::cues::Posts;
 use crate::ingest::connection::Connection;
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::desk::Desk;
@@ -45,10 +46,21 @@ impl Server {
 
     /// Takes up open sessions, then serves until the drain: publishes are ended with a word to
     /// their encoders, and every log is sealed.
-    pub async fn serve(self, ready: Latch, drain: Drain) -> Result<(), PublishError> {
+    pub async fn serve(
+        self,
+        ready: Latch,
+        mut posts: Posts,
+        drain: Drain,
+    ) -> Result<(), PublishError> {
         let work = Work::new();
         let desk = Desk::new(self.ctx.clone(), drain.clone(), work.clone());
         desk.take_up().await?;
+        let bringing = desk.clone();
+        let cues = task::spawn("cues", async move {
+            while let Some(post) = posts.recv().await {
+                bringing.post(post);
+            }
+        });
         ready.open();
         let mut seats = Seats::new(self.config.max_connections, "RTMP");
         loop {
@@ -73,6 +85,7 @@ impl Server {
             });
         }
         ready.close("draining");
+        cues.abort();
         if !work.finish(self.config.drain_timeout).await {
             tracing::warn!("logs were not all sealed within the drain time-out");
         }

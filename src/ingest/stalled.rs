@@ -6,8 +6,9 @@ use crate::api::types::{ChannelSettings, End, Unfinished};
 use crate::base::ids::Generation;
 use crate::base::time::Mono;
 use crate::ingest::context::PublishError;
-use crate::ingest::desk::{Desk, Seat};
+use crate::ingest::desk::Desk;
 use crate::ingest::publisher::Publisher;
+use crate::ingest::seat::Seat;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ impl Stalled {
             let due = if now < self.over { next.min(self.over) } else { next };
             tokio::select! {
                 biased;
-                handover = &mut seat.taken => {
+                handover = seat.taken() => {
                     // The newcomer begins a generation of its own, after this end if it is told.
                     let _ = self.tell().await;
                     return drop(handover);

@@ -1,5 +1,6 @@
 //! The internal listener: routes requests of other nodes, and turns what went wrong into a status.
 
+use crate::api::cues::{self, Cues};
 use crate::api::directory::Directory;
 use crate::api::wire::{CHANNELS, Session as SessionLine, TABLE};
 use crate::base::error::Kind;
@@ -24,6 +25,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::iter;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -57,6 +59,8 @@ pub struct Served {
     pub logs: Source,
     /// The table of channels.
     pub directory: Directory,
+    /// Brings cues to the writers, where there are writers in this process.
+    pub cues: Option<Cues>,
     /// For heartbeats.
     pub clock: Clock,
     /// What is counted.
@@ -136,7 +140,11 @@ impl Service for Nodes {
     type Body = Body;
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let answer = match self.route(&request).await {
+        let answer = match cues_path(request.method(), request.uri().path()) {
+            Some(channel) => self.cue(channel, request.into_body()).await,
+            None => self.route(&request).await,
+        };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(No(status, why)) => {
                 let mut answer = Response::new(Body::from(format!("{why}\n")));
@@ -145,7 +153,7 @@ impl Service for Nodes {
             }
         };
         let reason = match answer.status().as_u16() {
-            200 => "ok",
+            200 | 201 => "ok",
             404 => "not_found",
             406 => "no_common_version",
             416 => "no_such_position",
@@ -190,6 +198,29 @@ impl Nodes {
         Err(No(StatusCode::NOT_FOUND, "nothing is here".into()))
     }
 
+    async fn cue(&self, channel: Channel, body: Incoming) -> Result<Answer, No> {
+        let none = || No(StatusCode::NOT_FOUND, "nothing is recorded here: ask the origin".into());
+        let cues = self.served.cues.as_ref().ok_or_else(none)?;
+        let bad = |why: String| No(StatusCode::BAD_REQUEST, why);
+        let body = Limited::new(body, cues::BODY_MAX).collect().await;
+        let body = body.map_err(|e| bad(format!("the body: {e}")))?.to_bytes();
+        let ask: cues::Ask = serde_json::from_slice(&body).map_err(|e| bad(e.to_string()))?;
+        let refused = |e: cues::Refused| {
+            let status = match e.kind {
+                Kind::NotFound => StatusCode::NOT_FOUND,
+                Kind::Invalid => StatusCode::BAD_REQUEST,
+                Kind::Conflict | Kind::Exhausted => StatusCode::CONFLICT,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            No(status, e.why)
+        };
+        let announced = cues.announce(channel, ask.read().map_err(refused)?).await;
+        let body = serde_json::to_vec(&announced.map_err(refused)?).expect("plain data is JSON");
+        let mut answer = Response::new(body.into());
+        *answer.status_mut() = StatusCode::CREATED;
+        Ok(typed(answer, "application/json"))
+    }
+
     async fn log(&self, id: &LogId, ask: Ask, headers: &HeaderMap) -> Result<Answer, No> {
         let Served { logs, clock, metrics, .. } = &self.served;
         let reads = versions(headers)?;
@@ -229,6 +260,12 @@ fn versions(headers: &HeaderMap) -> Result<Versions, No> {
         No(StatusCode::BAD_REQUEST, why)
     };
     said.and_then(Versions::parse).ok_or_else(bad)
+}
+
+/// `POST /v1/channels/{channel}/cues`.
+fn cues_path(method: &Method, path: &str) -> Option<Channel> {
+    let channel = path.strip_prefix(CHANNELS)?.strip_suffix("/cues")?;
+    (method == Method::POST).then(|| channel.parse().ok())?
 }
 
 /// `/v1/channels/{channel}/sessions/{session}`.

@@ -40,7 +40,7 @@ impl Node {
         let config = Config { listen, drain_timeout: Duration::from_secs(5) };
         let directory = Directory::embedded(client::embedded().0);
         let (clock, metrics) = (Clock::system(), Origin::register(&Metrics::new()));
-        let served = Served { logs, directory, clock, metrics };
+        let served = Served { logs, directory, cues: None, clock, metrics };
         let server = Server::bind(config, served).await.expect("a port");
         let (addr, drain) = (server.addr(), Drain::new());
         let latch = Ready::new().latch("internal");

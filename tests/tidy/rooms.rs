@@ -121,7 +121,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("flate2", &["hls/rope"]),
     ("h264_reader", &["media/codec"]),
     ("futures_util", &["origin"]),
-    ("http_body_util", &["bench/crowd"]),
+    ("http_body_util", &["origin", "control/server", "bench/crowd"]),
     ("http_body", &[
         "rt/gather", "rt/http", "edge", "origin",
         "ingest", "control/server", "telemetry",
