@@ -6,6 +6,7 @@ use crate::api::client::Client;
 use crate::api::types::LiveSession;
 use crate::base::ids::{Generation, Seq, TrackId};
 use crate::edge::media::Cell;
+use crate::edge::mended::mended;
 use crate::edge::session::{Opened, Session};
 use crate::hls::segment::Part;
 use crate::log::batch::Entry;
@@ -72,15 +73,15 @@ impl Feed {
         Feed { session, sources, opened: None, pending, dirty: false, again: None }
     }
 
-    /// Reads until nobody wants the session any more.
+    /// Reads until nobody wants the session any more, or what was read is no longer so.
     pub async fn run(mut self) {
-        let idle = idle(self.session.clone(), self.sources.clock.clone());
+        let (session, Sources { logs, clock, .. }) = (self.session.clone(), self.sources.clone());
         tokio::select! {
-            () = idle => {}
+            () = idle(session.clone(), clock.clone()) => {}
+            () = mended(session.clone(), logs, clock) => {}
             () = self.follow() => {}
         }
-        tracing::debug!(channel = %self.session.channel, session = %self.session.number,
-            "nobody watches: feed ends");
+        tracing::debug!(channel = %session.channel, session = %session.number, "feed ends");
     }
 
     /// Reads the session's generations in order, waiting for new ones.

@@ -239,7 +239,7 @@ impl Handler {
 
     /// Media: held while it may come, 404 when it won't.
     async fn file(&self, place: &Place, render: u32, file: &File) -> Answer {
-        let (_, opened, rendition) = match self.rendition(place).await {
+        let (session, opened, rendition) = match self.rendition(place).await {
             Ok(found) => found,
             Err(no) => return no,
         };
@@ -266,7 +266,7 @@ impl Handler {
             snapshots.mark_unchanged();
             let found = find(&rendition.read());
             match found {
-                Lookup::Found(stored) => return self.stored(place, stored).await,
+                Lookup::Found(stored) => return self.stored(&session, stored).await,
                 Lookup::Never => return answer::not_found("no such media"),
                 Lookup::Future => {
                     if !self.hold(&mut snapshots, deadline).await {
@@ -282,20 +282,22 @@ impl Handler {
         answer::media(chunks)
     }
 
-    async fn stored(&self, place: &Place, stored: Stored) -> Answer {
+    async fn stored(&self, session: &Session, stored: Stored) -> Answer {
         match stored {
             Stored::Memory(cells) => self.media(cells.iter().map(|c| c.bytes()).collect()),
             Stored::Log { generation, span, parts, init } => {
-                let (channel, session) = (place.channel.clone(), place.session);
-                let id = LogId { channel, session, generation };
+                let (channel, number) = (session.channel.clone(), session.number);
+                let id = LogId { channel, session: number, generation };
                 let read = self.channels.sources().logs.read(&id, span.start..span.end).await;
                 match read.map(|batches| remux(&init, &parts, &batches)) {
                     Ok(Some(chunks)) => self.media(chunks),
                     Ok(None) => {
+                        session.doubt.notify_one();
                         tracing::error!(log = %id, "samples of a listed segment are missing");
                         answer::not_found("damaged in the log")
                     }
                     Err(e) => {
+                        session.doubt.notify_one();
                         tracing::error!(log = %id, "{e}");
                         answer::unavailable("the log can't be read")
                     }

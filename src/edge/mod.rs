@@ -6,6 +6,8 @@
 //! their ETags are made there); `media` makes bytes of samples; `http` decides the answer to a
 //! request, `answer` its headers; `pages` embeds the watch page (`web/`); `server` listens.
 //!
+//! A read that fails makes `mended` look whether the log was repaired meanwhile.
+//!
 //! Invariant: media is made once and shared; a viewer costs a clone of `Bytes`. Viewers who wait
 //! for the same part wait on one watch and get the same bytes.
 //! Invariant: nobody watches, nothing is read: a feed ends when no request came for a while.
@@ -15,6 +17,7 @@ pub mod channels;
 pub mod feed;
 pub mod http;
 pub mod media;
+pub mod mended;
 pub mod metrics;
 pub mod pages;
 pub mod rendition;

@@ -3,6 +3,7 @@
 
 use crate::base::ids::{Generation, Msn, Seq, TrackId};
 use crate::edge::media::Cell;
+use crate::edge::mended::{Spans, widen};
 use crate::hls::lookup::Lookup;
 use crate::hls::playlist::{self, Report, View};
 use crate::hls::reload;
@@ -212,9 +213,16 @@ impl Shelf {
 
     /// Notes where a part's samples lie.
     pub fn note(&mut self, generation: Generation, msn: Msn, span: Span) {
-        let of_segment = self.spans.entry((generation, msn)).or_insert(span);
-        of_segment.start = of_segment.start.min(span.start);
-        of_segment.end = of_segment.end.max(span.end);
+        widen(self.spans.entry((generation, msn)).or_insert(span), span);
+    }
+
+    /// Where all samples lie that are noted, by generation.
+    pub fn spans(&self) -> BTreeMap<Generation, Spans> {
+        let mut all: BTreeMap<Generation, Spans> = BTreeMap::new();
+        for ((generation, msn), span) in &self.spans {
+            all.entry(*generation).or_default().insert(*msn, *span);
+        }
+        all
     }
 
     /// Keeps a part in memory, and lets go of the oldest.

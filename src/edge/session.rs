@@ -66,6 +66,8 @@ pub struct Session {
     last_used: AtomicU64,
     /// The feed is asked to publish though no mark came (a viewer wants the DVR playlist).
     pub nudge: Notify,
+    /// Media could not be read where the feed has noted it.
+    pub doubt: Notify,
 }
 
 impl Session {
@@ -77,6 +79,7 @@ impl Session {
             opened: watch::Sender::new(None),
             last_used: AtomicU64::new(now.0),
             nudge: Notify::new(),
+            doubt: Notify::new(),
         }
     }
 

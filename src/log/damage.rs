@@ -56,6 +56,11 @@ impl Damages {
         });
     }
 
+    /// Forgets one log.
+    pub(super) fn forget(&self, id: &LogId) {
+        lock(&self.found).remove(id);
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         lock(&self.found).len()
