@@ -6,6 +6,7 @@ use crate::api::directory::Directory;
 use crate::api::types::LiveSession;
 use crate::base::ids::{Generation, Seq, TrackId};
 use crate::edge::media::Cell;
+use crate::edge::mended::mended;
 use crate::edge::places::Trail;
 use crate::edge::session::{Opened, Session};
 use crate::hls::gather::Gathered;
@@ -75,15 +76,15 @@ impl Feed {
         Feed { session, sources, opened: None, pending, trail, dirty: false, again: None }
     }
 
-    /// Reads until nobody wants the session any more.
+    /// Reads until nobody wants the session any more, or what was read is no longer so.
     pub async fn run(mut self) {
-        let idle = idle(self.session.clone(), self.sources.clock.clone());
+        let (session, Sources { logs, clock, .. }) = (self.session.clone(), self.sources.clone());
         tokio::select! {
-            () = idle => {}
+            () = idle(session.clone(), clock.clone()) => {}
+            () = mended(session.clone(), logs, clock) => {}
             () = self.follow() => {}
         }
-        tracing::debug!(channel = %self.session.channel, session = %self.session.number,
-            "nobody watches: feed ends");
+        tracing::debug!(channel = %session.channel, session = %session.number, "feed ends");
     }
 
     /// Reads the session's generations in order, waiting for new ones.
@@ -228,10 +229,9 @@ impl Feed {
     /// Takes the marks of a sealed extent, with the places of their samples.
     fn footer(&mut self, generation: Generation, footer: &Footer) {
         for m in footer.marks() {
-            self.trail.mark(&m.mark, m.at, carriers(&self.opened));
-            if let Mark::PartEnd(p) = &m.mark {
-                self.note(generation, p, m.samples, m.end);
-                self.trail.part(p, None);
+            let carriers = self.opened.iter().flat_map(|o| o.carriers());
+            if let Some((p, span)) = self.trail.listed(&m, carriers) {
+                self.note(generation, p, span);
             }
             self.mark(generation, &m.mark);
         }
@@ -261,7 +261,8 @@ impl Feed {
                 waiting.push_back(Pending { seq, start: entry.start, end: entry.end, sample });
             }
             Record::Mark(mark) => {
-                self.trail.mark(&mark, entry.start, carriers(&self.opened));
+                let carriers = self.opened.iter().flat_map(|o| o.carriers());
+                self.trail.mark(&mark, entry.start, carriers);
                 // The samples first: whoever finds the part in the window finds its bytes.
                 if let Mark::PartEnd(p) = &mark {
                     self.part(generation, p, entry.end);
@@ -283,11 +284,12 @@ impl Feed {
         if count as u64 != p.last_seq.0 - p.first_seq.0 + 1 {
             tracing::error!(channel = %self.session.channel, %generation, msn = %p.msn,
                 "a part's samples are not in the log before its end");
-            return self.note(generation, p, None, end);
+            return self.note(generation, p, None);
         }
         let start = taken.iter().map(|t| t.start).min();
         let samples = start.zip(taken.iter().map(|t| t.end).max());
-        self.note(generation, p, samples.map(|(start, end)| Span { start, end }), end);
+        let samples = samples.map(|(start, end)| Span { start, end });
+        self.note(generation, p, samples.map(|samples| self.trail.span(p, samples, end)));
         let samples: Option<Vec<Sample>> = taken.into_iter().map(|t| t.sample).collect();
         let first = samples.iter().flatten().next();
         let (cues, origin) = self.trail.part(p, first);
@@ -305,10 +307,9 @@ impl Feed {
         }
     }
 
-    /// Notes where a part lies whose mark ends at `end`; without `samples`, that it is lost.
-    fn note(&self, generation: Generation, p: &PartEnd, samples: Option<Span>, end: Position) {
+    /// Notes where a part lies, or that it is lost.
+    fn note(&self, generation: Generation, p: &PartEnd, span: Option<Span>) {
         let rendition = self.opened.iter().flat_map(|o| &o.renditions).find(|r| r.track == p.track);
-        let span = samples.map(|samples| self.trail.span(p, samples, end));
         if let Some(r) = rendition {
             r.write().note(generation, p.msn, span);
         }
@@ -348,12 +349,6 @@ impl Feed {
             }
         }
     }
-}
-
-/// The tracks of a session whose parts carry cues.
-fn carriers(opened: &Option<Arc<Opened>>) -> impl Iterator<Item = TrackId> {
-    let all = opened.iter().flat_map(|o| o.renditions.iter().map(move |r| (o, r.track)));
-    all.filter(|(o, track)| o.record.carries_cues(*track)).map(|(_, track)| track)
 }
 
 fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {

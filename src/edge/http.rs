@@ -248,7 +248,7 @@ impl Handler {
 
     /// Media: held while it may come, 404 when it won't.
     async fn file(&self, place: &Place, render: u32, file: &File, asked: &Asked) -> Answer {
-        let (_, opened, rendition) = match self.rendition(place).await {
+        let (session, opened, rendition) = match self.rendition(place).await {
             Ok(found) => found,
             Err(no) => return no,
         };
@@ -271,17 +271,15 @@ impl Handler {
             match found {
                 Lookup::Found(stored) => {
                     let etag = answer::media_etag(file);
-                    return match asked.knows(&etag) {
-                        true => answer::known_media(etag),
-                        false => match self.stored(place, stored).await {
-                            Ok(chunks) => {
-                                self.metrics
-                                    .bytes
-                                    .inc_by(chunks.iter().map(|c| c.len() as u64).sum());
-                                answer::media(asked, etag, chunks)
-                            }
-                            Err(no) => no,
-                        },
+                    if asked.knows(&etag) {
+                        return answer::known_media(etag);
+                    }
+                    return match self.stored(&session, place, stored).await {
+                        Ok(chunks) => {
+                            self.metrics.bytes.inc_by(chunks.iter().map(|c| c.len() as u64).sum());
+                            answer::media(asked, etag, chunks)
+                        }
+                        Err(no) => no,
                     };
                 }
                 Lookup::Never => return answer::not_found(missing(file)),
@@ -299,11 +297,19 @@ impl Handler {
     }
 
     /// The bytes of a media file.
-    async fn stored(&self, place: &Place, stored: Stored) -> Result<Vec<Bytes>, Answer> {
+    async fn stored(
+        &self,
+        session: &Session,
+        place: &Place,
+        stored: Stored,
+    ) -> Result<Vec<Bytes>, Answer> {
         match stored {
             Stored::Bytes(bytes) => Ok(vec![bytes]),
             Stored::Memory(cells) => Ok(cells.iter().map(|c| c.bytes()).collect()),
-            Stored::Log(logged) => self.logged(place, &logged).await,
+            Stored::Log(logged) => {
+                let read = self.logged(place, &logged).await;
+                read.inspect_err(|_| session.doubt.notify_one())
+            }
         }
     }
 

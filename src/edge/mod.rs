@@ -7,6 +7,8 @@
 //! memory; `http` decides the answer to a request, `answer` its headers; `pages` embeds the watch
 //! page (`web/`); `server` listens.
 //!
+//! A read that fails makes `mended` look whether the log was repaired meanwhile.
+//!
 //! Invariant: media is made once and shared; a viewer costs a clone of `Bytes`. Viewers who wait
 //! for the same part wait on one watch and get the same bytes.
 //! Invariant: nobody watches, nothing is read: a feed ends when no request came for a while.
@@ -18,6 +20,7 @@ pub mod cors;
 pub mod feed;
 pub mod http;
 pub mod media;
+pub mod mended;
 pub mod metrics;
 pub mod pages;
 pub mod places;

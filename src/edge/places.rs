@@ -4,6 +4,7 @@
 
 use crate::base::ids::{Generation, Msn, TrackId};
 use crate::hls::gather::{Origin, Pending};
+use crate::log::format::footer::IndexedMark;
 use crate::log::format::{Position, Span};
 use crate::media::fmp4::fragment::Sample;
 use crate::media::timeline::cue::Cue;
@@ -11,7 +12,7 @@ use crate::media::timeline::mark::{Mark, PartEnd};
 use std::collections::HashMap;
 
 /// One segment's span.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     msn: Msn,
     extents: (u32, u32),
@@ -39,8 +40,16 @@ pub struct Places {
 }
 
 impl Places {
+    /// A part of a segment, and what it needs of it, lies there; `None`: it is lost.
+    pub fn part(&mut self, generation: Generation, msn: Msn, span: Option<Span>) {
+        match span {
+            Some(span) => self.note(generation, msn, span),
+            None => self.spoil(generation, msn),
+        }
+    }
+
     /// A segment has something there.
-    pub fn note(&mut self, generation: Generation, msn: Msn, span: Span) {
+    fn note(&mut self, generation: Generation, msn: Msn, span: Span) {
         self.put(generation, msn, |known| match known {
             None => Some(span),
             Some(known) => known.span().map(|known| Span {
@@ -51,7 +60,7 @@ impl Places {
     }
 
     /// A part of a segment is listed, and its samples are not in the log: nothing is served of it.
-    pub fn spoil(&mut self, generation: Generation, msn: Msn) {
+    fn spoil(&mut self, generation: Generation, msn: Msn) {
         self.put(generation, msn, |_| None);
     }
 
@@ -79,9 +88,24 @@ impl Places {
         }
     }
 
+    /// The generations with segments.
+    pub fn generations(&self) -> impl Iterator<Item = Generation> {
+        self.generations.iter().map(|(g, _)| *g)
+    }
+
+    /// Are a generation's segments where they are in `other`?
+    pub fn agree(&self, generation: Generation, other: &Places) -> bool {
+        self.of(generation) == other.of(generation)
+    }
+
+    fn of(&self, generation: Generation) -> &[Place] {
+        let found = self.generations.iter().find(|(g, _)| *g == generation);
+        found.map_or(&[], |(_, places)| places)
+    }
+
     /// Where a segment is.
     pub fn get(&self, generation: Generation, msn: Msn) -> Option<Span> {
-        let (_, places) = self.generations.iter().find(|(g, _)| *g == generation)?;
+        let places = self.of(generation);
         let at = places.binary_search_by_key(&msn, |p| p.msn).ok()?;
         places[at].span()
     }
@@ -112,6 +136,19 @@ impl Trail {
             }
             _ => {}
         }
+    }
+
+    /// A mark of a footer; of a part its place, `None` where its samples are lost.
+    pub fn listed<'a>(
+        &mut self,
+        m: &'a IndexedMark,
+        carriers: impl Iterator<Item = TrackId>,
+    ) -> Option<(&'a PartEnd, Option<Span>)> {
+        self.mark(&m.mark, m.at, carriers);
+        let Mark::PartEnd(p) = &m.mark else { return None };
+        let span = m.samples.map(|samples| self.span(p, samples, m.end));
+        self.part(p, None);
+        Some((p, span))
     }
 
     /// A part's span: `samples`, its own mark, which ends at `end`, and what stands before it of

@@ -235,10 +235,17 @@ impl Shelf {
 
     /// Notes where a part and what it needs of its segment lie; `None`: it is lost.
     pub fn note(&mut self, generation: Generation, msn: Msn, span: Option<Span>) {
-        match span {
-            Some(span) => self.places.note(generation, msn, span),
-            None => self.places.spoil(generation, msn),
-        }
+        self.places.part(generation, msn, span);
+    }
+
+    /// The generations of which something is noted.
+    pub fn generations(&self) -> Vec<Generation> {
+        self.places.generations().collect()
+    }
+
+    /// Is what is noted of a generation what is in `places`?
+    pub fn has_noted(&self, generation: Generation, places: &Places) -> bool {
+        self.places.agree(generation, places)
     }
 
     /// Keeps a part in memory, and lets go of the oldest.

@@ -1,6 +1,6 @@
 //! A watched session: its renditions once its constants are known, and who still wants it.
 
-use crate::base::ids::{Channel, Session as Number};
+use crate::base::ids::{Channel, Session as Number, TrackId};
 use crate::base::time::Mono;
 use crate::edge::rendition::Rendition;
 use crate::edge::text::Text;
@@ -42,6 +42,11 @@ impl Opened {
         self.renditions.iter().find(|r| r.name == name)
     }
 
+    /// The tracks whose parts carry cues.
+    pub fn carriers(&self) -> impl Iterator<Item = TrackId> + '_ {
+        self.renditions.iter().map(|r| r.track).filter(|t| self.record.carries_cues(*t))
+    }
+
     /// Renders a new version of every rendition that changed, each with the others' positions at
     /// this moment. The others keep theirs, and who waits for them sleeps on: a version's reports
     /// are as new as the version.
@@ -68,6 +73,8 @@ pub struct Session {
     last_used: AtomicU64,
     /// The feed is asked to publish though no mark came (a viewer wants the DVR playlist).
     pub nudge: Notify,
+    /// Media could not be read where the feed has noted it.
+    pub doubt: Notify,
 }
 
 impl Session {
@@ -79,6 +86,7 @@ impl Session {
             opened: watch::Sender::new(None),
             last_used: AtomicU64::new(now.0),
             nudge: Notify::new(),
+            doubt: Notify::new(),
         }
     }
 

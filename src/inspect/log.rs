@@ -12,7 +12,8 @@ use crate::log::dir::extent_files;
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError};
 use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
-use bytes::Bytes;
+use crate::log::fs::{Disk, FileSystem, Open};
+use crate::log::partly::{self, Partly};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -269,7 +270,14 @@ impl Look {
     ) -> Option<Extent> {
         let name = path.display();
         let bytes = match read(path) {
-            Ok(bytes) => bytes,
+            Ok(Partly { bytes, unreadable }) => {
+                for at in unreadable {
+                    let (at, n) = (at.start, at.end - at.start);
+                    let text = format!("{name}: byte {at}: the disk cannot read {n} bytes");
+                    self.report.found(Severity::Damage, text);
+                }
+                bytes
+            }
             Err(e) => {
                 self.report.found(Severity::Damage, format!("{name}: cannot be read: {e}"));
                 return None;
@@ -355,12 +363,12 @@ fn empty(extent: u32, forced_roll: bool, bytes: u64) -> ExtentFacts {
     }
 }
 
-/// The whole file, if it is no larger than an extent can be.
-pub(super) fn read(path: &Path) -> std::io::Result<Bytes> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(EXTENT_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > EXTENT_MAX {
+/// The whole file as far as the disk gives it back, if it is no larger than an extent can be.
+pub(super) fn read(path: &Path) -> std::io::Result<Partly> {
+    let file = Disk.open(path, Open::Read)?;
+    let len = file.len()?;
+    if len > EXTENT_MAX {
         return Err(std::io::Error::other("it is larger than any extent of a log"));
     }
-    Ok(bytes.into())
+    partly::read(file.as_ref(), len as usize)
 }

@@ -9,6 +9,7 @@ use crate::log::dir::{LogDir, extent_files};
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::record::Record;
+use crate::log::partly::Partly;
 use crate::log::repair::salvage::{Piece, salvage};
 use crate::media::timeline::mark::Mark;
 use crate::rt::clock::Clock;
@@ -39,7 +40,8 @@ pub fn stored(
         files.iter().try_for_each(|(_, file)| known_version(file))?;
         for (index, file) in files {
             let cannot = |source| InspectError::Read { path: file.clone(), source };
-            let bytes = read(&file).map_err(cannot)?;
+            let Partly { bytes, unreadable } = read(&file).map_err(cannot)?;
+            damaged |= !unreadable.is_empty();
             let ends = salvage(index, &bytes, &mut |piece| {
                 match piece {
                     Piece::Record(f) => {
@@ -153,7 +155,7 @@ pub async fn follow(
 fn sealed(dir: &Path) -> Result<bool, InspectError> {
     let cannot = |source| InspectError::Read { path: dir.to_owned(), source };
     let Some((index, file)) = extent_files(dir).map_err(cannot)?.pop() else { return Ok(false) };
-    let bytes = read(&file).map_err(cannot)?;
+    let bytes = read(&file).map_err(cannot)?.bytes;
     Ok(salvage(index, &bytes, &mut |_| {}).footer.is_some())
 }
 

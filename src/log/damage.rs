@@ -2,7 +2,7 @@
 //! they were then: an operator has to know without having read every line of the process's log.
 
 use crate::log::error::LogError;
-use crate::log::fs::FileSystem;
+use crate::log::fs::{FileSystem, device_failed};
 use crate::log::id::LogId;
 use crate::log::shared::lock;
 use std::collections::BTreeMap;
@@ -21,12 +21,13 @@ pub(super) struct Damages {
     found: Mutex<BTreeMap<LogId, Found>>,
 }
 
-/// The damaged file that an error names; `None` when it is about something else, as a log of a
-/// later version, or a disk that fails.
+/// The damaged file that an error names, or the one that the disk does not give back; `None` when
+/// it is about something else, as a log of a later version.
 fn file(e: &LogError) -> Option<&Path> {
     match e {
         LogError::Damaged { path, .. } => Some(path),
         LogError::Header { path, source } if source.is_damage() => Some(path),
+        LogError::Io { path, source, .. } if device_failed(source) => Some(path),
         _ => None,
     }
 }
@@ -54,6 +55,11 @@ impl Damages {
             }
             !changed
         });
+    }
+
+    /// Forgets one log.
+    pub(super) fn forget(&self, id: &LogId) {
+        lock(&self.found).remove(id);
     }
 
     /// How many there are.

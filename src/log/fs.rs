@@ -79,6 +79,11 @@ pub trait LogFile: Debug + Send + Sync {
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
 }
 
+/// Did the device fail (`EIO`)? What it has there is lost, or was never there.
+pub fn device_failed(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 /// The machine's file system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Disk;

@@ -17,7 +17,7 @@ use crate::log::options::{Options, Sync};
 use crate::log::reader::{ExtentReader, Place, extents, logs, wrote};
 use crate::log::recover::{self, Recovered, is_open};
 use crate::log::shared::{Dirty, Queue, Shared};
-use crate::log::stats::{LogStats, Stats, SyncSample, stats};
+use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats};
 use crate::log::subscription::{Files, From, Piece, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::tail::Tail;
@@ -54,19 +54,6 @@ struct Inner {
     damages: Arc<Damages>,
     health: Arc<Health>,
     clock: Clock,
-}
-
-/// A log in a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSummary {
-    /// The log.
-    pub id: LogId,
-    /// Its last extent is sealed.
-    pub sealed: bool,
-    /// How many extents it has.
-    pub extents: u32,
-    /// Bytes of its files.
-    pub bytes: u64,
 }
 
 impl Logs {
@@ -236,6 +223,11 @@ impl Logs {
         self.subscribe(id, From::Position(from))?.now().await
     }
 
+    /// What was taken for damage of this log was a place in it as it was before a repair.
+    pub fn forget_damage(&self, id: &LogId) {
+        self.inner.damages.forget(id);
+    }
+
     /// Changes whenever a log has been made.
     pub fn created(&self) -> watch::Receiver<u64> {
         self.inner.created.subscribe()
@@ -249,7 +241,8 @@ impl Logs {
     }
 
     /// Looks at the disk, and at the files of damaged logs, without writing; with `probe`, and
-    /// where a write or a sync failed before, also by writing a block beside the logs, so that it is known when the disk is well again.
+    /// where a write or a sync failed before, also by writing a block beside the logs, so that it
+    /// is known when the disk is well again.
     pub async fn look(&self, probe: bool) -> DiskState {
         let inner = Arc::clone(&self.inner);
         let looked = blocking(&self.inner.data, move || {

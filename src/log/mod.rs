@@ -74,6 +74,7 @@ mod io;
 mod live;
 pub mod logs;
 pub mod options;
+pub mod partly;
 mod pass;
 mod reader;
 pub mod recover;

@@ -46,6 +46,13 @@ impl Source {
         }
     }
 
+    /// What was taken for damage of this log was a place in it as it was before a repair.
+    pub fn forget_damage(&self, id: &LogId) {
+        if let Source::Local(logs) = self {
+            logs.forget_damage(id);
+        }
+    }
+
     /// Reads a log from a position on, waiting for more while it is being written.
     ///
     /// # Errors

@@ -70,6 +70,19 @@ pub struct Stats {
     pub disk: DiskState,
 }
 
+/// A log in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSummary {
+    /// The log.
+    pub id: LogId,
+    /// Its last extent is sealed.
+    pub sealed: bool,
+    /// How many extents it has.
+    pub extents: u32,
+    /// Bytes of its files.
+    pub bytes: u64,
+}
+
 /// One log's figures now.
 pub(super) fn stats(log: &Shared, now: Mono) -> LogStats {
     let visible = log.state.borrow().visible;

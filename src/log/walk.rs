@@ -125,7 +125,10 @@ fn walk_records(
             if r.frame.kind == kind::FOOTER {
                 return Ok(match reader.footer() {
                     Ok(Some(footer)) if footer.records_end == start => State::Whole { at: start },
-                    _ if begun_footer(reader, start) => State::Unsealed { at: start, footer: true },
+                    Err(e @ LogError::Io { .. }) => return Err(e),
+                    _ if begun_footer(reader, start)? => {
+                        State::Unsealed { at: start, footer: true }
+                    }
                     _ => State::Torn { at: start, why: "a footer that is not this place's".into() },
                 });
             }
@@ -145,7 +148,9 @@ fn walk_records(
         }
         at += piece.bytes.len() as u64;
         match piece.torn {
-            Some(_) if begun_footer(reader, at) => return Ok(State::Unsealed { at, footer: true }),
+            Some(_) if begun_footer(reader, at)? => {
+                return Ok(State::Unsealed { at, footer: true });
+            }
             Some(why) => return Ok(State::Torn { at, why: why.to_string() }),
             None if at >= len => return Ok(State::Unsealed { at, footer: false }),
             None => {}
@@ -155,9 +160,9 @@ fn walk_records(
 
 /// Is what lies at `at` the beginning of the footer of the records before it? Then nothing of the
 /// log is lost by cutting it.
-fn begun_footer(reader: &ExtentReader, at: u64) -> bool {
-    let head = reader.bytes(at, FOOTER_HEAD).unwrap_or_default();
+fn begun_footer(reader: &ExtentReader, at: u64) -> Result<bool, LogError> {
+    let head = reader.bytes(at, FOOTER_HEAD)?;
     let place = [&reader.extent.to_le_bytes()[..], &at.to_le_bytes()].concat();
     let there = head.get(FRAME_PREFIX + FRAME_HEAD..).unwrap_or_default();
-    frame(&head, false).is_ok_and(|f| f.kind == kind::FOOTER) && place.starts_with(there)
+    Ok(frame(&head, false).is_ok_and(|f| f.kind == kind::FOOTER) && place.starts_with(there))
 }

@@ -44,7 +44,7 @@ pub(crate) enum Exception {
         /// Which.
         msns: RangeInclusive<u64>,
     },
-    /// MSNs that `repair` turned into gap.
+    /// MSNs that `repair` turned into gap: a part that is gone, and its segment without it.
     Repaired {
         /// Which.
         msns: RangeInclusive<u64>,

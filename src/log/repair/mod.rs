@@ -28,6 +28,9 @@
 //! that what is damaged stays to be seen until everything that follows from it is in place. Killed
 //! at any point, a second run ends where the first one would have; a repaired log needs no repair.
 //!
+//! **A disk that fails** in places (`EIO`): what it does not give back is damage like any other, of
+//! whole pages, and the repaired file has it no more.
+//!
 //! **What it trusts.** Checksums, and where the head of a record is damaged, that the media behind
 //! it does not imitate records with right checksums and numbers that go on. A publisher could
 //! prepare media so, but not the damage.
@@ -56,7 +59,7 @@ use crate::log::repair::plan::{Edits, plan};
 use crate::log::repair::rebuild::{Rebuilt, rebuild};
 use crate::log::repair::report::LogReport;
 use crate::log::repair::samples::Samples;
-use crate::log::repair::scan::{Scanned, What, generation, read, scan};
+use crate::log::repair::scan::{Scanned, What, generation, read, read_again, scan};
 use crate::media::timeline::mark::Mark;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -266,12 +269,12 @@ fn scan_all(
             continue;
         }
         let path = dir.join(extent_name(index));
-        let bytes = read(fs, &path)?;
-        let mut scanned = scan(&path, index, &bytes, &mut base, samples);
+        let file = read(fs, &path)?;
+        let mut scanned = scan(&path, index, &file, &mut base, samples);
         if !scanned.sealed && index < last {
             scanned.lacks_footer();
         }
-        progress(bytes.len() as u64);
+        progress(file.bytes.len() as u64);
         all.push(scanned);
     }
     Ok(all)
@@ -293,7 +296,10 @@ fn rebuild_all(
     let mut changed = Vec::new();
     for (i, (e, edits)) in all.iter_mut().zip(edits).enumerate() {
         let path = dir.join(extent_name(e.index));
-        let old = if e.report.missing { None } else { Some(read(fs, &path)?) };
+        let old = match e.report.missing {
+            true => None,
+            false => Some(read_again(fs, &path, &e.unreadable)?),
+        };
         let bytes = old.clone().unwrap_or_default();
         let header = match &e.header {
             Ok(header) => *header,
@@ -338,7 +344,7 @@ fn new_header(e: &Scanned, generation: Generation, neighbour: Option<Header>) ->
 fn tell(e: &mut Scanned, edits: &Edits, built: &Rebuilt, old: Option<&Bytes>) {
     let r = &mut e.report;
     r.bytes_after = built.len;
-    r.changed = old.is_none_or(|old| !built.is(old));
+    r.changed = old.is_none_or(|old| !built.is(old)) || !e.unreadable.is_empty();
     r.header_rebuilt = e.header.is_err();
     r.footer_rebuilt = built.new_footer;
     r.records_kept -= (edits.drop.len() as u64).min(r.records_kept);

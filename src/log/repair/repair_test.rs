@@ -15,6 +15,7 @@ use crate::media::timeline::mark::Mark;
 use bytes::{Bytes, BytesMut};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -27,6 +28,8 @@ pub(super) struct Memory {
     changes: Arc<Mutex<u64>>,
     /// No change succeeds after so many.
     dies_after: Option<u64>,
+    /// Bytes of a file that the disk does not give back.
+    bad: Option<(Data, Range<usize>)>,
     /// Files are said to be this long.
     pub(super) says_len: Option<u64>,
 }
@@ -127,6 +130,13 @@ impl LogFile for MemoryFile {
         let data = self.0.lock().expect("whole");
         let rest = data.get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());
+        let (from, to) = (offset as usize, offset as usize + n);
+        let hit = |(file, at): &(Data, Range<usize>)| {
+            Arc::ptr_eq(file, &self.0) && from < at.end && at.start < to
+        };
+        if self.1.bad.as_ref().is_some_and(hit) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         buf[..n].copy_from_slice(&rest[..n]);
         Ok(n)
     }
@@ -518,6 +528,31 @@ fn pages_of_zeros() {
             check(&untouched(whole, *extent, at..to), &memory, &what);
         }
     }
+}
+
+#[test]
+fn pages_that_the_disk_does_not_give_back() {
+    let whole = small();
+    let mut several = 0;
+    for (extent, bytes) in whole {
+        for at in (0..bytes.len()).step_by(1000) {
+            // Sectors are bad, pages are lost.
+            let mut memory = Memory::of(whole);
+            let file = memory.files.lock().expect("whole")[&extent_name(*extent)].clone();
+            let bad = at..(at + 300).min(bytes.len());
+            memory.bad = Some((file, bad.clone()));
+            let report = run(&memory);
+            let what = format!("extent {extent}, unreadable {bad:?}");
+            let pages = at / 4096 * 4096..bad.end.next_multiple_of(4096).min(bytes.len());
+            several += usize::from(pages.len() > 4096);
+            let first = &report.extents[*extent as usize].damage[0];
+            assert_eq!((first.offset, first.bytes), (pages.start as u64, pages.len() as u64));
+            assert_eq!(first.what, "the disk cannot read this");
+            assert!(report.extents[*extent as usize].kept_as.is_some(), "{what}");
+            check(&untouched(whole, *extent, pages), &memory, &what);
+        }
+    }
+    assert!(several > 1, "some lie in two pages");
 }
 
 #[test]

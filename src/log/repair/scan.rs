@@ -7,12 +7,14 @@ use crate::log::format::index::Indexer;
 use crate::log::format::record::Record;
 use crate::log::fs::{FileSystem, Open};
 use crate::log::id::extent_name;
+use crate::log::partly::{self, Partly};
 use crate::log::repair::report::{Damage, ExtentReport};
 use crate::log::repair::salvage::{Found, Piece, salvage};
 use crate::log::repair::samples::Samples;
 use crate::log::repair::{RepairError, io};
 use crate::media::timeline::mark::Mark;
 use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 use std::path::Path;
 
 /// Largest file that is taken for an extent: the writer rolls at 128 MiB, and a footer of marks
@@ -48,6 +50,8 @@ pub(super) struct Scanned {
     pub(super) first_packet: Option<u64>,
     /// It had a footer once, or must have one because the log has ended in it.
     pub(super) sealed: bool,
+    /// Places that the disk does not give back.
+    pub(super) unreadable: Vec<Range<u64>>,
     /// The records are whole and the footer is what they amount to.
     pub(super) sound: bool,
     pub(super) report: ExtentReport,
@@ -65,6 +69,7 @@ impl Scanned {
             items: vec![Item { at: HEADER_LEN as u64, what: What::Hole }],
             first_packet: None,
             sealed: true,
+            unreadable: Vec::new(),
             sound: false,
             report: ExtentReport {
                 extent: index,
@@ -109,10 +114,11 @@ impl Scanned {
 pub(super) fn scan(
     path: &Path,
     index: u32,
-    bytes: &Bytes,
+    read: &Partly,
     base: &mut Option<Indexer>,
     samples: &mut Samples,
 ) -> Scanned {
+    let Partly { bytes, unreadable } = read;
     let mut collect = Collect {
         items: Vec::new(),
         first_packet: None,
@@ -131,6 +137,11 @@ pub(super) fn scan(
     if let Err(e) = &ends.header {
         let what = e.to_string();
         report.damage.insert(0, Damage { offset: 0, bytes: HEADER_LEN as u64, what });
+    }
+    for at in unreadable.iter().rev() {
+        let what = "the disk cannot read this".to_owned();
+        let bytes = at.end - at.start;
+        report.damage.insert(0, Damage { offset: at.start, bytes, what });
     }
     let wrong = match (&ends.footer, &indexer) {
         (Some(footer), Some(indexer)) => indexer.footer(ends.records_end) != *footer,
@@ -158,7 +169,16 @@ pub(super) fn scan(
     };
     let sound = report.damage.is_empty();
     let sealed = ends.was_sealed() || ended;
-    Scanned { index, header: ends.header, items, first_packet, sealed, sound, report }
+    Scanned {
+        index,
+        header: ends.header,
+        items,
+        first_packet,
+        sealed,
+        unreadable: unreadable.clone(),
+        sound,
+        report,
+    }
 }
 
 struct Collect<'a> {
@@ -261,16 +281,37 @@ pub(super) fn generation(
     known.ok_or_else(|| RepairError::Nameless { path: dir.to_owned() })
 }
 
-/// The whole file.
-pub(super) fn read(fs: &dyn FileSystem, path: &Path) -> Result<Bytes, RepairError> {
+/// The whole file, as far as the disk gives it back.
+pub(super) fn read(fs: &dyn FileSystem, path: &Path) -> Result<Partly, RepairError> {
     let file = fs.open(path, Open::Read).map_err(|e| io("open", path, e))?;
     let len = file.len().map_err(|e| io("read", path, e))?;
     if len > EXTENT_MAX {
         let why = "it is larger than any extent".to_owned();
         return Err(RepairError::Foreign { path: path.to_owned(), why });
     }
-    let mut bytes = BytesMut::zeroed(len as usize);
-    let n = file.read_at(&mut bytes, 0).map_err(|e| io("read", path, e))?;
-    bytes.truncate(n);
+    partly::read(file.as_ref(), len as usize).map_err(|e| io("read", path, e))
+}
+
+/// The same again for what was planned with the first look: what could not be read then is not
+/// read now.
+pub(super) fn read_again(
+    fs: &dyn FileSystem,
+    path: &Path,
+    unreadable: &[Range<u64>],
+) -> Result<Bytes, RepairError> {
+    let Partly { bytes, unreadable: now } = read(fs, path)?;
+    if now == unreadable {
+        return Ok(bytes);
+    }
+    let within =
+        |at: &Range<u64>| unreadable.iter().any(|u| u.start <= at.start && at.end <= u.end);
+    if !now.iter().all(within) {
+        let why = std::io::Error::other("the disk fails in more places than before; try again");
+        return Err(io("read", path, why));
+    }
+    let mut bytes = BytesMut::from(&bytes[..]);
+    let len = bytes.len();
+    let place = |at: &Range<u64>| (at.start as usize).min(len)..(at.end as usize).min(len);
+    unreadable.iter().for_each(|at| bytes[place(at)].fill(0));
     Ok(bytes.freeze())
 }

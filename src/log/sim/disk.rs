@@ -9,6 +9,7 @@
 //!   Before, each change of a name survives or does not, independently.
 //! - No space: from some append on. That append is written in part; allocated room stays usable.
 //! - EIO on fsync: dirty sectors, or names, are written or lost, and clean: the next one succeeds.
+//! - EIO on a read: once, or from then on for the sectors it asked for, until they are written.
 //! - Power: goes out before any operation, or within a write after any byte of it.
 
 use crate::log::fs::{FileSystem, Lock, LogFile, Open};
@@ -52,6 +53,8 @@ pub(super) enum Fault {
     Full(u64),
     /// The n-th fsync fails.
     Sync(u64),
+    /// The n-th read fails, and with the flag a sector that it asked for from then on.
+    Read(u64, bool),
 }
 
 #[derive(Debug, Clone)]
@@ -115,8 +118,11 @@ struct State {
     ops: u64,
     appends: u64,
     syncs: u64,
-    /// Bytes of files that were read.
+    /// Bytes of files that were read, and in how many reads.
     read: u64,
+    reads: u64,
+    /// Sectors that cannot be read: file and number.
+    bad: BTreeSet<(usize, usize)>,
     full: bool,
     dead: bool,
 }
@@ -160,6 +166,8 @@ impl SimDisk {
             appends: 0,
             syncs: 0,
             read: 0,
+            reads: 0,
+            bad: BTreeSet::new(),
             full: false,
             dead: false,
         })))
@@ -172,6 +180,12 @@ impl SimDisk {
     /// From now on there is no room but what was reserved.
     pub(super) fn fill(&self) {
         lock(&self.0).full = true;
+    }
+
+    /// Has a read failed?
+    pub(super) fn has_failed(&self) -> bool {
+        let s = lock(&self.0);
+        s.faults.iter().any(|f| matches!(f, Fault::Read(n, _) if *n <= s.reads))
     }
 
     /// Bytes read so far.
@@ -398,6 +412,18 @@ impl LogFile for SimFile {
             return Err(io::Error::other("the power is out"));
         }
         s.read += buf.len() as u64;
+        s.reads += 1;
+        let n = s.reads;
+        let len = s.files[self.file].seen.len().saturating_sub(offset as usize).min(buf.len());
+        let sectors = offset as usize / SECTOR..(offset as usize + len).div_ceil(SECTOR);
+        if s.faults.contains(&Fault::Read(n, true)) && !sectors.is_empty() {
+            let sector = sectors.start + s.rng.below(sectors.len());
+            s.bad.insert((self.file, sector));
+        }
+        let bad = sectors.clone().any(|sector| s.bad.contains(&(self.file, sector)));
+        if bad || s.faults.contains(&Fault::Read(n, false)) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         let rest = s.files[self.file].seen.get(offset as usize..).unwrap_or_default();
         let n = rest.len().min(buf.len());
         buf[..n].copy_from_slice(&rest[..n]);
@@ -419,6 +445,9 @@ impl LogFile for SimFile {
         s.full |= s.faults.contains(&Fault::Full(append));
         let fits = !s.dead && (!s.full || had_room);
         let n = if fits { all.len() } else { s.rng.below(all.len() + 1) };
+        for sector in offset as usize / SECTOR..(offset as usize + n).div_ceil(SECTOR) {
+            s.bad.remove(&(self.file, sector));
+        }
         let f = &mut s.files[self.file];
         let (from, to) = (offset as usize, offset as usize + n);
         if f.seen.len() < to {

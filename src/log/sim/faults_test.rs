@@ -21,6 +21,8 @@ enum Kind {
     Power,
     Full,
     Sync,
+    /// The machine crashes, and then its disk does not give back all it has.
+    Read,
 }
 
 fn seeds() -> Vec<u64> {
@@ -59,7 +61,7 @@ async fn one(kind: Kind, seed: u64) -> Result<(Option<Recovered>, bool), String>
     let mut rng = Rng(seed);
     let options = options(&mut rng);
     let fault = match kind {
-        Kind::Kill => None,
+        Kind::Kill | Kind::Read => None,
         Kind::Power => Some(Fault::Power(4 + rng.below(80) as u64)),
         Kind::Full => Some(Fault::Full(1 + rng.below(70) as u64)),
         Kind::Sync => Some(Fault::Sync(1 + rng.below(25) as u64)),
@@ -68,15 +70,30 @@ async fn one(kind: Kind, seed: u64) -> Result<(Option<Recovered>, bool), String>
     let story = live(&disk, &options, &mut rng).await;
     // A machine that goes on keeps its page cache; one that crashes does not.
     let killed = kind == Kind::Kill || (kind != Kind::Power && rng.one_in(3));
+    let sick = Fault::Read(1 + rng.below(40) as u64, rng.one_in(2));
     let seen = disk.files();
-    let faults = if rng.one_in(2) { vec![Fault::Power(1 + rng.below(12) as u64)] } else { vec![] };
+    let mut faults =
+        if rng.one_in(2) { vec![Fault::Power(1 + rng.below(12) as u64)] } else { vec![] };
+    if kind == Kind::Read {
+        faults = vec![sick];
+    }
     let mut now = match killed {
         true => disk.after_kill(seed, &faults),
         false => disk.after_crash(seed, &faults),
     };
     let safe = if killed { story.visible } else { story.durable };
-    let found = whole(&now.files());
-    let first = recover(&now, &options).await;
+    let (found, mut failed) = (whole(&now.files()), false);
+    let mut first = recover(&now, &options).await;
+    if kind == Kind::Read && now.has_failed() {
+        // The log is left for when the disk is well again, and nothing of it is lost meanwhile.
+        let kept = whole(&now.files());
+        if let Some(lost) = found.difference(&kept).next() {
+            return Err(format!("a whole record of {} bytes went with a failed read", lost.len()));
+        }
+        now = now.after_kill(seed, &[]);
+        first = recover(&now, &options).await;
+        failed = true;
+    }
     let interrupted = first.is_err() || now.is_dead();
     now = match interrupted {
         true => now.after_crash(seed.wrapping_add(1), &[]),
@@ -111,7 +128,7 @@ async fn one(kind: Kind, seed: u64) -> Result<(Option<Recovered>, bool), String>
         }
     }
     next_generation(&now, &options, &mut rng, seed).await?;
-    Ok((recovered, interrupted))
+    Ok((recovered, interrupted || failed))
 }
 
 /// A day: until something fails or the day is over.
@@ -205,6 +222,11 @@ fn a_power_cut_loses_nothing_that_was_durable_and_invents_nothing() {
 #[test]
 fn a_full_disk_loses_nothing_and_the_log_is_sealed_on_it() {
     run(Kind::Full);
+}
+
+#[test]
+fn a_read_that_fails_is_not_taken_for_a_tear() {
+    run(Kind::Read);
 }
 
 #[test]
