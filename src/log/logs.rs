@@ -227,7 +227,8 @@ impl Logs {
     }
 
     /// Looks at the disk, and at the files of damaged logs, without writing; with `probe`, and
-    /// where a write or a sync failed before, also by writing a block beside the logs, so that it is known when the disk is well again.
+    /// where a write or a sync failed before, also by writing a block beside the logs, so that it
+    /// is known when the disk is well again.
     pub async fn look(&self, probe: bool) -> DiskState {
         let inner = Arc::clone(&self.inner);
         let looked = blocking(&self.inner.data, move || {
