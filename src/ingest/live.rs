@@ -2,7 +2,7 @@
 //! numbers.
 
 use crate::api::types::{ChannelSettings, Durability, Grant, Pace, Report};
-use crate::base::ids::{Msn, TrackId};
+use crate::base::ids::{Channel, Msn, TrackId};
 use crate::base::time::{Mono, Now, Timescale, Wall, micros};
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
@@ -164,6 +164,14 @@ fn check(told: &[(TrackId, Codec)], k: &Known) -> Result<(), PublishError> {
     }
 }
 
+/// Viewers were told of the session's tracks when it began.
+fn warn_unseen(channel: &Channel, told: &[(TrackId, Codec)], k: &Known) {
+    if !told.is_empty() && told.iter().all(|(t, _)| *t != k.track.id) {
+        tracing::warn!(%channel, "{} came after the session had begun without it: it is recorded, \
+            and no viewer sees it in this session", k.track.codec.name());
+    }
+}
+
 impl Live {
     /// Makes the generation's log and writes what it begins with. Nothing is visible before the
     /// first [`Live::settle`].
@@ -176,7 +184,10 @@ impl Live {
     ) -> Result<Live, PublishError> {
         let told = |r: &Rendition| Some((r.track, Codec::from_codecs(&r.codecs)?));
         let told: Vec<_> = record.renditions.iter().filter_map(told).collect();
-        known.iter().try_for_each(|k| check(&told, k))?;
+        for k in &known {
+            check(&told, k)?;
+            warn_unseen(&settings.name, &told, k);
+        }
         let channel = settings.name.clone();
         let (session, generation) = (grant.session, grant.generation);
         let id = LogId { channel: channel.clone(), session, generation };
@@ -251,6 +262,9 @@ impl Live {
             return Ok(());
         }
         check(&self.told, &known)?;
+        if !self.has(known.track.id) {
+            warn_unseen(&self.id.channel, &self.told, &known);
+        }
         // The open part closes under the configuration that its samples were made with.
         self.cutter.reconfigure(known_plan(&known, self.default_rate));
         self.drain(now)?;

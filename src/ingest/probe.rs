@@ -10,7 +10,8 @@ use bytes::Bytes;
 use std::time::Duration;
 
 /// How long an announced or possible track may take to bring its configuration (TIMELINE section 1:
-/// `probe`).
+/// `probe`), from the first packet on: an encoder that looks ahead sends its configurations long
+/// before.
 pub const PROBE: Duration = Duration::from_secs(1);
 
 /// Most bytes held during the probe: a second of 100 Mbit/s. Past it the probe ends with the tracks
@@ -71,7 +72,7 @@ pub enum Held {
 /// A publish whose tracks are not known yet.
 #[derive(Debug, Default)]
 pub struct Probe {
-    /// When it began: at the first media message.
+    /// When it began: at the first packet.
     since: Option<Mono>,
     /// The first configuration of each kind.
     pub known: Vec<Known>,
@@ -82,8 +83,7 @@ pub struct Probe {
 impl Probe {
     /// Sets a track's configuration. One that changes after packets of the track is held in its
     /// place among them: they were made with the one before.
-    pub fn configure(&mut self, now: Now, known: Known) {
-        self.since.get_or_insert(now.mono);
+    pub fn configure(&mut self, known: Known) {
         let id = known.track.id;
         let used = |h: &Held| matches!(h, Held::Packet(p) if p.track == id);
         if self.known.iter().any(|k| k.track.id == id) && self.held.iter().any(used) {
@@ -120,10 +120,11 @@ impl Probe {
     /// Is everything known that will be waited for?
     pub fn is_done(&self, now: Now, announced: &Announced) -> bool {
         let sent = |id| self.held.iter().any(|h| matches!(h, Held::Packet(p) if p.track == id));
-        // How long packets are is in the first where the configuration does not say it.
-        let told = |k: &Known| {
-            let fixed = !matches!(k.details.frame_length(), Some(FrameLength::InPacket { .. }));
-            fixed || sent(k.track.id)
+        // What the configuration leaves to the first packet: how long one of Opus is, and AV1's
+        // sequence header, which need not be the record's.
+        let told = |k: &Known| match k.track.codec {
+            Codec::Av1 | Codec::Opus => sent(k.track.id),
+            Codec::H264 | Codec::Hevc | Codec::Aac => true,
         };
         let has = |kind| self.known.iter().any(|k| k.track.codec.kind() == kind && told(k));
         let settled = |said: Option<bool>, kind| said == Some(false) || has(kind);
@@ -173,7 +174,7 @@ mod tests {
             probe.hold(now, packet(PROBE_BYTES_MAX - 1));
             probe.hold(now, packet(1 + extra));
             assert_eq!(probe.is_hopeless(now), over, "without a configuration");
-            probe.configure(now, sound.clone());
+            probe.configure(sound.clone());
             assert_eq!(probe.is_done(now, &announced), over, "with one of two");
             assert!(!probe.is_hopeless(now));
         }
@@ -187,21 +188,22 @@ mod tests {
             Known::new(Codec::Aac, config, None).expect("a configuration")
         };
         let payload = Bytes::from(vec![0; PROBE_BYTES_MAX - 2]);
-        probe.configure(now, known(0));
+        probe.configure(known(0));
         probe.hold(now, Packet { track: TrackId::AUDIO, dts: 0, cts: 0, key: true, payload });
         assert!(!probe.is_done(now, &Announced::default()));
-        probe.configure(now, known(1));
+        probe.configure(known(1));
         assert!(probe.is_done(now, &Announced::default()));
     }
 
-    /// PART-TARGET is made of it.
+    /// PART-TARGET is made of it. However long the encoder takes to send it.
     #[test]
     fn packets_that_say_how_long_they_are_are_waited_for() {
         let (mut probe, now) = (Probe::default(), Now::default());
         let announced = Announced { video: Some(false), ..Announced::default() };
         let head = opus::default_head(2).expect("a head");
-        probe.configure(now, Known::new(Codec::Opus, head, None).expect("a configuration"));
+        probe.configure(Known::new(Codec::Opus, head, None).expect("a configuration"));
         assert!(!probe.is_done(now, &announced));
+        assert_eq!(probe.deadline(), None);
         // Two frames of 60 ms.
         let payload = Bytes::from_static(&[0x19, 1]);
         probe.hold(now, Packet { track: TrackId::AUDIO, dts: 0, cts: 0, key: true, payload });
@@ -224,10 +226,10 @@ mod tests {
             payload: Bytes::from_static(&[1]),
         };
         let (stereo, mono) = (known(&[0x12, 0x10]), known(&[0x12, 0x08]));
-        probe.configure(now, mono.clone());
-        probe.configure(now, stereo.clone());
+        probe.configure(mono.clone());
+        probe.configure(stereo.clone());
         probe.hold(now, packet());
-        probe.configure(now, mono.clone());
+        probe.configure(mono.clone());
         probe.hold(now, packet());
         let tracks: Vec<_> = probe.known.iter().map(|k| &k.track).collect();
         assert_eq!(tracks, [&stereo.track], "before any packet the newest counts");

@@ -222,7 +222,7 @@ impl Publisher {
         let known = Known::new(codec, config, self.announced.rate)?;
         let now = self.ctx.clock.now();
         match &mut self.stage {
-            Stage::Probing(p) => p.configure(now, known),
+            Stage::Probing(p) => p.configure(known),
             Stage::Live(live) => {
                 let configured = live.configure(now, known);
                 self.note(configured)?;

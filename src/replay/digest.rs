@@ -6,6 +6,7 @@ use crate::media::flv::stream::{Brought, Coded, Stream};
 use crate::replay::error::SourceError;
 use crate::replay::message::{Message, MessageKind};
 use crate::replay::source::Source;
+use bytes::Bytes;
 use comfy_table::{Table, presets};
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use serde::Serialize;
@@ -62,7 +63,7 @@ pub struct TrackDigest {
     pub packets: u64,
     /// Pictures that a decoder can start at; every packet of audio.
     pub key_frames: u64,
-    /// Configurations, one after another.
+    /// Configurations, one after another, that packets were made with.
     pub configurations: u64,
     /// Bytes of the payloads.
     pub bytes: u64,
@@ -77,6 +78,8 @@ pub struct TrackDigest {
 
 struct Lane {
     crc: Crc,
+    /// Counts from the packet on that comes next: another that comes before it takes its place.
+    config: Option<Bytes>,
     start: u32,
     last: u32,
     digest: TrackDigest,
@@ -98,6 +101,7 @@ pub async fn digest(source: &mut Source, mut told: impl FnMut(i64)) -> Result<Di
 fn lane<'a>(slot: &'a mut Option<Lane>, kind: &'static str, timestamp: u32) -> &'a mut Lane {
     slot.get_or_insert_with(|| Lane {
         crc: Crc::new(CHECKSUM),
+        config: None,
         start: timestamp,
         last: timestamp,
         digest: TrackDigest {
@@ -121,7 +125,7 @@ fn take([v, a]: &mut [Option<Lane>; 2], tags: &mut Stream, m: &Message) {
     };
     let Ok(Brought { config, packet, .. }) = read else { return };
     if let Some((_, config)) = config {
-        lane(slot, kind, m.timestamp).config(&config);
+        lane(slot, kind, m.timestamp).config = Some(config);
     }
     if let Some(Coded { key, cts, payload }) = packet {
         lane(slot, kind, m.timestamp).packet(m.timestamp, key, cts, &payload);
@@ -129,7 +133,7 @@ fn take([v, a]: &mut [Option<Lane>; 2], tags: &mut Stream, m: &Message) {
 }
 
 impl Lane {
-    fn config(&mut self, config: &[u8]) {
+    fn configure(&mut self, config: &[u8]) {
         self.digest.configurations += 1;
         self.crc.update(&[CONFIG]);
         self.crc.update(&(config.len() as u64).to_be_bytes());
@@ -137,6 +141,9 @@ impl Lane {
     }
 
     fn packet(&mut self, timestamp: u32, key: bool, cts: i32, payload: &[u8]) {
+        if let Some(config) = self.config.take() {
+            self.configure(&config);
+        }
         if self.digest.packets == 0 {
             (self.start, self.last) = (timestamp, timestamp);
         }
@@ -172,4 +179,35 @@ fn finish(lanes: [Option<Lane>; 2]) -> Digest {
     }
     let checksum = format!("{:016x}", all.finalize());
     Digest { checksum, tracks: lanes.into_iter().map(|l| l.digest).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::flv::write::{video_body, video_config_body};
+    use crate::media::fuzz::seeded::hex;
+    use crate::media::track::Codec;
+
+    /// SVT-AV1's record differs from what its key frames say; a log has what is in force.
+    #[test]
+    fn what_was_sent_and_what_was_recorded_of_it_are_the_same() {
+        let sent = hex("81000c00 0a0b0200000521e7f66017c002");
+        let in_force = hex("81000c00 0a0b0200000521e7f66257c802");
+        let key = hex("0a0b0200000521e7f66257c802 320110");
+        let sum = |records: &[&[u8]]| {
+            let (mut lanes, mut tags) = ([None, None], Stream::default());
+            let mut send = |kind, body| {
+                take(&mut lanes, &mut tags, &Message { kind, timestamp: 7, body });
+            };
+            for record in records {
+                send(MessageKind::VideoConfig, video_config_body(Codec::Av1, record));
+            }
+            send(MessageKind::Video, video_body(Codec::Av1, true, 0, &key));
+            finish(lanes)
+        };
+        let file = sum(&[&sent]);
+        assert_eq!(file, sum(&[&in_force]));
+        assert_eq!(file, sum(&[&in_force, &in_force]), "repeated");
+        assert_eq!(file.tracks[0].configurations, 1);
+    }
 }

@@ -12,7 +12,7 @@ pub struct InForce {
     codec: Option<Codec>,
     /// The newest record that came as one.
     received: Bytes,
-    /// What is in force, or is from the next key frame on.
+    /// What is in force.
     record: Bytes,
     /// The newest that was given to whoever asks.
     given: Bytes,
@@ -24,9 +24,9 @@ impl InForce {
         self.codec
     }
 
-    /// A record came; it is given back when it is news and in force at once. Encoders repeat it,
-    /// and key frames may have said better since. One of AV1 waits for the key frame that it is
-    /// for.
+    /// A record came; it is given back when it is news and says what a decoder needs. Encoders
+    /// repeat it, and key frames may have said better since; one of AV1 may leave the sequence
+    /// header to the key frames.
     pub fn record(&mut self, codec: Codec, record: Bytes) -> Option<Bytes> {
         if self.codec == Some(codec) && self.received == record {
             return None;
@@ -34,10 +34,10 @@ impl InForce {
         // What comes lies in a read buffer; a configuration lives as long as the stream.
         let record = Bytes::copy_from_slice(&record[..record.len().min(CONFIG_MAX + 1)]);
         self.received = record.clone();
-        let waits = codec == Codec::Av1 && av1::Av1Config::parse(&record).is_ok();
+        let later = codec == Codec::Av1
+            && av1::Av1Config::parse(&record).is_ok_and(|c| c.sequence.is_none());
         self.set(codec, record);
-        // What cannot be read is for whoever refuses it.
-        if waits { None } else { self.give() }
+        if later { None } else { self.give() }
     }
 
     /// A picture came; the record that is in force from it on, if it is another.
@@ -48,11 +48,7 @@ impl InForce {
         let same = self.codec == Some(codec);
         match in_band(codec, if same { &self.record } else { &[] }, payload) {
             Some(record) => self.set(codec, record),
-            None if !same => return None,
-            None if codec == Codec::Av1 && av1::sequence_obu(&self.record).is_empty() => {
-                return None;
-            }
-            None => {}
+            None => return None,
         }
         self.give()
     }
@@ -83,18 +79,20 @@ mod tests {
         let want: Bytes = hex("81000c00 0a0b0200000521e7f66257c802").into();
         // SVT-AV1 by way of FFmpeg 9.0.2; rav1e; libaom, whose first record is empty, and nothing.
         let svt: Bytes = hex("81000c00 0a0b0200000521e7f66017c002").into();
-        for (name, record) in [
-            ("another header", Some(svt.clone())),
-            ("the same header", Some(want.clone())),
-            ("no header", Some(Bytes::from(hex("815f4800")))),
-            ("none", None),
+        for (name, record, given) in [
+            ("another header", Some(svt.clone()), true),
+            ("the same header", Some(want.clone()), true),
+            ("no header", Some(Bytes::from(hex("815f4800"))), false),
+            ("none", None, false),
         ] {
             let mut f = InForce::default();
             if let Some(record) = &record {
-                assert_eq!(f.record(Codec::Av1, record.clone()), None, "{name}");
+                let back = f.record(Codec::Av1, record.clone());
+                assert_eq!(back, given.then(|| record.clone()), "{name}");
             }
             assert_eq!(f.picture(Codec::Av1, false, &key), None, "{name}: no key frame");
-            assert_eq!(f.picture(Codec::Av1, true, &key), Some(want.clone()), "{name}");
+            let news = (record.as_ref() != Some(&want)).then(|| want.clone());
+            assert_eq!(f.picture(Codec::Av1, true, &key), news, "{name}");
             assert_eq!(f.picture(Codec::Av1, true, &key), None, "{name}: told once");
             assert_eq!(f.codec(), Some(Codec::Av1));
             if let Some(record) = record {
@@ -103,8 +101,8 @@ mod tests {
             }
         }
         let mut f = InForce::default();
-        assert_eq!(f.record(Codec::Av1, svt.clone()), None);
-        assert_eq!(f.picture(Codec::Av1, true, &bare), Some(svt), "the key frame has none");
+        assert_eq!(f.record(Codec::Av1, svt.clone()), Some(svt));
+        assert_eq!(f.picture(Codec::Av1, true, &bare), None, "the key frame has none");
         let other: Bytes = hex("81000c00").into();
         assert_eq!(f.record(Codec::Av1, other), None);
         assert_eq!(f.picture(Codec::Av1, true, &key), Some(want), "another encoder");
