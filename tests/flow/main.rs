@@ -23,6 +23,7 @@ mod players;
 mod process;
 mod refusals;
 mod repaired;
+mod rules;
 mod server;
 mod signals;
 mod stage;
