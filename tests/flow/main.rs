@@ -28,6 +28,7 @@ mod proxied;
 mod proxies;
 mod refusals;
 mod repaired;
+mod rules;
 mod server;
 mod signals;
 mod stage;

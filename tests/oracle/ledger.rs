@@ -56,6 +56,11 @@ struct Head {
     last: (u64, usize),
     ended: bool,
     grown_at: i64,
+    /// Init section of the newest segment, and the one that is hinted.
+    map: Option<String>,
+    map_hint: Option<String>,
+    /// Ends of the date ranges.
+    ranges: BTreeMap<String, i64>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +78,7 @@ struct Rendition {
 struct Session {
     renditions: BTreeSet<String>,
     constants: BTreeMap<&'static str, String>,
+    ranges: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// All claims about one channel.
@@ -86,6 +92,13 @@ pub(crate) struct Ledger {
     found: BTreeMap<(&'static str, String), Finding>,
     pub(crate) exceptions: Vec<Exception>,
     pub(crate) versions: usize,
+}
+
+/// Ends of a playlist's date ranges by their ids.
+fn ends(p: &Playlist) -> BTreeMap<String, i64> {
+    let end =
+        |a: &BTreeMap<String, String>| Some((a.get("ID")?.clone(), playlist::range(a).ok()?.1));
+    p.ranges.iter().filter_map(end).collect()
 }
 
 fn dir(path: &str) -> &str {
@@ -152,6 +165,7 @@ impl Ledger {
             self.find("D09", &claim.who, what);
         }
         self.reports(&session, &home, claim, &p);
+        self.ranges(&session, claim, &p);
         self.constant(&session, claim, &p);
         self.head(claim, &p);
         self.rendition(&home, claim, &p);
@@ -172,6 +186,20 @@ impl Ledger {
         for other in untold {
             self.find("P18", &claim.who, format!("{}: no report of {other}", claim.path));
         }
+    }
+
+    /// A date range has the same attributes wherever and whenever it is listed.
+    fn ranges(&mut self, session: &str, claim: &Claim, p: &Playlist) {
+        let known = &mut self.sessions.entry(session.to_owned()).or_default().ranges;
+        let mut broken = Vec::new();
+        for a in &p.ranges {
+            let id = a.get("ID").cloned().unwrap_or_default();
+            let first = known.entry(id.clone()).or_insert_with(|| a.clone());
+            if first != a {
+                broken.push(format!("{}: date range {id} is {a:?}, was {first:?}", claim.path));
+            }
+        }
+        broken.into_iter().for_each(|detail| self.find("P19", &claim.who, detail));
     }
 
     /// What may never differ between any two playlists of a session.
@@ -205,6 +233,9 @@ impl Ledger {
             last,
             ended: p.ended,
             grown_at: claim.at,
+            map: p.segments.last().and_then(|s| s.map.clone()),
+            map_hint: p.hints.iter().find(|(kind, _)| kind == "MAP").map(|(_, uri)| uri.clone()),
+            ranges: ends(p),
         };
         let key = (claim.who.clone(), claim.path.clone());
         let mut broken: Vec<(&'static str, String)> = Vec::new();
@@ -224,6 +255,18 @@ impl Ledger {
             }
             if removed && !p.ended && p.length() < 3 * p.target {
                 broken.push(("P14", format!("only {} us are left", p.length())));
+            }
+            if let Some(hint) = &old.map_hint
+                && head.map != old.map
+                && head.map.as_ref() != Some(hint)
+            {
+                broken.push(("M02", format!("hint of {hint}, then came {:?}", head.map)));
+            }
+            let first = p.segments.iter().find_map(|s| s.pdt).unwrap_or(i64::MAX);
+            for (id, end) in old.ranges.iter().filter(|(id, _)| !head.ranges.contains_key(*id)) {
+                if *end >= first {
+                    broken.push(("P19", format!("date range {id} is gone, {end} is listed")));
+                }
             }
             let waited = claim.at - old.grown_at;
             let excused = self.exceptions.iter().any(|e| matches!(e, Exception::StandsStill));

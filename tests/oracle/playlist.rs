@@ -16,10 +16,14 @@ pub(crate) struct Playlist {
     pub(crate) segments: Vec<Segment>,
     pub(crate) hints: Vec<(String, String)>,
     pub(crate) reports: Vec<Report>,
+    /// Attributes of EXT-X-DATERANGE, in order.
+    pub(crate) ranges: Vec<BTreeMap<String, String>>,
     pub(crate) ended: bool,
     pub(crate) kind: Option<String>,
     /// SKIPPED-SEGMENTS of EXT-X-SKIP.
     pub(crate) skipped: Option<u64>,
+    /// RECENTLY-REMOVED-DATERANGES of EXT-X-SKIP.
+    pub(crate) removed: Option<Vec<String>>,
     /// Tags that must stand before a segment's first part and did not (P07).
     pub(crate) late_tags: Vec<String>,
 }
@@ -130,6 +134,21 @@ pub(crate) fn moment(text: &str) -> Result<i64, String> {
     Ok(((days * 24 + h) * 60 + m) * 60_000_000 + seconds(&format!("{s}.{fraction}"))?)
 }
 
+/// From when to when a date range lasts; without a duration or end, only its start is known.
+pub(crate) fn range(a: &BTreeMap<String, String>) -> Result<(i64, i64), String> {
+    let start = moment(a.get("START-DATE").ok_or("EXT-X-DATERANGE without START-DATE")?)?;
+    let end = match (a.get("DURATION"), a.get("END-DATE")) {
+        (Some(duration), _) => start + seconds(duration)?,
+        (None, Some(end)) => moment(end)?,
+        (None, None) => start,
+    };
+    if end < start {
+        Err("a date range that ends before it starts".into())
+    } else {
+        Ok((start, end))
+    }
+}
+
 /// What is written before the next segment's URI.
 #[derive(Default)]
 struct Pending {
@@ -199,14 +218,23 @@ fn header(out: &mut Playlist, dseq: &mut u64, tag: &str, value: &str) -> Result<
         "#EXT-X-DISCONTINUITY-SEQUENCE" => *dseq = number()?,
         "#EXT-X-PLAYLIST-TYPE" => out.kind = Some(value.to_owned()),
         "#EXT-X-ENDLIST" => out.ended = true,
-        "#EXT-X-START" | "#EXT-X-DATERANGE" | "#EXT-X-INDEPENDENT-SEGMENTS" => {}
+        "#EXT-X-START" | "#EXT-X-INDEPENDENT-SEGMENTS" => {}
+        "#EXT-X-DATERANGE" => out.ranges.push(attributes(value)?),
         "#EXT-X-SERVER-CONTROL" => out.control = attributes(value)?,
         "#EXT-X-PART-INF" => {
             out.part_target = Some(seconds(&want(&attributes(value)?, "PART-TARGET")?)?);
         }
         "#EXT-X-SKIP" => {
-            let n = want(&attributes(value)?, "SKIPPED-SEGMENTS")?;
+            let a = attributes(value)?;
+            let n = want(&a, "SKIPPED-SEGMENTS")?;
+            if out.skipped.is_some() {
+                return Err("EXT-X-SKIP twice".into());
+            }
             out.skipped = Some(n.parse().map_err(|_| format!("SKIPPED-SEGMENTS={n}"))?);
+            let ids = |list: &String| {
+                list.split('\t').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+            };
+            out.removed = a.get("RECENTLY-REMOVED-DATERANGES").map(ids);
         }
         "#EXT-X-PRELOAD-HINT" => {
             let a = attributes(value)?;

@@ -36,6 +36,7 @@ pub(crate) fn check(p: &Playlist, context: &Context) -> Vec<Breach> {
         dates(p, i, &mut out);
     }
     stale_parts(p, &mut out);
+    ranges(p, &mut out);
     tail(p, &mut out);
     out
 }
@@ -121,6 +122,30 @@ fn stale_parts(p: &Playlist, out: &mut Vec<Breach>) {
             out.push(("P13", format!("segment {} still lists its parts", segment.msn)));
         }
         after += segment.length();
+    }
+}
+
+fn ranges(p: &Playlist, out: &mut Vec<Breach>) {
+    if !p.ranges.is_empty() && p.segments.iter().all(|s| s.pdt.is_none()) {
+        out.push(("P19", "date ranges without a PROGRAM-DATE-TIME".into()));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for a in &p.ranges {
+        let id = a.get("ID").cloned().unwrap_or_default();
+        let mut found = |what: &str| out.push(("P19", format!("date range {id:?}: {what}")));
+        if let Err(e) = super::playlist::range(a) {
+            found(&e);
+        }
+        if id.is_empty() || !seen.insert(id.clone()) {
+            found("no ID, or one twice");
+        }
+        let ends = a.contains_key("DURATION") || a.contains_key("END-DATE");
+        if a.contains_key("END-ON-NEXT") && (ends || !a.contains_key("CLASS")) {
+            found("END-ON-NEXT without CLASS, or with an end");
+        }
+        if a.contains_key("PLANNED-DURATION") && !ends && p.ended {
+            found("planned, and never ended");
+        }
     }
 }
 

@@ -153,6 +153,13 @@ fn each_rule_of_one_version_speaks() {
         ("P18", ",LAST-PART=1", ""),
         ("P18", "LAST-MSN=107", "LAST-MSN=190"),
         ("P18", "LAST-MSN=107,LAST-PART=1", "LAST-MSN=106,LAST-PART=7"),
+        ("P19", "#EXT-X-MAP", "#EXT-X-DATERANGE:ID=\"a\"\n#EXT-X-MAP"),
+        (
+            "P19",
+            "#EXT-X-MAP",
+            "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-11-20T17:00:00.000Z\",END-ON-NEXT=YES\n\
+             #EXT-X-MAP",
+        ),
         ("P25", "#EXT-X-TARGET", "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-TARGET"),
     ] {
         assert!(text.contains(from), "{rule}: {from} is not in the sample");
@@ -204,6 +211,41 @@ fn only_permitted_changes_pass_between_two_versions() {
         let found = served(&[&before, &second]);
         assert!(found.contains(&rule), "{name}: {rule} is not in {found:?}");
     }
+}
+
+/// A date range at this second of the sample that lasts so long.
+fn ranged(text: &str, second: u32, lasts: &str) -> String {
+    let line = format!(
+        "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2026-11-20T17:00:{second:02}.000Z\",\
+         DURATION={lasts}\n#EXT-X-MAP"
+    );
+    text.replacen("#EXT-X-MAP", &line, 1)
+}
+
+#[test]
+fn date_ranges_stay_as_long_as_a_date_of_them_is_listed() {
+    let (early, late) = (good(100, 112, 2), good(106, 112, 3));
+    // 106 begins with second 12.
+    let gone = |second, lasts| served(&[&ranged(&early, second, lasts), &late]);
+    assert_eq!(gone(2, "9.9"), [""; 0]);
+    assert_eq!(gone(2, "10.0"), ["P19"], "its last moment is the first that is listed");
+    let same = [ranged(&early, 2, "60.0"), ranged(&late, 2, "60.0")];
+    assert_eq!(served(&[&same[0], &same[1]]), [""; 0]);
+    assert_eq!(served(&[&same[0], &ranged(&late, 2, "61.0")]), ["P19"]);
+}
+
+#[test]
+fn a_hinted_init_section_is_the_next() {
+    let hint = |uri: &str| {
+        let line = format!("#EXT-X-PRELOAD-HINT:TYPE=MAP,URI=\"{uri}\"\n#EXT-X-PRELOAD");
+        good(100, 107, 0).replacen("#EXT-X-PRELOAD", &line, 1)
+    };
+    let pdt = "#EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:00:14.000Z";
+    let map = format!("#EXT-X-MAP:URI=\"v1/init-bb.mp4\"\n{pdt}");
+    let next = good(100, 107, 1).replace(pdt, &map);
+    assert_eq!(served(&[&hint("v1/init-bb.mp4"), &next]), [""; 0]);
+    assert_eq!(served(&[&hint("v1/init-cc.mp4"), &next]), ["M02"]);
+    assert_eq!(served(&[&hint("v1/init-cc.mp4"), &good(100, 107, 1)]), [""; 0], "not yet");
 }
 
 #[test]
