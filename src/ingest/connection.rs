@@ -5,9 +5,11 @@
 use crate::api::types::PublishRequest as Ask;
 use crate::base::time::Mono;
 use crate::ingest::context::PublishError;
+use crate::ingest::cues;
 use crate::ingest::desk::Desk;
 use crate::ingest::publisher::{AHEAD_MAX, Publisher};
 use crate::ingest::seat::{Asked, Seat};
+use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::rtmp::event::{Event, Output, PublishRequest};
 use crate::rtmp::server::{ServerConfig, ServerSession};
@@ -158,12 +160,7 @@ impl Connection {
         let publisher_due = self.publish.as_ref().and_then(|(p, _)| p.poll_timeout());
         let session_due = self.session.poll_timeout().map(|t| t.0);
         let due = [publisher_due, session_due, read_from].into_iter().flatten().min();
-        let sleep = async {
-            match due {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let sleep = sleep_until(&clock, due);
         let Connection { stream, session, publish, drain, .. } = self;
         let asked = async {
             match publish {
@@ -181,7 +178,7 @@ impl Connection {
             asked = asked => match asked {
                 Asked::Cue(post) => {
                     if let Some((publisher, _)) = &mut self.publish {
-                        publisher.post(post).await;
+                        cues::post(publisher, post).await;
                     }
                     true
                 }
@@ -368,5 +365,13 @@ fn code(reason: &str) -> &'static str {
     match reason {
         "app" | "key" | "in_use" => "NetStream.Publish.BadName",
         _ => "NetStream.Publish.Failed",
+    }
+}
+
+/// Never where nothing is due.
+async fn sleep_until(clock: &Clock, due: Option<Mono>) {
+    match due {
+        Some(at) => clock.sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

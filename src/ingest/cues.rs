@@ -5,6 +5,7 @@ use crate::api::cues as api;
 use crate::base::error::Kind;
 use crate::base::time::{MICROS, Wall};
 use crate::ingest::context::PublishError;
+use crate::ingest::publisher::Publisher;
 use crate::log::error::LogError;
 use crate::log::format::record::Record;
 use crate::log::id::LogId;
@@ -77,6 +78,20 @@ impl From<CueRefused> for api::Refused {
         };
         api::Refused::new(kind, e)
     }
+}
+
+/// Announces a cue that somebody posted, and answers.
+pub async fn post(publisher: &mut Publisher, post: api::Post) {
+    let announced = publisher.cue(Ask::from(post.cue)).await;
+    let (session, generation) = (publisher.session().0, publisher.generation().0);
+    let announced = announced.map_err(api::Refused::from).map(|cue| api::Announced {
+        id: cue.id,
+        start: cue.start.to_string(),
+        session,
+        generation,
+    });
+    // Who asked may have given up waiting.
+    let _ = post.reply.send(announced);
 }
 
 /// The cues of a session, as far as they bind new ones.

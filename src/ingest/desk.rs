@@ -11,6 +11,7 @@ use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::{Mono, Wall};
 use crate::ingest::context::{ClaimError, Context, PublishError};
 use crate::ingest::convert;
+use crate::ingest::cues;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::seat::{Asked, Handover, Seat, Table};
 use crate::ingest::stalled::Stalled;
@@ -187,7 +188,7 @@ impl Desk {
                     }
                     Asked::Publisher(None) => return,
                     Asked::Cue(post) => {
-                        publisher.post(post).await;
+                        cues::post(&mut publisher, post).await;
                         continue;
                     }
                 },

@@ -1,9 +1,9 @@
 //! The origin's receiving side: encoders in, logs out.
 //!
 //! `server` accepts sockets, `connection` is one encoder's socket around `rtmp`'s session, `desk`
-//! knows who holds which channel (`seat` is an owner's place there), `publisher` turns messages into
-//! one generation's log (`probe` finds its tracks, `live` writes it, `cues` says which cues may go
-//! into it).
+//! knows who holds which channel (`seat` is an owner's place there), `publisher` turns messages
+//! into one generation's log (`probe` finds its tracks, `constants` says what the session is told
+//! to be, `live` writes it, `cues` says which cues may go into it).
 //!
 //! Invariant: a channel's publisher has one owner at a time, a connection or the `away` task, and
 //! is handed over whole; nothing here is shared between connections but the desk's table.
@@ -11,6 +11,7 @@
 //! clock is not read.
 
 pub mod connection;
+pub mod constants;
 pub mod context;
 pub mod convert;
 pub mod cues;

@@ -1,7 +1,7 @@
 //! Finding out what a publish carries: packets are held until every announced track has its
 //! configuration, or the probe's time is up.
 
-use crate::base::ids::TrackId;
+use crate::base::ids::{Channel, TrackId};
 use crate::base::time::{Mono, Now, Timescale};
 use crate::media::codec::{self, CodecError, Details, FrameLength, opus};
 use crate::media::packet::Packet;
@@ -137,6 +137,15 @@ impl Probe {
     pub fn is_hopeless(&self, now: Now) -> bool {
         let late = self.deadline().is_some_and(|d| now.mono >= d);
         self.known.is_empty() && (late || self.bytes > PROBE_BYTES_MAX)
+    }
+
+    /// A track without a configuration is recorded and nobody sees it: says so.
+    pub fn warn_unconfigured(&self, channel: &Channel) {
+        for kind in self.unconfigured() {
+            let kind = if kind == Kind::Video { "video" } else { "audio" };
+            tracing::warn!(%channel, "the encoder sends {kind} without a sequence header: it is \
+                recorded, and no viewer can play it");
+        }
     }
 
     /// Kinds of which there are packets and no configuration.

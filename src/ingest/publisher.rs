@@ -1,14 +1,14 @@
 //! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
 //! connections within the reconnect window.
 
-use crate::api::cues::{self as api, Post};
 use crate::api::types::{ChannelSettings, End, Grant};
-use crate::base::ids::{Generation, TrackId};
+use crate::base::ids::{Generation, Session, TrackId};
 use crate::base::time::{Mono, Now};
+use crate::ingest::constants::session_record;
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::cues::{Ask, CueRefused};
-use crate::ingest::live::{Live, session_record};
+use crate::ingest::live::Live;
 use crate::ingest::probe::{Announced, Held, Known, Probe};
 use crate::ingest::unwrap::Unwrap;
 use crate::log::error::LogError;
@@ -99,6 +99,11 @@ impl Publisher {
     /// The channel's settings.
     pub fn settings(&self) -> &Arc<ChannelSettings> {
         &self.settings
+    }
+
+    /// The session that it belongs to.
+    pub fn session(&self) -> Session {
+        self.grant.session
     }
 
     /// The generation that is written.
@@ -260,20 +265,6 @@ impl Publisher {
         Ok(cue)
     }
 
-    /// Announces a cue that somebody posted, and answers.
-    pub async fn post(&mut self, post: Post) {
-        let announced = self.cue(Ask::from(post.cue)).await;
-        let (session, generation) = (self.grant.session.0, self.grant.generation.0);
-        let announced = announced.map_err(api::Refused::from).map(|cue| api::Announced {
-            id: cue.id,
-            start: cue.start.to_string(),
-            session,
-            generation,
-        });
-        // Who asked may have given up waiting.
-        let _ = post.reply.send(announced);
-    }
-
     /// When [`Publisher::settle`] is due though no message came.
     pub fn poll_timeout(&self) -> Option<Mono> {
         match &self.stage {
@@ -312,21 +303,12 @@ impl Publisher {
                 return Ok(());
             }
             let probe = std::mem::take(probe);
-            self.warn_unconfigured(&probe);
+            probe.warn_unconfigured(&self.settings.name);
             self.go_live(probe).await?;
         }
         let Stage::Live(live) = &mut self.stage else { return Ok(()) };
         live.tick(now)?;
         live.settle(now).await
-    }
-
-    /// A track without a configuration is recorded and nobody sees it: says so.
-    fn warn_unconfigured(&mut self, probe: &Probe) {
-        for kind in probe.unconfigured() {
-            let kind = if kind == Kind::Video { "video" } else { "audio" };
-            tracing::warn!(channel = %self.settings.name, "the encoder sends {kind} without a \
-                sequence header: it is recorded, and no viewer can play it");
-        }
     }
 
     async fn go_live(&mut self, mut probe: Probe) -> Result<(), PublishError> {

@@ -14,7 +14,9 @@ use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::partly::{self, Partly};
+use bytes::Bytes;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Largest file that is taken for an extent: the writer rolls at 128 MiB, and a footer of marks
@@ -261,6 +263,26 @@ impl Look {
         self.log.generations.push(facts);
     }
 
+    /// The bytes of a file, zeros where the disk fails; `None` when it cannot be read at all.
+    fn bytes(&mut self, path: &Path) -> Option<Bytes> {
+        let name = path.display();
+        let found = |text| self.report.found(Severity::Damage, text);
+        match read(path) {
+            Ok(Partly { bytes, unreadable }) => {
+                let text = |at: Range<u64>| {
+                    let (at, n) = (at.start, at.end - at.start);
+                    format!("{name}: byte {at}: the disk cannot read {n} bytes")
+                };
+                unreadable.into_iter().map(text).for_each(found);
+                Some(bytes)
+            }
+            Err(e) => {
+                self.report.found(Severity::Damage, format!("{name}: cannot be read: {e}"));
+                None
+            }
+        }
+    }
+
     /// Reads one extent; `None` when the file cannot be read at all.
     fn extent(
         &mut self,
@@ -269,20 +291,7 @@ impl Look {
         generation: &mut GenerationFacts,
     ) -> Option<Extent> {
         let name = path.display();
-        let bytes = match read(path) {
-            Ok(Partly { bytes, unreadable }) => {
-                for at in unreadable {
-                    let (at, n) = (at.start, at.end - at.start);
-                    let text = format!("{name}: byte {at}: the disk cannot read {n} bytes");
-                    self.report.found(Severity::Damage, text);
-                }
-                bytes
-            }
-            Err(e) => {
-                self.report.found(Severity::Damage, format!("{name}: cannot be read: {e}"));
-                return None;
-            }
-        };
+        let bytes = self.bytes(path)?;
         let len = bytes.len() as u64;
         self.report.bytes += len;
         let index = path.file_name().and_then(|n| n.to_str()).and_then(index_of);

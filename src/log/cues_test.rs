@@ -5,7 +5,7 @@ use crate::base::time::{MICROS, Wall};
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::options::{Options, Sync};
-use crate::log::writer::CUES_REPEATED_MAX;
+use crate::log::repeats::CUES_REPEATED_MAX;
 use crate::media::timeline::cue::Cue;
 use crate::media::timeline::mark::{GenerationStart, Mark, SegmentStart};
 

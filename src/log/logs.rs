@@ -14,10 +14,10 @@ use crate::log::index::{Index, read_index};
 use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
-use crate::log::reader::{ExtentReader, Place, extents, logs, wrote};
-use crate::log::recover::{self, Recovered, is_open};
+use crate::log::reader::{extents, logs, wrote};
+use crate::log::recover::{self, Recovered};
 use crate::log::shared::{Dirty, Queue, Shared};
-use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats};
+use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats, summaries};
 use crate::log::subscription::{Files, From, Piece, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::tail::Tail;
@@ -149,7 +149,8 @@ impl Logs {
     /// Every log of the data directory, by channel, session and generation.
     pub async fn list(&self) -> Result<Vec<LogSummary>, LogError> {
         let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || inner.list()).await
+        let list = move || summaries(&*inner.fs, &inner.data, inner.options.format.reads());
+        blocking(&self.inner.data, list).await
     }
 
     /// The logs of one session, oldest first.
@@ -351,25 +352,6 @@ impl Inner {
 
     fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         recover::all(self.fs.as_ref(), &self.data, self.options.format.reads(), &self.damages)
-    }
-
-    fn list(&self) -> Result<Vec<LogSummary>, LogError> {
-        let fs = self.fs.as_ref();
-        let mut found = Vec::new();
-        for id in logs(fs, &self.data)? {
-            let dir = id.dir(&self.data);
-            let all = extents(fs, &dir)?;
-            let place = Place { fs, dir: &dir, id: &id, reads: self.options.format.reads() };
-            let mut bytes = 0;
-            for extent in &all {
-                if let Ok(Some(reader)) = ExtentReader::open(place, *extent) {
-                    bytes += reader.len()?;
-                }
-            }
-            let sealed = !all.is_empty() && !is_open(place)?;
-            found.push(LogSummary { id, sealed, extents: all.len() as u32, bytes });
-        }
-        Ok(found)
     }
 
     fn source(&self, id: &LogId) -> Result<Files, LogError> {

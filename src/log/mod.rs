@@ -80,6 +80,7 @@ mod reader;
 pub mod recover;
 pub mod remote;
 pub mod repair;
+mod repeats;
 pub mod sealed;
 mod shared;
 pub mod source;

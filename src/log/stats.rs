@@ -1,11 +1,17 @@
 //! Figures of logs, as values.
 
 use crate::base::time::Mono;
+use crate::log::error::LogError;
 use crate::log::format::Position;
+use crate::log::format::version::Range as Versions;
+use crate::log::fs::FileSystem;
 use crate::log::health::DiskState;
 use crate::log::id::LogId;
 use crate::log::options::Sync;
+use crate::log::reader::{ExtentReader, Place, extents, logs};
+use crate::log::recover::is_open;
 use crate::log::shared::{Shared, lock};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -103,4 +109,27 @@ pub(super) fn stats(log: &Shared, now: Mono) -> LogStats {
         tail_bytes: lock(&log.tail).bytes() as u64,
         failed: log.has_failed(),
     }
+}
+
+/// Every log of a data directory.
+pub(super) fn summaries(
+    fs: &dyn FileSystem,
+    data: &Path,
+    reads: Versions,
+) -> Result<Vec<LogSummary>, LogError> {
+    let mut found = Vec::new();
+    for id in logs(fs, data)? {
+        let dir = id.dir(data);
+        let all = extents(fs, &dir)?;
+        let place = Place { fs, dir: &dir, id: &id, reads };
+        let mut bytes = 0;
+        for extent in &all {
+            if let Ok(Some(reader)) = ExtentReader::open(place, *extent) {
+                bytes += reader.len()?;
+            }
+        }
+        let sealed = !all.is_empty() && !is_open(place)?;
+        found.push(LogSummary { id, sealed, extents: all.len() as u32, bytes });
+    }
+    Ok(found)
 }

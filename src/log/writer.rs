@@ -3,7 +3,6 @@
 //! is on its way.
 
 use crate::base::ids::Seq;
-use crate::base::time::{Timescale, Wall};
 use crate::log::error::LogError;
 use crate::log::format::durable::{DURABLE_LEN, Durable};
 use crate::log::format::extent::Header;
@@ -13,13 +12,12 @@ use crate::log::format::version::VERSION;
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, PACKET_HEAD, Position};
 use crate::log::id::LogId;
 use crate::log::io::Op;
+use crate::log::repeats::Repeats;
 use crate::log::sealed::Sealed;
 use crate::log::shared::{Shared, lock};
 use crate::log::tail::Written;
 use crate::media::packet::Packet;
-use crate::media::timeline::cue::Cue;
 use crate::media::timeline::mark::{End, GenerationStart, Mark};
-use crate::media::track::Track;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,15 +35,6 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Room that a mark is given; a larger one only costs a copy.
 const MARK_ROOM: usize = 4 << 10;
 
-/// How long a cue is repeated after it is over, microseconds of the segments' dates: who begins to
-/// read at an extent knows what the playlists that begin with that extent's segments list, and what
-/// they have just lost. Above the live window and the skip boundary together.
-const CUES_FOR: i64 = 300_000_000;
-
-/// Most cues that are repeated, the newest: a fifth of an extent's marks, if each is as large as
-/// one may be.
-pub(super) const CUES_REPEATED_MAX: usize = 256;
-
 /// Bytes of a packet's record before its payload.
 const RECORD_HEAD: usize = FRAME_PREFIX + FRAME_HEAD + PACKET_HEAD;
 
@@ -60,14 +49,7 @@ pub struct Writer {
     first: Position,
     /// End of the batch before the buffer.
     follows: Position,
-    /// Newest session record, to be repeated.
-    session: Option<Mark>,
-    /// Newest configuration of each track, to be repeated.
-    tracks: Vec<Track>,
-    /// Cues that may have to be repeated, oldest first.
-    cues: Vec<Cue>,
-    /// Newest date of a segment.
-    dated: Wall,
+    repeats: Repeats,
     media: i64,
     segment: bool,
     /// Media time at which the extent began.
@@ -92,10 +74,7 @@ impl Writer {
             buf: BytesMut::with_capacity(BUFFER_BYTES),
             first: HEADER_POSITION,
             follows: HEADER_POSITION,
-            session: None,
-            tracks: Vec::new(),
-            cues: Vec::new(),
-            dated: Wall::default(),
+            repeats: Repeats::default(),
             media: 0,
             segment: false,
             extent_began: None,
@@ -134,8 +113,7 @@ impl Writer {
         let len = encode_packet(&mut self.buf, packet, seq)?;
         let payload = packet.payload.len();
         self.indexer.packet(packet.track, seq, packet.key, payload, at.offset, len);
-        let known = self.tracks.iter().find(|t| t.id == packet.track);
-        let scale = known.map_or(Timescale::MILLIS, |t| t.timescale);
+        let scale = self.repeats.timescale(packet.track);
         self.media = self.media.max(scale.to_micros(packet.dts));
         self.appended();
         Ok(at)
@@ -155,21 +133,12 @@ impl Writer {
             self.buf.truncate(from);
             return Err(e.into());
         }
-        match mark {
-            Mark::Session(_) => self.session = Some(mark.clone()),
-            Mark::Track(track) => {
-                self.tracks.retain(|t| t.id != track.id);
-                self.tracks.push(track.clone());
+        self.repeats.note(mark);
+        if let Mark::SegmentStart(_) = mark {
+            self.segment = true;
+            if self.shared.options.format.version > VERSION {
+                self.pretend()?;
             }
-            Mark::SegmentStart(s) => {
-                (self.segment, self.dated) = (true, self.dated.max(s.wall));
-                if self.shared.options.format.version > VERSION {
-                    self.pretend()?;
-                }
-            }
-            Mark::Gap(g) => self.dated = self.dated.max(g.wall),
-            Mark::Cue(cue) => self.cues.push(Cue { repeated: true, ..cue.clone() }),
-            _ => {}
         }
         self.appended();
         Ok(at)
@@ -370,13 +339,7 @@ impl Writer {
         let wrote = self.shared.options.format;
         let header = Header { extent, generation, forced_roll, wrote };
         self.push(footer.len(), Op::Roll { footer, header });
-        let since = self.dated.plus(-CUES_FOR);
-        self.cues.retain(|c| c.end() >= since);
-        self.cues.drain(..self.cues.len().saturating_sub(CUES_REPEATED_MAX));
-        let tracks = self.tracks.iter().cloned().map(Mark::Track);
-        let cues = self.cues.iter().cloned().map(Mark::Cue);
-        let repeats = self.session.iter().cloned().chain(tracks).chain(cues);
-        for mark in repeats.collect::<Vec<_>>() {
+        for mark in self.repeats.at_roll() {
             let (at, from) = (self.position().offset, self.buf.len());
             encode_mark(&mut self.buf, &mark).expect("it was encoded before");
             self.indexer

@@ -46,7 +46,8 @@ pub(crate) async fn balancer(dir: &Path, edges: &[SocketAddr]) -> Proxy {
         .map(|kind| format!("{kind}_temp_path {}/tmp/{kind};\n", dir.display()))
         .concat();
     let text = format!(
-        "daemon off;\nmaster_process off;\npid {dir}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temp}\
+        "daemon off;\nmaster_process off;\npid {dir}/pid;\nevents {{}}\n\
+         http {{\naccess_log off;\n{temp}\
          upstream edges {{\n{servers}keepalive 64;\n}}\n\
          server {{\nlisten {addr};\nlocation / {{\nproxy_pass http://edges;\n\
          proxy_http_version 1.1;\nproxy_set_header Connection '';\n}}\n}}\n}}\n",

@@ -13,14 +13,16 @@ use castctl::hls::multivariant;
 use castctl::hls::name::File;
 use castctl::hls::playlist::{self, Report, Skip, View};
 use castctl::hls::window::Window;
+use castctl::media::codec::VideoRange;
 use castctl::media::codec::details;
 use castctl::media::fmp4::fragment::Sample;
 use castctl::media::fmp4::init::Init;
 use castctl::media::packet::Packet;
 use castctl::media::timeline::cue::Cue;
-use castctl::media::timeline::cut::{Base, Config, Cutter, Output, Pace, part_target};
+use castctl::media::timeline::cut::{Base, Config, Cutter, Output, Pace};
 use castctl::media::timeline::lane::Plan;
 use castctl::media::timeline::mark::{GenerationStart, Mark, RENDER, Rendition, SessionRecord};
+use castctl::media::timeline::part_target::part_target;
 use castctl::media::track::{Codec, Kind, Track};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -149,7 +151,7 @@ fn plan(track: &Track) -> Plan {
         timescale: track.timescale,
         mux: d.mux_timescale,
         frame: if kind == Kind::Video { FRAME * 1000 } else { d.frame_micros(rate) },
-        frame_ticks: d.frame_ticks(),
+        frames: d.frame_length(),
     }
 }
 
@@ -162,6 +164,7 @@ fn record(tracks: &[&Track]) -> SessionRecord {
             kind: t.codec.kind(),
             codecs: d.codecs,
             bandwidth: 1_000_000,
+            range: d.video.as_ref().map_or(VideoRange::Sdr, |v| v.range),
             resolution: d.video.map(|v| (v.width, v.height)),
             frame_rate_millis: None,
             channels: d.audio.map(|a| a.channels),
