@@ -4,7 +4,7 @@
 
 use crate::api::types::{
     Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
-    Table, Unfinished,
+    Table, Unfinished, Want,
 };
 use crate::base::ids::{Channel, Generation, Session};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub enum Call {
     /// Whose key is this?
     Admit(PublishRequest, Reply<Admission>),
     /// A new generation for a channel, in its open session or a new one.
-    Grant(Channel, NodeName, Reply<Grant>),
+    Grant(Channel, Want, Reply<Grant>),
     /// The session's constants; the ones in force are answered.
     Open(Channel, Generation, SessionRecord, Reply<SessionRecord>),
     /// A segment started.
@@ -72,8 +72,8 @@ impl Client {
     }
 
     /// A new generation for a channel.
-    pub async fn grant(&self, channel: &Channel, node: NodeName) -> Result<Grant, Refusal> {
-        self.ask(|r| Call::Grant(channel.clone(), node, r)).await
+    pub async fn grant(&self, channel: &Channel, want: Want) -> Result<Grant, Refusal> {
+        self.ask(|r| Call::Grant(channel.clone(), want, r)).await
     }
 
     /// Sets a session's constants if they are not set; answers the ones in force.

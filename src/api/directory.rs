@@ -99,7 +99,7 @@ impl Directory {
         match &self.asks {
             Asks::Registry(client) => client.find(channel, session).await,
             Asks::Node(http, base) => {
-                let newest = self.table.borrow().get(channel).cloned();
+                let newest = self.table.borrow().sessions.get(channel).cloned();
                 // Somebody may know of a session before its line has come.
                 match newest.filter(|live| live.session == session) {
                     Some(live) => Ok(Some(live)),
@@ -185,7 +185,7 @@ impl Follower {
             return Err(Broken::Status(answer.status()));
         }
         // What is said first is all there is: the old table stands until it has been said.
-        let (mut table, mut whole) = (Table::new(), false);
+        let (mut table, mut whole) = (Table::default(), false);
         let mut rest = BytesMut::new();
         loop {
             let chunk = tokio::time::timeout(SILENCE, answer.chunk()).await;
@@ -284,9 +284,9 @@ mod tests {
         let mut table = directory.table();
         directory.known().await;
         let main: Channel = "main".parse().expect("a name");
-        let mut seen = vec![table.borrow_and_update()[&main].session];
+        let mut seen = vec![table.borrow_and_update().sessions[&main].session];
         table.changed().await.expect("it goes on");
-        seen.push(table.borrow()[&main].session);
+        seen.push(table.borrow().sessions[&main].session);
         assert_eq!(seen, [Session(1), Session(2)]);
         // What the table does not have is asked for.
         assert_eq!(directory.find(&main, Session(2)).await.map(|f| f.is_some()), Ok(true));

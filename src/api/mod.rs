@@ -7,6 +7,7 @@
 //! network.
 
 pub mod client;
+pub mod cluster;
 pub mod cues;
 pub mod directory;
 pub mod types;

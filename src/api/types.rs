@@ -12,7 +12,8 @@ use std::time::Duration;
 pub type NodeName = Arc<str>;
 
 /// Whether a channel runs by the wall clock or as fast as its media comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Pace {
     /// Live.
     Wall,
@@ -21,10 +22,11 @@ pub enum Pace {
 }
 
 /// When a log becomes durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Durability {
     /// Every so often.
-    Interval(Duration),
+    Interval(#[serde(with = "micros")] Duration),
     /// After each segment.
     EachSegment,
     /// When the kernel likes.
@@ -32,30 +34,53 @@ pub enum Durability {
 }
 
 /// A channel's settings as they apply to the next session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChannelSettings {
     /// The channel.
     pub name: Channel,
     /// Aimed-at segment length.
+    #[serde(with = "micros")]
     pub segment: Duration,
     /// Longest segment; whole seconds.
+    #[serde(with = "micros")]
     pub target_duration: Duration,
     /// Aimed-at part length.
+    #[serde(with = "micros")]
     pub part: Duration,
     /// How long a session waits for its publisher.
+    #[serde(with = "micros")]
     pub reconnect_window: Duration,
     /// Who sets the pace.
     pub pace: Pace,
     /// Nominal frame rate where the encoder declares none: numerator and denominator.
     pub frame_rate: (u32, u32),
     /// What transcoded renditions may lag behind; in PART-HOLD-BACK.
+    #[serde(with = "micros")]
     pub latency_budget: Duration,
     /// When the channel's log becomes durable.
     pub durability: Durability,
 }
 
+/// Durations as microseconds.
+pub mod micros {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    /// As a number.
+    pub fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(value.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// From a number.
+    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_micros)
+    }
+}
+
 /// A publisher asks to write.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PublishRequest {
     /// The stream key as the encoder sent it.
     pub key: String,
@@ -64,14 +89,29 @@ pub struct PublishRequest {
 }
 
 /// What a publisher with a valid key may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Admission {
     /// The channel that the key belongs to.
     pub settings: Arc<ChannelSettings>,
+    /// Which of the channel's keys it is: the id of a stored key, the key itself of one that the
+    /// manifest has.
+    pub key: String,
+}
+
+/// Somebody wants a generation to write.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Want {
+    /// The origin that would write.
+    pub node: NodeName,
+    /// The key that was admitted; `None`: nobody publishes, an open session is taken up.
+    pub key: Option<String>,
 }
 
 /// A generation to write: the numbers it starts from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Grant {
     /// The session it continues or begins.
     pub session: Session,
@@ -173,7 +213,8 @@ pub enum LastSegment {
 }
 
 /// A writer's position, reported at every segment start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The segment that started.
     pub msn: Msn,
@@ -183,8 +224,9 @@ pub struct Report {
     pub wall: Wall,
 }
 
-/// A session that a restarted node has to take up again.
-#[derive(Debug, Clone)]
+/// A session that a node has to take up: its own after a restart, or that of a node that is gone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Unfinished {
     /// The channel's settings.
     pub settings: Arc<ChannelSettings>,
@@ -197,26 +239,52 @@ pub struct Unfinished {
 }
 
 /// Why the registry said no.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "refused", content = "about")]
 pub enum Refusal {
     /// No channel has this key.
     #[error(
         "unknown stream key: no channel has it (check the key, and the channels in the manifest)"
     )]
     UnknownKey,
+    /// The key may not be used yet.
+    #[error("this stream key may not be used before {0}")]
+    KeyNotYet(String),
+    /// The key may be used no more.
+    #[error("this stream key expired at {0}: ask for a new one")]
+    KeyExpired(String),
+    /// The key was revoked.
+    #[error("this stream key was revoked: ask for a new one")]
+    KeyRevoked,
     /// A newer generation writes the channel.
     #[error("generation {0} is fenced: a newer one writes the channel")]
     Fenced(Generation),
     /// The channel is configured no more.
     #[error("no such channel")]
     NoChannel,
+    /// Something else is in the way.
+    #[error("{0}")]
+    Conflict(String),
+    /// It can never be done.
+    #[error("{0}")]
+    Invalid(String),
+    /// The caller is not of this cluster.
+    #[error("not allowed: {0}")]
+    Denied(String),
     /// The registry can't be reached or can't use its database; trying again later may help.
     #[error("the registry is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// The newest session of every channel that ever had one: what edges watch.
-pub type Table = BTreeMap<Channel, LiveSession>;
+/// What edges watch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Table {
+    /// The newest session of every channel that ever had one.
+    pub sessions: BTreeMap<Channel, LiveSession>,
+    /// Where the logs of each node are read: the URL of its internal listener, or of whoever has
+    /// adopted them. Without an entry, where the table was read.
+    pub nodes: BTreeMap<NodeName, String>,
+}
 
 /// One session as edges see it.
 #[derive(Debug, Clone, PartialEq, Eq)]

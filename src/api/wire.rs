@@ -6,7 +6,7 @@
 //! GET /v1/channels/{channel}/sessions/{session}    one `Session`, or 404
 //! ```
 
-use crate::api::types::{LiveSession, Table};
+use crate::api::types::{LiveSession, NodeName, Table};
 use crate::base::ids::{Channel, Generation, Session as Number};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,13 @@ pub enum Line {
     Gone {
         /// Its name.
         channel: String,
+    },
+    /// The logs of a node are read there now; `None`: where the table is.
+    Node {
+        /// Its name.
+        node: NodeName,
+        /// The URL of an internal listener.
+        url: Option<String>,
     },
     /// All that is known has been said; repeated while there is nothing to say.
     Known,
@@ -63,10 +70,8 @@ pub struct Held {
 impl Session {
     /// For sending.
     pub fn new(channel: &Channel, live: &LiveSession) -> Session {
-        let held = |(g, node): &(Generation, crate::api::types::NodeName)| Held {
-            generation: g.0,
-            node: node.to_string(),
-        };
+        let held =
+            |(g, node): &(Generation, NodeName)| Held { generation: g.0, node: node.to_string() };
         Session {
             channel: channel.to_string(),
             session: live.session.0,
@@ -92,10 +97,17 @@ impl Session {
 
 /// What has to be said to somebody who knows `old`, so that he knows `new`; without `Known`.
 pub fn changes(old: &Table, new: &Table) -> Vec<Line> {
+    // Where nodes are is said before what they hold.
+    let left = old.nodes.keys().filter(|n| !new.nodes.contains_key(*n));
+    let left = left.map(|n| Line::Node { node: n.clone(), url: None });
+    let moved = new.nodes.iter().filter(|(n, url)| old.nodes.get(*n) != Some(*url));
+    let moved = moved.map(|(n, url)| Line::Node { node: n.clone(), url: Some(url.clone()) });
+    let (old, new) = (&old.sessions, &new.sessions);
     let gone = old.keys().filter(|c| !new.contains_key(*c));
     let gone = gone.map(|c| Line::Gone { channel: c.to_string() });
     let news = new.iter().filter(|(c, live)| old.get(*c) != Some(*live));
-    gone.chain(news.map(|(c, live)| Line::Session(Session::new(c, live)))).collect()
+    let news = news.map(|(c, live)| Line::Session(Session::new(c, live)));
+    left.chain(moved).chain(gone).chain(news).collect()
 }
 
 /// Takes a line in; `true` when it was `Known`.
@@ -103,12 +115,20 @@ pub fn apply(table: &mut Table, line: Line) -> bool {
     match line {
         Line::Session(session) => {
             if let Some((channel, live)) = session.read() {
-                table.insert(channel, live);
+                table.sessions.insert(channel, live);
             }
             false
         }
         Line::Gone { channel } => {
-            table.retain(|c, _| c.as_str() != channel);
+            table.sessions.retain(|c, _| c.as_str() != channel);
+            false
+        }
+        Line::Node { node, url: Some(url) } => {
+            table.nodes.insert(node, url);
+            false
+        }
+        Line::Node { node, url: None } => {
+            table.nodes.remove(&node);
             false
         }
         Line::Known => true,
@@ -118,6 +138,7 @@ pub fn apply(table: &mut Table, line: Line) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn live(session: u64, generations: &[u64]) -> LiveSession {
         let held = |g: &u64| (Generation(*g), "origin-1".into());
@@ -132,7 +153,7 @@ mod tests {
     #[test]
     fn who_applies_the_changes_knows_the_new_table() {
         let name = |n: &str| -> Channel { n.parse().expect("a name") };
-        let mut states = vec![Table::new()];
+        let mut states = vec![Table::default()];
         for (channel, session) in [
             ("a", live(1, &[1])),
             ("b", live(4, &[])),
@@ -140,10 +161,13 @@ mod tests {
             ("b", live(5, &[6])),
         ] {
             let mut next = states.last().cloned().expect("one");
-            next.insert(name(channel), session);
+            next.sessions.insert(name(channel), session);
             states.push(next);
         }
-        states.push(Table::from([(name("a"), live(2, &[3]))]));
+        let sessions = BTreeMap::from([(name("a"), live(2, &[3]))]);
+        let url = |n: u8| ("origin-1".into(), format!("http://10.0.0.{n}:8090"));
+        states.push(Table { sessions: sessions.clone(), nodes: BTreeMap::from([url(1)]) });
+        states.push(Table { sessions, nodes: BTreeMap::from([url(2)]) });
         for old in &states {
             for new in &states {
                 let mut got = old.clone();
@@ -156,7 +180,7 @@ mod tests {
                 assert_eq!(changes(old, new).is_empty(), old == new);
             }
         }
-        assert!(apply(&mut Table::new(), Line::Known));
+        assert!(apply(&mut Table::default(), Line::Known));
     }
 
     #[test]
@@ -170,6 +194,10 @@ mod tests {
         for (line, text) in [
             (line, session),
             (Line::Gone { channel: "x".into() }, r#"{"kind":"gone","channel":"x"}"#),
+            (
+                Line::Node { node: "n".into(), url: Some("http://h".into()) },
+                r#"{"kind":"node","node":"n","url":"http://h"}"#,
+            ),
             (Line::Known, r#"{"kind":"known"}"#),
         ] {
             assert_eq!(serde_json::to_string(&line).expect("JSON"), text);

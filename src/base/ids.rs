@@ -1,6 +1,7 @@
 //! Identities: who is meant. Each is a newtype, so that a generation is never passed where a
 //! session is meant.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,7 +19,8 @@ pub struct ChannelNameError {
 }
 
 /// A configured live endpoint's name: 1 to 64 of `a-z 0-9 - _`, safe in a path and a URL as it is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Channel(std::sync::Arc<str>);
 
 impl Channel {
@@ -40,6 +42,20 @@ impl FromStr for Channel {
     }
 }
 
+impl TryFrom<String> for Channel {
+    type Error = ChannelNameError;
+
+    fn try_from(s: String) -> Result<Channel, ChannelNameError> {
+        s.parse()
+    }
+}
+
+impl From<Channel> for String {
+    fn from(c: Channel) -> String {
+        c.0.to_string()
+    }
+}
+
 impl fmt::Display for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -48,15 +64,24 @@ impl fmt::Display for Channel {
 
 /// One life of a channel's media playlists: publishes joined by the reconnect window. Grows per
 /// channel, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Session(pub u64);
 
 /// One writer incarnation on one origin; the fence. Grows per channel, from 1, over all sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Generation(pub u64);
 
 /// Media sequence number: grows for ever per channel, over all sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Msn(pub u64);
 
 impl Msn {

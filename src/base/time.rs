@@ -3,6 +3,7 @@
 //! Invariant: this file never reads a clock; `rt::clock` makes the values, everything else gets
 //! them as arguments.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -51,7 +52,10 @@ fn div_round(a: i128, b: i128) -> i64 {
 }
 
 /// A wall-clock moment: microseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Wall(pub i64);
 
 impl Wall {

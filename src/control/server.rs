@@ -36,8 +36,8 @@ async fn answer(registry: &mut Registry, call: Call, clock: &Clock, calls: &Call
         Call::Admit(request, reply) => {
             let _ = reply.send(registry.admit(&request));
         }
-        Call::Grant(channel, node, reply) => {
-            let granted = registry.grant(&channel, &node, wall).await;
+        Call::Grant(channel, want, reply) => {
+            let granted = registry.grant(&channel, &want, wall).await;
             publish_table(registry, calls).await;
             let _ = reply.send(granted);
         }

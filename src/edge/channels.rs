@@ -45,7 +45,7 @@ impl Channels {
     pub fn current(&self, channel: &Channel) -> Current {
         let table = self.sources.directory.table();
         let table = table.borrow();
-        match table.get(channel) {
+        match table.sessions.get(channel) {
             Some(live) if live.over => Current::None,
             Some(live) if live.open => Current::Open(live.session),
             Some(live) => Current::Starting(live.session),

@@ -2,7 +2,7 @@
 //! publisher its media. One loop; it waits for one of bytes, a time-out, a newer connection or the
 //! drain, and then drains what follows.
 
-use crate::api::types::PublishRequest as Ask;
+use crate::api::types::{Admission, PublishRequest as Ask};
 use crate::base::time::Mono;
 use crate::ingest::context::PublishError;
 use crate::ingest::cues;
@@ -337,8 +337,8 @@ impl Connection {
         let ctx = self.desk.context().clone();
         let ask = Ask { key: request.stream_key.clone(), node: ctx.node.clone() };
         let admitted = ctx.client.admit(ask).await.map_err(PublishError::from);
-        let settings = admitted.map_err(|e| denied(e.reason(), &e))?.settings;
-        let claimed = self.desk.claim(&settings, &request.stream_key).await;
+        let Admission { settings, key } = admitted.map_err(|e| denied(e.reason(), &e))?;
+        let claimed = self.desk.claim(&settings, &key).await;
         let (mut publisher, seat) = claimed.map_err(|e| denied(e.reason(), &e))?;
         if let Err(e) = publisher.connected() {
             self.desk.give_up(publisher, seat, &e).await;

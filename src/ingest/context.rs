@@ -1,7 +1,7 @@
 //! What every publisher on an origin shares, and why a publish ends that its encoder did not end.
 
 use crate::api::client::Client;
-use crate::api::types::{NodeName, Refusal};
+use crate::api::types::{NodeName, Refusal, Want};
 use crate::base::ids::{Channel, Generation, Session};
 use crate::ingest::metrics::Ingest;
 use crate::log::error::LogError;
@@ -32,6 +32,11 @@ pub struct Context {
 pub type Ends = HashMap<(Channel, Session, Generation), End>;
 
 impl Context {
+    /// Asks for a generation for the publisher with this key; `None`: to take up a session.
+    pub fn want(&self, key: Option<&str>) -> Want {
+        Want { node: self.node.clone(), key: key.map(str::to_owned) }
+    }
+
     /// Seals the logs that lost their writer; how they ended.
     pub async fn recover(&self) -> Result<Ends, LogError> {
         let mut ends = Ends::new();

@@ -111,7 +111,7 @@ impl Desk {
         }
         let (seat, owner) = self.sit(&settings.name, Some(key))?;
         let owned = owner.is_some();
-        match self.take_over(settings, owner).await {
+        match self.take_over(settings, key, owner).await {
             Ok(publisher) => Ok((publisher, seat)),
             Err(e @ ClaimError::Publish(_)) if owned => {
                 // Whoever held the session has let go of it.
@@ -129,6 +129,7 @@ impl Desk {
     async fn take_over(
         &self,
         settings: &Arc<ChannelSettings>,
+        key: &str,
         owner: Option<oneshot::Sender<Handover>>,
     ) -> Result<Box<Publisher>, ClaimError> {
         if let Some(owner) = owner {
@@ -143,7 +144,8 @@ impl Desk {
             }
         }
         self.ctx.logs.usable().await.map_err(PublishError::from)?;
-        let grant = self.ctx.client.grant(&settings.name, self.ctx.node.clone()).await;
+        let want = self.ctx.want(Some(key));
+        let grant = self.ctx.client.grant(&settings.name, want).await;
         let grant = grant.map_err(PublishError::from)?;
         tracing::info!(channel = %settings.name, session = %grant.session,
             generation = %grant.generation, base = %grant.base, "granted");
@@ -306,7 +308,7 @@ impl Desk {
             if let (None, Some(end)) = (&open.end, &end) {
                 client.end(&settings.name, generation, convert::end_to_api(end)).await?;
             }
-            let grant = client.grant(&settings.name, self.ctx.node.clone()).await?;
+            let grant = client.grant(&settings.name, self.ctx.want(None)).await?;
             let ended = grant.previous.as_ref().map(|(_, e)| Wall(e.wall));
             let mut publisher = Box::new(Publisher::new(self.ctx.clone(), settings.clone(), grant));
             publisher.resume().await?;

@@ -95,7 +95,7 @@ impl Stalled {
         ctx.logs.usable().await?;
         // The log before may have been left without its footer.
         ctx.recover().await?;
-        let grant = ctx.client.grant(channel, ctx.node.clone()).await?;
+        let grant = ctx.client.grant(channel, ctx.want(None)).await?;
         let generation = grant.generation;
         let mut publisher = Box::new(Publisher::new(ctx, self.settings.clone(), grant));
         if let Err(e) = publisher.resume().await {
@@ -118,7 +118,7 @@ impl Stalled {
             }
             None => {
                 // The grant decides how the last one ended.
-                let grant = ctx.client.grant(channel, ctx.node.clone()).await?;
+                let grant = ctx.client.grant(channel, ctx.want(None)).await?;
                 Publisher::new(ctx, self.settings.clone(), grant).end(true).await.result?;
             }
         }

@@ -41,7 +41,7 @@ impl Teller {
             }
         }
         let now = Arc::clone(&self.table.borrow_and_update());
-        let mut lines = changes(self.told.as_deref().unwrap_or(&Table::new()), &now);
+        let mut lines = changes(self.told.as_deref().unwrap_or(&Table::default()), &now);
         self.told = Some(now);
         lines.push(Line::Known);
         let mut out = Vec::new();

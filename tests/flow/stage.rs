@@ -5,7 +5,7 @@
 use crate::server::{local, within};
 use castctl::api::client::{self, Client};
 use castctl::api::directory::Directory;
-use castctl::api::types::PublishRequest;
+use castctl::api::types::{PublishRequest, Want};
 use castctl::cmd::settings;
 use castctl::control::{registry::Registry, server as registry};
 use castctl::edge;
@@ -63,7 +63,11 @@ impl Stage {
     pub(crate) async fn publisher(&self) -> Publisher {
         let request = PublishRequest { key: self.key.clone(), node: "local".into() };
         let admitted = self.client().admit(request).await.expect("a good key").settings;
-        let granted = self.client().grant(&admitted.name, "local".into()).await.expect("granted");
+        let granted = self
+            .client()
+            .grant(&admitted.name, Want { node: "local".into(), key: None })
+            .await
+            .expect("granted");
         let mut publisher = Publisher::new(self.ctx.clone(), admitted, granted);
         publisher.resume().await.expect("a log");
         publisher.connected().expect("a log that takes records");

@@ -12,7 +12,7 @@ mod schema;
 
 use crate::api::types::{
     Admission, ChannelSettings, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report,
-    SessionRecord, Table, Unfinished,
+    SessionRecord, Table, Unfinished, Want,
 };
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::{Wall, micros};
@@ -97,14 +97,14 @@ impl Registry {
     pub fn admit(&self, request: &PublishRequest) -> Result<Admission, Refusal> {
         let channel = self.keys.get(&request.key).ok_or(Refusal::UnknownKey)?;
         let settings = self.channels.get(channel).ok_or(Refusal::NoChannel)?.clone();
-        Ok(Admission { settings })
+        Ok(Admission { settings, key: request.key.clone() })
     }
 
     /// A new generation in the channel's open session, or in a new one.
     pub async fn grant(
         &mut self,
         channel: &Channel,
-        node: &NodeName,
+        want: &Want,
         now: Wall,
     ) -> Result<Grant, Refusal> {
         let settings = self.channels.get(channel).ok_or(Refusal::NoChannel)?.clone();
@@ -131,7 +131,7 @@ impl Registry {
         .bind(channel.as_str())
         .bind(next.generation.0 as i64)
         .bind(next.session.0 as i64)
-        .bind(&**node)
+        .bind(&*want.node)
         .bind(next.base.0 as i64)
         .bind(next.dseq as i64)
         .bind(now.0)
@@ -258,14 +258,14 @@ impl Registry {
 
     /// The newest session of every configured channel.
     pub async fn table(&mut self) -> Result<Table, Refusal> {
-        let mut table = Table::new();
+        let mut table = Table::default();
         let channels: Vec<_> = self.channels.keys().cloned().collect();
         for channel in channels {
             let newest = newest_session(&mut self.db, &channel).await?;
             let Some((session, over, record)) = newest else { continue };
             let generations = generations(&mut self.db, &channel, session).await?;
             let live = LiveSession { session, over, open: record.is_some(), generations };
-            table.insert(channel, live);
+            table.sessions.insert(channel, live);
         }
         Ok(table)
     }

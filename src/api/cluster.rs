@@ -1,0 +1,151 @@
+//! What operators and nodes tell the registry: nodes and their leases, channels, stream keys.
+
+use crate::api::types::{ChannelSettings, NodeName};
+use crate::base::ids::{Channel, Generation, Session};
+use crate::base::time::Wall;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a node that says nothing is taken to live. Three heartbeats: one may be lost, and one
+/// may be late.
+pub const LEASE: Duration = Duration::from_secs(6);
+
+/// How often a node says that it lives.
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// What a node is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// Records, and serves its logs.
+    Origin,
+    /// Serves viewers.
+    Edge,
+    /// Serves the logs of origins that are gone.
+    Collector,
+}
+
+/// A node says that it lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Heartbeat {
+    /// What it is for.
+    pub role: Role,
+    /// Where other nodes reach its internal listener; `None`: they need not.
+    pub url: Option<String>,
+    /// Takes nothing new.
+    pub draining: bool,
+    /// Newest render version that it makes.
+    pub render: u32,
+    /// What it says of itself, for people: figures by name.
+    #[serde(default)]
+    pub figures: std::collections::BTreeMap<String, i64>,
+}
+
+/// The answer to a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lease {
+    /// There are sessions to take up: ask which.
+    pub unfinished: bool,
+}
+
+/// A node as the registry knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its last heartbeat.
+    #[serde(flatten)]
+    pub said: Heartbeat,
+    /// When that came, microseconds since the epoch by the registry's clock.
+    pub seen: Wall,
+    /// Its lease has not run out.
+    pub alive: bool,
+}
+
+/// A stream key that is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewKey {
+    /// May not be used before, microseconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Wall>,
+    /// May not be used from then on; a publish that runs goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Wall>,
+    /// For people.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// A stream key as it is stored. The key itself is told once, when it is made: its hash is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Key {
+    /// Its name: not secret.
+    pub id: String,
+    /// See [`NewKey`].
+    #[serde(flatten)]
+    pub terms: NewKey,
+    /// When it was made.
+    pub created: Wall,
+    /// It was revoked.
+    pub revoked: bool,
+}
+
+/// A key that was just made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MadeKey {
+    /// Its name.
+    pub id: String,
+    /// What encoders present. Not told again.
+    pub key: String,
+}
+
+/// A channel as the registry knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelState {
+    /// Settings of its next session.
+    pub settings: Arc<ChannelSettings>,
+    /// Its stored keys, oldest first.
+    pub keys: Vec<Key>,
+    /// It is in the manifest, and cannot be deleted here.
+    pub configured: bool,
+    /// Its newest session.
+    pub session: Option<SessionState>,
+}
+
+/// A session, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionState {
+    /// Its number.
+    pub session: Session,
+    /// It has ended.
+    pub over: bool,
+    /// Its newest generation.
+    pub generation: Generation,
+    /// Who writes that, or wrote it.
+    pub node: NodeName,
+    /// The newest MSN that was reported, and when, by the registry's clock.
+    pub reported: Option<(u64, Wall)>,
+    /// Its end is decided.
+    pub ended: bool,
+}
+
+/// What `castctl status` shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The registry's clock, microseconds since the epoch.
+    pub now: Wall,
+    /// By name.
+    pub nodes: Vec<Node>,
+    /// By name.
+    pub channels: Vec<(Channel, Option<SessionState>)>,
+}
