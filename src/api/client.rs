@@ -1,11 +1,22 @@
-//! The registry as its users see it. The embedded registry answers through a channel in this
-//! process; every call is a message with its own answer, so that a network can stand between later
-//! without another word changing.
+//! The registry as its users see it: in this process, where every call is a message with its own
+//! answer, or behind a network, where it is a request.
+//!
+//! ```text
+//! POST /v1/admit                                      PublishRequest; Admission
+//! POST /v1/channels/{channel}/generations             Want; Grant
+//! PUT  /v1/channels/{channel}/generations/{g}/session SessionRecord; the one in force
+//! PUT  /v1/channels/{channel}/generations/{g}/report  Report
+//! PUT  /v1/channels/{channel}/generations/{g}/end     End
+//! GET  /v1/nodes/{node}/unfinished                    [Unfinished]
+//! ```
+//! A refusal is a `Refusal` as JSON.
 
+use crate::api::peers::Peers;
 use crate::api::types::{
     Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
     Table, Unfinished, Want,
 };
+use crate::api::wire::{self, CHANNELS};
 use crate::base::ids::{Channel, Generation, Session};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -46,34 +57,49 @@ pub struct Calls {
 
 /// Asks the registry. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Client {
-    calls: mpsc::Sender<Call>,
-    table: watch::Receiver<Arc<Table>>,
+pub struct Client(Asks);
+
+#[derive(Debug, Clone)]
+enum Asks {
+    Here(mpsc::Sender<Call>),
+    There(Peers),
 }
 
-/// A client and the calls it makes, for a registry in this process.
-pub fn embedded() -> (Client, Calls) {
+/// The table of channels as the registry shows it.
+pub type Shown = watch::Receiver<Arc<Table>>;
+
+/// A client and the calls it makes, for a registry in this process, and the table it shows.
+pub fn embedded() -> (Client, Calls, Shown) {
     let (tx, rx) = mpsc::channel(CALLS_MAX);
     let (table_tx, table_rx) = watch::channel(Arc::default());
-    (Client { calls: tx, table: table_rx }, Calls { calls: rx, table: table_tx })
+    (Client(Asks::Here(tx)), Calls { calls: rx, table: table_tx }, table_rx)
+}
+
+/// The path of a channel's generations.
+fn generations(channel: &Channel) -> String {
+    format!("{CHANNELS}{channel}/generations")
 }
 
 impl Client {
-    async fn ask<T>(&self, call: impl FnOnce(Reply<T>) -> Call) -> Result<T, Refusal> {
-        let gone = || Refusal::Unavailable("it has stopped".into());
-        let (tx, rx) = oneshot::channel();
-        self.calls.send(call(tx)).await.map_err(|_| gone())?;
-        rx.await.map_err(|_| gone())?
+    /// Of a registry behind a network.
+    pub fn remote(peers: Peers) -> Client {
+        Client(Asks::There(peers))
     }
 
     /// Whose key is this?
     pub async fn admit(&self, request: PublishRequest) -> Result<Admission, Refusal> {
-        self.ask(|r| Call::Admit(request, r)).await
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::Admit(request, r)).await,
+            Asks::There(api) => api.post("/v1/admit", &request).await,
+        }
     }
 
     /// A new generation for a channel.
     pub async fn grant(&self, channel: &Channel, want: Want) -> Result<Grant, Refusal> {
-        self.ask(|r| Call::Grant(channel.clone(), want, r)).await
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::Grant(channel.clone(), want, r)).await,
+            Asks::There(api) => api.post(&generations(channel), &want).await,
+        }
     }
 
     /// Sets a session's constants if they are not set; answers the ones in force.
@@ -83,7 +109,15 @@ impl Client {
         generation: Generation,
         record: SessionRecord,
     ) -> Result<SessionRecord, Refusal> {
-        self.ask(|r| Call::Open(channel.clone(), generation, record, r)).await
+        match &self.0 {
+            Asks::Here(calls) => {
+                call(calls, |r| Call::Open(channel.clone(), generation, record, r)).await
+            }
+            Asks::There(api) => {
+                let path = format!("{}/{generation}/session", generations(channel));
+                api.put(&path, &record).await
+            }
+        }
     }
 
     /// Reports a segment start.
@@ -93,7 +127,15 @@ impl Client {
         generation: Generation,
         report: Report,
     ) -> Result<(), Refusal> {
-        self.ask(|r| Call::Report(channel.clone(), generation, report, r)).await
+        match &self.0 {
+            Asks::Here(calls) => {
+                call(calls, |r| Call::Report(channel.clone(), generation, report, r)).await
+            }
+            Asks::There(api) => {
+                let path = format!("{}/{generation}/report", generations(channel));
+                api.put(&path, &report).await
+            }
+        }
     }
 
     /// Reports the end of a generation; with `End::session_over`, ends the session in the same
@@ -104,12 +146,23 @@ impl Client {
         generation: Generation,
         end: End,
     ) -> Result<(), Refusal> {
-        self.ask(|r| Call::End(channel.clone(), generation, end, r)).await
+        match &self.0 {
+            Asks::Here(calls) => {
+                call(calls, |r| Call::End(channel.clone(), generation, end, r)).await
+            }
+            Asks::There(api) => {
+                let path = format!("{}/{generation}/end", generations(channel));
+                api.put(&path, &end).await
+            }
+        }
     }
 
-    /// Sessions that `node` wrote last and that are not over.
+    /// Sessions that `node` has to take up: that it wrote last, or that of a node that is gone.
     pub async fn unfinished(&self, node: NodeName) -> Result<Vec<Unfinished>, Refusal> {
-        self.ask(|r| Call::Unfinished(node, r)).await
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::Unfinished(node, r)).await,
+            Asks::There(api) => api.get(&format!("/v1/nodes/{node}/unfinished")).await,
+        }
     }
 
     /// A session by its number; `None` when the channel never had it.
@@ -118,13 +171,36 @@ impl Client {
         channel: &Channel,
         session: Session,
     ) -> Result<Option<LiveSession>, Refusal> {
-        self.ask(|r| Call::Find(channel.clone(), session, r)).await
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::Find(channel.clone(), session, r)).await,
+            Asks::There(api) => find(api, channel, session).await,
+        }
     }
+}
 
-    /// The table of every channel's newest session; changes are waited for on it.
-    pub fn table(&self) -> watch::Receiver<Arc<Table>> {
-        self.table.clone()
-    }
+async fn call<T>(
+    calls: &mpsc::Sender<Call>,
+    make: impl FnOnce(Reply<T>) -> Call,
+) -> Result<T, Refusal> {
+    let gone = || Refusal::Unavailable("it has stopped".into());
+    let (tx, rx) = oneshot::channel();
+    calls.send(make(tx)).await.map_err(|_| gone())?;
+    rx.await.map_err(|_| gone())?
+}
+
+/// Asks for a session by its number.
+pub(super) async fn find(
+    api: &Peers,
+    channel: &Channel,
+    session: Session,
+) -> Result<Option<LiveSession>, Refusal> {
+    let path = format!("{CHANNELS}{channel}/sessions/{session}");
+    let said: wire::Session = match api.get(&path).await {
+        Err(Refusal::NotFound(_)) => return Ok(None),
+        said => said?,
+    };
+    let none = || Refusal::Unavailable("the answer names no channel".into());
+    said.read().map(|(_, live)| Some(live)).ok_or_else(none)
 }
 
 #[cfg(test)]
@@ -134,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn so_many_calls_wait_and_the_next_caller_waits_to_ask() {
-        let (client, mut calls) = embedded();
+        let (client, mut calls, _) = embedded();
         let ask = |client: Client| async move {
             let channel = "main".parse().expect("a channel name");
             client.find(&channel, Session(1)).await

@@ -34,6 +34,9 @@ pub struct Heartbeat {
     pub role: Role,
     /// Where other nodes reach its internal listener; `None`: they need not.
     pub url: Option<String>,
+    /// Where encoders publish, of an origin; without a load balancer in front.
+    #[serde(default)]
+    pub rtmp: Option<String>,
     /// Takes nothing new.
     pub draining: bool,
     /// Newest render version that it makes.

@@ -15,13 +15,10 @@ use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// Largest request body: a cue's data has at most 4 KiB.
 pub const BODY_MAX: usize = 16 << 10;
-
-/// Asks that may wait for writers.
-const ASKS: usize = 64;
 
 /// How long a node may take to answer: a cue waits for its turn with its writer, and for its
 /// record to be written.
@@ -126,32 +123,6 @@ pub struct Post {
     pub cue: Cue,
     /// The answer.
     pub reply: oneshot::Sender<Result<Announced, Refused>>,
-}
-
-/// Brings cues to the writers in this process. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Cues(mpsc::Sender<Post>);
-
-/// Where the writers take them.
-pub type Posts = mpsc::Receiver<Post>;
-
-/// The two ends.
-pub fn channel() -> (Cues, Posts) {
-    let (tx, rx) = mpsc::channel(ASKS);
-    (Cues(tx), rx)
-}
-
-impl Cues {
-    /// Announces a cue.
-    ///
-    /// # Errors
-    /// Why it was not.
-    pub async fn announce(&self, channel: Channel, cue: Cue) -> Result<Announced, Refused> {
-        let gone = || Refused::new(Kind::Unavailable, "the origin is shutting down");
-        let (reply, answer) = oneshot::channel();
-        self.0.send(Post { channel, cue, reply }).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
-    }
 }
 
 /// Asks a node over HTTP; `base` is its internal address.

@@ -1,21 +1,22 @@
-//! What readers need to know of the control plane: which sessions there are and who writes them.
-//! Asked of the registry in this process, or of another node, which is followed so that its table
-//! is here; while that node is away the table stays as it was.
+//! What readers need to know of the control plane: which sessions there are, who writes them, and
+//! where their logs are read. Asked of the registry in this process, or of other servers, which are
+//! followed so that their table is here; while they are away the table stays as it was.
 
-use crate::api::client::Client;
+use crate::api::client::{self, Client, Shown};
+use crate::api::peers::{ANSWER, Peers};
 use crate::api::types::{LiveSession, Refusal, Table};
-use crate::api::wire::{self, CHANNELS, LINE_MAX, Line, TABLE};
-use crate::base::ids::{Channel, Session};
+use crate::api::wire::{self, LINE_MAX, Line, TABLE};
+use crate::base::ids::{Channel, Generation, Session};
 use crate::rt::backoff::Backoff;
 use crate::rt::clock::Clock;
 use bytes::BytesMut;
-use reqwest::{StatusCode, Url};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long another node may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Sessions of the past whose nodes are remembered; then they are forgotten, and asked for again.
+const PAST_MAX: usize = 10_000;
 
 /// A node whose table says nothing for so long is taken for dead: it speaks every second.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -34,42 +35,34 @@ pub struct Directory {
 #[derive(Debug, Clone)]
 enum Asks {
     Registry(Client),
-    Node(reqwest::Client, Url),
+    /// And what they said of sessions that are not in the table.
+    Peers(Peers, Arc<Mutex<Past>>),
 }
+
+type Past = HashMap<(Channel, Session), LiveSession>;
 
 /// Keeps a remote directory's table; to be run for as long as the directory is used.
 pub struct Follower {
-    http: reqwest::Client,
-    base: Url,
+    peers: Peers,
     clock: Clock,
     table: watch::Sender<Arc<Table>>,
     known: watch::Sender<bool>,
 }
 
 impl Directory {
-    /// Of the registry that `client` asks.
-    pub fn embedded(client: Client) -> Directory {
+    /// Of the registry in this process.
+    pub fn embedded(client: Client, table: Shown) -> Directory {
         let (_, known) = watch::channel(true);
-        Directory { table: client.table(), known, asks: Asks::Registry(client) }
+        Directory { table, known, asks: Asks::Registry(client) }
     }
 
-    /// Of the node whose internal listener is at `base`, and what keeps it.
-    ///
-    /// # Errors
-    /// The HTTP client can't be made.
-    pub fn of_node(base: &str, clock: Clock) -> Result<(Directory, Follower), Refusal> {
-        let base: Url = base.parse().map_err(|e| Refusal::Unavailable(format!("{base}: {e}")))?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(ANSWER)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|e| Refusal::Unavailable(e.to_string()))?;
+    /// Of other servers, nodes or API servers, and what keeps it.
+    pub fn of(peers: Peers, clock: Clock) -> (Directory, Follower) {
         let (table_tx, table) = watch::channel(Arc::default());
         let (known_tx, known) = watch::channel(false);
-        let asks = Asks::Node(http.clone(), base.clone());
-        let follower = Follower { http, base, clock, table: table_tx, known: known_tx };
-        Ok((Directory { table, known, asks }, follower))
+        let asks = Asks::Peers(peers.clone(), Arc::default());
+        let follower = Follower { peers, clock, table: table_tx, known: known_tx };
+        (Directory { table, known, asks }, follower)
     }
 
     /// The table of every channel's newest session; changes are waited for on it.
@@ -98,43 +91,48 @@ impl Directory {
     ) -> Result<Option<LiveSession>, Refusal> {
         match &self.asks {
             Asks::Registry(client) => client.find(channel, session).await,
-            Asks::Node(http, base) => {
+            Asks::Peers(peers, past) => {
                 let newest = self.table.borrow().sessions.get(channel).cloned();
                 // Somebody may know of a session before its line has come.
-                match newest.filter(|live| live.session == session) {
-                    Some(live) => Ok(Some(live)),
-                    None => ask(http, base, channel, session).await,
+                if let Some(live) = newest.filter(|live| live.session == session) {
+                    return Ok(Some(live));
                 }
+                let found = client::find(peers, channel, session).await?;
+                let mut past = past.lock().unwrap_or_else(PoisonError::into_inner);
+                if past.len() >= PAST_MAX {
+                    past.clear();
+                }
+                if let Some(live) = &found {
+                    past.insert((channel.clone(), session), live.clone());
+                }
+                Ok(found)
             }
         }
     }
-}
 
-fn at(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
-    url
-}
-
-/// Asks a node for a session that its table does not have.
-async fn ask(
-    http: &reqwest::Client,
-    base: &Url,
-    channel: &Channel,
-    session: Session,
-) -> Result<Option<LiveSession>, Refusal> {
-    let unavailable = |e: &dyn std::fmt::Display| Refusal::Unavailable(e.to_string());
-    let url = at(base, &format!("{CHANNELS}{channel}/sessions/{session}"));
-    let answer = http.get(url).timeout(ANSWER).send().await.map_err(|e| unavailable(&e))?;
-    match answer.status() {
-        StatusCode::NOT_FOUND => Ok(None),
-        StatusCode::OK => {
-            let body = answer.bytes().await.map_err(|e| unavailable(&e))?;
-            let said: wire::Session = serde_json::from_slice(&body).map_err(|e| unavailable(&e))?;
-            let (_, live) = said.read().ok_or_else(|| unavailable(&"a channel with no name"))?;
-            Ok(Some(live))
+    /// The URL where a log is read: of the node that wrote it, or of who has adopted it; `None`
+    /// while nobody is known to have it. Of sessions that are not in the table, what
+    /// [`Directory::find`] last found.
+    pub fn holder(
+        &self,
+        channel: &Channel,
+        session: Session,
+        generation: Generation,
+    ) -> Option<String> {
+        let table = self.table.borrow();
+        let live = table.sessions.get(channel).filter(|live| live.session == session);
+        let of = |live: &LiveSession| {
+            let held = live.generations.iter().find(|(g, _)| *g == generation);
+            held.and_then(|(_, node)| table.nodes.get(node).cloned())
+        };
+        match (live, &self.asks) {
+            (Some(live), _) => of(live),
+            (None, Asks::Peers(_, past)) => {
+                let past = past.lock().unwrap_or_else(PoisonError::into_inner);
+                past.get(&(channel.clone(), session)).and_then(of)
+            }
+            (None, Asks::Registry(_)) => None,
         }
-        status => Err(unavailable(&format!("the upstream answers {status}"))),
     }
 }
 
@@ -142,9 +140,9 @@ async fn ask(
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("the answer broke off: {0}")]
     Http(#[from] reqwest::Error),
-    #[error("it answers {0}")]
-    Status(StatusCode),
     #[error("nothing was heard for {} s", SILENCE.as_secs())]
     Silent,
     #[error("the answer ended")]
@@ -166,9 +164,10 @@ impl Follower {
                 Err(why) => why,
             };
             if !std::mem::replace(&mut told, true) {
-                tracing::warn!(upstream = %self.base,
+                tracing::warn!(upstream = %self.peers.first(),
                     "the table of channels can't be followed, trying until it can: {why}");
             }
+            self.peers.next();
             let until = self.clock.now().mono.plus(backoff.pause());
             self.clock.sleep_until(until).await;
         }
@@ -179,11 +178,8 @@ impl Follower {
         backoff: &mut Backoff,
         told: &mut bool,
     ) -> Result<std::convert::Infallible, Broken> {
-        let send = self.http.get(at(&self.base, TABLE)).send();
-        let mut answer = tokio::time::timeout(ANSWER, send).await.map_err(|_| Broken::Silent)??;
-        if answer.status() != StatusCode::OK {
-            return Err(Broken::Status(answer.status()));
-        }
+        let asked = tokio::time::timeout(ANSWER * 2, self.peers.stream(TABLE)).await;
+        let mut answer = asked.map_err(|_| Broken::Silent)??;
         // What is said first is all there is: the old table stands until it has been said.
         let (mut table, mut whole) = (Table::default(), false);
         let mut rest = BytesMut::new();
@@ -202,7 +198,7 @@ impl Follower {
                 self.show(&table);
                 backoff.reset();
                 if std::mem::take(told) {
-                    tracing::info!(upstream = %self.base, "the table is being followed again");
+                    tracing::info!(upstream = %self.peers.first(), "the table is being followed again");
                 }
             }
         }
@@ -223,14 +219,21 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::peers::Signer;
     use crate::rt::task;
     use axum::Router;
     use axum::body::{Body, Bytes};
     use axum::extract::{Request, State};
+    use axum::http::StatusCode;
     use axum::response::{IntoResponse, Response};
     use futures_util::StreamExt;
     use futures_util::stream::{iter, pending};
     use std::sync::Mutex;
+
+    fn peers(base: &str) -> Peers {
+        let signer = Signer { secret: None, name: "test".into(), clock: Clock::system() };
+        Peers::new(base, signer).expect("an address")
+    }
 
     /// A node whose table says one of these at a time; a body that ends with an empty line goes on
     /// for ever.
@@ -256,8 +259,8 @@ mod tests {
         let addr = listener.local_addr().expect("bound");
         let app = Router::new().fallback(answer).with_state(tables);
         task::spawn("node", async move { axum::serve(listener, app).await });
-        let of_node = Directory::of_node(&format!("http://{addr}"), Clock::system());
-        let (directory, follower) = of_node.expect("an address");
+        let (directory, follower) =
+            Directory::of(peers(&format!("http://{addr}")), Clock::system());
         task::spawn("follower", follower.run());
         directory
     }
@@ -295,13 +298,11 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_known_of_a_node_that_is_not_there() {
-        let (directory, follower) =
-            Directory::of_node("http://127.0.0.1:9", Clock::system()).expect("an address");
+        let (directory, follower) = Directory::of(peers("http://127.0.0.1:9"), Clock::system());
         task::spawn("follower", follower.run());
         assert!(!directory.is_known());
         let main: Channel = "main".parse().expect("a name");
         let found = directory.find(&main, Session(1)).await;
         assert!(matches!(found, Err(Refusal::Unavailable(_))), "{found:?}");
-        assert!(Directory::of_node("no url", Clock::system()).is_err());
     }
 }

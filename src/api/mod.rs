@@ -1,14 +1,20 @@
-//! What processes say to each other: plain data (`types`), the client that says it (`client`), what
-//! readers ask for (`directory`), and what is announced to viewers (`cues`); `wire` has the forms
-//! that go over a network.
+//! What processes say to each other: plain data (`types`; nodes, keys and channels: `cluster`), who
+//! says it (`client` for who writes, `directory` for who reads, `lease` for who lives), what is
+//! asked of writers (`orders`, `cues`). `wire` has the forms that go over a network, `teller`
+//! and `peers` send them, `auth` tells a node of the cluster from a stranger.
 //!
 //! Invariant: types that cross a process boundary are written for it here; no other room's types
 //! leak in. The client is the same whether the registry is embedded in this process or behind a
 //! network.
 
+pub mod auth;
 pub mod client;
 pub mod cluster;
 pub mod cues;
 pub mod directory;
+pub mod lease;
+pub mod orders;
+pub mod peers;
+pub mod teller;
 pub mod types;
 pub mod wire;

@@ -262,6 +262,9 @@ pub enum Refusal {
     /// The channel is configured no more.
     #[error("no such channel")]
     NoChannel,
+    /// There is nothing of that name.
+    #[error("{0}")]
+    NotFound(String),
     /// Something else is in the way.
     #[error("{0}")]
     Conflict(String),

@@ -1,6 +1,7 @@
 //! castctl ingest: an origin: receives encoders, records them, serves the logs to other nodes.
 
 use crate::base::ids::Channel;
+use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::roles::{self, Bound, Roles, local};
 use crate::cmd::{data, flags, secret};
@@ -8,9 +9,10 @@ use crate::manifest::types::{ChannelSpec, Manifest, StreamKey};
 
 /// Run an origin: receive encoders, record them, serve the logs to other nodes
 ///
-/// Viewers are served by `castctl serve-edge --upstream` with the address printed as `internal`.
+/// Alone, viewers are served by `castctl serve-edge --upstream` with the address printed as `internal`.
 /// Without a manifest there is one channel, `main`, with the key given or one made at the first
-/// start. Runs until SIGTERM or SIGINT; a second signal forces the end.
+/// start. With `--api` it is one origin of a cluster: channels, keys and numbers are the API
+/// server's, and edges find it there. Runs until SIGTERM or SIGINT; a second signal forces the end.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -24,6 +26,10 @@ pub struct Args {
     #[arg(long, value_name = "KEY", env = "CASTCTL_KEY", hide_env_values = true)]
     #[arg(conflicts_with = "manifest")]
     key: Option<String>,
+    #[command(flatten)]
+    cluster: cluster::Flags,
+    #[command(flatten)]
+    who: cluster::NodeFlags,
 }
 
 /// Runs until told to stop.
@@ -31,7 +37,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
     args.recording.apply(&mut manifest.server);
     let _data = data::own(&manifest.server.data)?;
-    if args.node.manifest.is_none() {
+    let member = args.cluster.member(Some(&args.who))?;
+    if member.peers.is_some() {
+        // Channels and keys are the registry's.
+        manifest.channels.clear();
+    } else if args.node.manifest.is_none() {
         let mut channel = ChannelSpec::new(args.channel);
         if let Some(key) = &args.key {
             channel.keys.push(StreamKey::new(key).map_err(Failure::usage)?);
@@ -39,7 +49,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         manifest.channels = vec![channel];
         secret::give_keys(&mut manifest)?;
     }
-    let roles = Roles { from: args.recording.from(), origin: true, edge: false };
+    let roles = Roles { from: args.recording.from(), origin: true, edge: false, member };
     common::block_on(roles::run(roles, manifest, announce))?
 }
 

@@ -5,6 +5,8 @@
 
 pub mod bench;
 pub mod bench_playlist;
+pub mod channel;
+pub mod cluster;
 pub mod common;
 pub mod completions;
 pub mod cue;
@@ -20,8 +22,10 @@ pub mod repair;
 pub mod replay;
 pub mod roles;
 pub mod secret;
+pub mod serve_api;
 pub mod serve_edge;
 pub mod settings;
+pub mod status;
 pub mod up;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -56,6 +60,9 @@ enum Command {
     Replay(replay::Args),
     Export(export::Args),
     Cue(cue::Args),
+    ServeApi(serve_api::Args),
+    Channel(channel::Args),
+    Status(status::Args),
     Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -81,6 +88,9 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::run(args),
         Command::Export(args) => export::run(args),
         Command::Cue(args) => cue::run(args),
+        Command::ServeApi(args) => serve_api::run(args),
+        Command::Channel(args) => channel::run(args),
+        Command::Status(args) => status::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -3,17 +3,22 @@
 //! are choices of these.
 
 use crate::api::client;
-use crate::api::cues::{self, Cues, Posts};
+use crate::api::cluster::Role;
 use crate::api::directory::{Directory, Follower};
+use crate::api::lease;
+use crate::api::orders::{self, Orders, Taken};
+use crate::api::peers::Peers;
+use crate::cmd::cluster::Member;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::{disk, settings};
-use crate::control::registry::{ChannelEntry, Registry};
-use crate::control::server as registry;
+use crate::control::embedded as registry;
+use crate::control::registry::{ChannelEntry, Database, Registry};
 use crate::edge;
 use crate::ingest;
 use crate::ingest::context::Context;
 use crate::log::format::version::Wrote;
 use crate::log::fs::{Disk, FileSystem, Open};
+use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::options::Options;
 use crate::log::remote::{self, Remote};
@@ -29,15 +34,19 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ready::{Latch, Ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Where a process has its logs and its table of channels from.
 #[derive(Debug, Clone)]
 pub enum From {
-    /// It records them itself, in this version of the format, with a registry of its own.
+    /// It records them itself, in this version of the format; who may is asked of the cluster's
+    /// API servers, or of a registry of its own.
     Recording(Wrote),
     /// Another node, whose internal listener this is.
     Upstream(String),
+    /// Every node of the cluster, as its API servers say.
+    Cluster,
 }
 
 /// Which roles a process has. Addresses and limits are the manifest's.
@@ -49,16 +58,27 @@ pub struct Roles {
     pub origin: bool,
     /// Serve viewers.
     pub edge: bool,
+    /// Its place in a cluster.
+    pub member: Member,
 }
 
 /// What records: the logs, who decides their numbers, and the RTMP listener.
 struct Recorder {
     logs: Logs,
-    registry: Registry,
-    calls: client::Calls,
-    cues: Cues,
-    posts: Posts,
+    /// And the calls that it answers; `None` where the registry is the cluster's.
+    registry: Option<(Registry, client::Calls)>,
+    orders: Orders,
+    taken: Taken,
     rtmp: ingest::server::Server,
+}
+
+/// What a member of a cluster says of itself.
+struct Lease {
+    peers: Peers,
+    member: Member,
+    role: Role,
+    url: Option<String>,
+    rtmp: Option<String>,
 }
 
 /// Everything bound and opened, before anything is served.
@@ -70,6 +90,7 @@ pub struct Bound {
     directory: Directory,
     recorder: Option<Recorder>,
     follower: Option<Follower>,
+    lease: Option<Lease>,
     origin: Option<origin::server::Server>,
     edge: Option<edge::server::Server>,
 }
@@ -81,18 +102,29 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
+    let member = &roles.member;
     let (logs, directory, recorder, follower) = match &roles.from {
         From::Recording(format) => {
-            let (recorder, directory) = record(manifest, *format, &metrics, &clock).await?;
-            (Source::Local(recorder.logs.clone()), directory, Some(recorder), None)
+            let (recorder, directory, follower) =
+                record(manifest, *format, member, &metrics, &clock).await?;
+            (Source::Local(recorder.logs.clone()), directory, Some(recorder), follower)
         }
         From::Upstream(url) => {
             let options = remote::Options::default();
-            let remote = Remote::new(url, options, clock.clone());
+            let remote = Remote::signed(url, options, clock.clone(), member.bearer());
             let remote = remote.map_err(|e| Failure::of(e.kind(), e))?;
-            let of_node = Directory::of_node(url, clock.clone());
-            let (directory, follower) = of_node.map_err(Failure::failed)?;
+            let peers = Peers::new(url, member.signer.clone()).map_err(Failure::usage)?;
+            let (directory, follower) = Directory::of(peers, clock.clone());
             (Source::Remote(remote), directory, None, Some(follower))
+        }
+        From::Cluster => {
+            let none = || Failure::usage("say where the API servers are (--api)");
+            let peers = member.peers.clone().ok_or_else(none)?;
+            let (directory, follower) = Directory::of(peers, clock.clone());
+            let of = directory.clone();
+            let holder = move |id: &LogId| of.holder(&id.channel, id.session, id.generation);
+            let logs = member.logs(std::sync::Arc::new(holder), clock.clone());
+            (logs, directory, None, Some(follower))
         }
     };
     let origin = match roles.origin {
@@ -100,7 +132,8 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
             let served = origin::server::Served {
                 logs: logs.clone(),
                 directory: directory.clone(),
-                cues: recorder.as_ref().map(|r| r.cues.clone()),
+                orders: recorder.as_ref().map(|r| r.orders.clone()),
+                secret: member.secret.clone(),
                 clock: clock.clone(),
                 metrics: origin::metrics::Origin::register(&metrics),
             };
@@ -120,36 +153,68 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
         }
         false => None,
     };
-    Ok(Bound { ready, metrics, clock, admin, directory, recorder, follower, origin, edge })
+    let lease = lease(roles, origin.as_ref(), recorder.as_ref())?;
+    Ok(Bound { ready, metrics, clock, admin, directory, recorder, follower, lease, origin, edge })
+}
+
+/// What the process will say of itself to its cluster, if it is of one.
+fn lease(
+    roles: &Roles,
+    origin: Option<&origin::server::Server>,
+    recorder: Option<&Recorder>,
+) -> Result<Option<Lease>, Failure> {
+    let member = roles.member.clone();
+    let Some(peers) = member.peers.clone() else { return Ok(None) };
+    let role = match roles.from {
+        From::Recording(_) => Role::Origin,
+        From::Upstream(_) | From::Cluster => Role::Edge,
+    };
+    let url = origin.map(|o| member.url(o.addr())).transpose()?;
+    let host = url.as_ref().and_then(|u| Some(u.split_once("://")?.1.rsplit_once(':')?.0));
+    let rtmp =
+        host.zip(recorder).map(|(host, r)| format!("rtmp://{host}:{}/live", r.rtmp.addr().port()));
+    Ok(Some(Lease { peers, member, role, url, rtmp }))
 }
 
 /// The logs, the registry and the RTMP listener.
 async fn record(
     manifest: &Manifest,
     format: Wrote,
+    member: &Member,
     metrics: &Metrics,
     clock: &Clock,
-) -> Result<(Recorder, Directory), Failure> {
+) -> Result<(Recorder, Directory, Option<Follower>), Failure> {
     let server = &manifest.server;
     let options = Options { format, ..settings::logs(server) };
     let logs = Logs::open(&server.data, options).map_err(Failure::failed)?;
-    let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
-    let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
-    let registry = registry.map_err(Failure::failed)?;
-    reserve(&server.data.join("registry.db-wal"));
-    let (client, calls) = client::embedded();
+    let (client, registry, directory, follower) = match &member.peers {
+        Some(peers) => {
+            let (directory, follower) = Directory::of(peers.clone(), clock.clone());
+            (client::Client::remote(peers.clone()), None, directory, Some(follower))
+        }
+        None => {
+            let channels: Vec<ChannelEntry> =
+                manifest.channels.iter().map(settings::channel).collect();
+            let file = server.data.join("registry.db");
+            let registry = Registry::open(&Database::File(file), &channels).await;
+            let registry = registry.map_err(Failure::failed)?;
+            reserve(&server.data.join("registry.db-wal"));
+            let (client, calls, table) = client::embedded();
+            let directory = Directory::embedded(client.clone(), table);
+            (client, Some((registry, calls)), directory, None)
+        }
+    };
     let context = Context {
-        node: "local".into(),
+        node: member.node.clone(),
         logs: logs.clone(),
-        client: client.clone(),
+        client,
         clock: clock.clone(),
         metrics: ingest::metrics::Ingest::register(metrics),
     };
     let rtmp = ingest::server::Server::bind(settings::rtmp(server), context).await;
     let rtmp = rtmp.map_err(Failure::failed)?;
-    let (cues, posts) = cues::channel();
-    let recorder = Recorder { logs, registry, calls, cues, posts, rtmp };
-    Ok((recorder, Directory::embedded(client)))
+    let (orders, taken) = orders::channel();
+    Ok((Recorder { logs, registry, orders, taken, rtmp }, directory, follower))
 }
 
 /// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so
@@ -198,6 +263,7 @@ impl Bound {
         let (mut background, mut asked) = (Vec::new(), Vec::new());
         let (mut writers, mut readers) = (Vec::new(), Vec::new());
         // Every latch before the first is opened.
+        let (unfinished_tx, unfinished) = watch::channel(0);
         let latch = |is: bool, name| is.then(|| ready.latch(name));
         let rtmp_latch = latch(recorder.is_some(), "rtmp");
         let disk_latch = latch(recorder.is_some(), "disk");
@@ -208,13 +274,16 @@ impl Bound {
         if let (Some(recorder), Some(rtmp_latch), Some(disk_latch)) =
             (recorder, rtmp_latch, disk_latch)
         {
-            let Recorder { logs, registry, calls, posts, rtmp, .. } = recorder;
-            let registry = registry::serve(registry, calls, clock.clone(), after.clone());
-            asked.push(task::spawn("registry", async_ok(registry)));
+            let Recorder { logs, registry, taken: orders, rtmp, .. } = recorder;
+            if let Some((registry, calls)) = registry {
+                let serve = registry::serve(registry, calls, clock.clone(), after.clone());
+                asked.push(task::spawn("registry", async_ok(serve)));
+            }
             let figures = disk::figures(logs.clone(), metrics, clock.clone());
             background.push(task::spawn("log figures", figures));
             background.push(task::spawn("disk", disk::watch(logs, disk_latch, clock.clone())));
-            let serve = rtmp.serve(rtmp_latch, posts, drain.clone());
+            let given = ingest::server::Given { orders, unfinished };
+            let serve = rtmp.serve(rtmp_latch, given, drain.clone());
             let serve = async { serve.await.map_err(|e| e.to_string()) };
             writers.push(("the RTMP server", task::spawn("rtmp", serve)));
         }
@@ -229,6 +298,12 @@ impl Bound {
         if let (Some(edge), Some(latch)) = (self.edge, edge_latch) {
             let serve = async_ok(edge.serve(latch, drain.clone()));
             readers.push(("the viewers' server", task::spawn("viewers", serve)));
+        }
+        if let Some(Lease { peers, member, role, url, rtmp }) = self.lease {
+            let beat = member.heartbeat(role, url, rtmp);
+            let times = (clock.clone(), drain.clone(), after.clone());
+            let keep = lease::keep(peers, member.node, beat, times, unfinished_tx);
+            asked.push(task::spawn("lease", async_ok(keep)));
         }
         let early = first_end(&mut writers, &mut readers, &drain).await;
         ready.drain();

@@ -1,12 +1,13 @@
-//! castctl serve-edge: playlists and media for viewers, from another node's logs. Has no state.
+//! castctl serve-edge: playlists and media for viewers, from other nodes' logs. Has no state.
 
+use crate::cmd::cluster::{self, Member};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::flags;
 use crate::cmd::roles::{self, Bound, From, Roles, local};
 use crate::manifest::types::Manifest;
 use std::net::SocketAddr;
 
-/// Serve viewers from another node's logs
+/// Serve viewers from other nodes' logs
 ///
 /// All edges are equal: any number of them may stand behind any load balancer or CDN, and one may
 /// be the upstream of others (`--internal`). Nothing is kept on disk. Runs until SIGTERM or SIGINT;
@@ -15,9 +16,15 @@ use std::net::SocketAddr;
 pub struct Args {
     #[command(flatten)]
     node: flags::Node,
-    /// Internal address of an origin, of `castctl up` or of another edge, like http://10.0.0.2:8090
-    #[arg(long, value_name = "URL", env = "CASTCTL_UPSTREAM")]
-    upstream: String,
+    /// Internal address of an origin, of `castctl up` or of another edge, like http://10.0.0.2:8090;
+    /// in a cluster, `--api` instead
+    #[arg(long, value_name = "URL", env = "CASTCTL_UPSTREAM", required_unless_present = "api")]
+    #[arg(conflicts_with = "api")]
+    upstream: Option<String>,
+    #[command(flatten)]
+    cluster: cluster::Flags,
+    #[command(flatten)]
+    who: cluster::NodeFlags,
     #[command(flatten)]
     viewers: flags::Viewers,
     /// Where other edges read the logs that this one follows; never public [default: nowhere]
@@ -27,7 +34,8 @@ pub struct Args {
 
 /// An edge's roles; `serves`: also to other edges.
 pub fn roles(upstream: &str, serves: bool) -> Roles {
-    Roles { from: From::Upstream(upstream.to_owned()), origin: serves, edge: true }
+    let (from, member) = (From::Upstream(upstream.to_owned()), Member::alone());
+    Roles { from, origin: serves, edge: true, member }
 }
 
 /// Runs until told to stop.
@@ -37,7 +45,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     args.viewers.apply(&mut server.viewers);
     server.internal.listen = args.internal.unwrap_or(server.internal.listen);
     let serves = args.internal.is_some();
-    let roles = roles(&args.upstream, serves);
+    let member = args.cluster.member(Some(&args.who))?;
+    let from = args.upstream.map_or(From::Cluster, From::Upstream);
+    let roles = Roles { from, origin: serves, edge: true, member };
     common::block_on(roles::run(roles, manifest, move |m, b| announce(m, b, serves)))?
 }
 

@@ -1,6 +1,7 @@
 //! castctl up: all roles in one process, with embedded defaults. Rooms run over the same log
 //! subscriptions and the same registry calls as they would in processes of their own.
 
+use crate::cmd::cluster::Member;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::roles::{self, Bound, From, Roles, local};
 use crate::cmd::{data, flags, secret};
@@ -23,8 +24,8 @@ pub struct Args {
 }
 
 /// Everything that runs in one process.
-pub const fn roles(from: From) -> Roles {
-    Roles { from, origin: true, edge: true }
+pub fn roles(from: From) -> Roles {
+    Roles { from, origin: true, edge: true, member: Member::alone() }
 }
 
 /// Binds every listener and opens the stores; the data directory must be the caller's alone.

@@ -1,9 +1,13 @@
 //! The control plane: who may write which channel, and from which numbers on.
 //!
-//! `registry` decides and stores (`registry::numbers` is the pure part); `server` is the loop that
-//! brings it the calls of `api::client`.
+//! `registry` decides and stores (`registry::numbers` is the pure part); `embedded` is the loop that
+//! brings it the calls of its own process; `server` listens for those of other nodes and of
+//! operators, `routes` says which request is which call.
 //!
 //! Invariant: every number a writer starts from is decided in one database transaction, once.
 
+pub mod embedded;
+pub mod metrics;
 pub mod registry;
+mod routes;
 pub mod server;

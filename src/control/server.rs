@@ -1,64 +1,156 @@
-//! The registry's loop: takes calls in order, answers each, publishes the table when it changed.
+//! The API server: the registry over HTTP, for the nodes of a cluster and for operators. Any number
+//! of them may share one PostgreSQL; none keeps anything that another does not have.
+//!
+//! Invariant: nothing is decided here: each request is one call of the registry.
 
-use crate::api::client::{Call, Calls};
+use crate::api::auth::Secret;
+use crate::api::peers::Signer;
+use crate::api::types::{Refusal, Table};
+use crate::control::metrics::Api;
 use crate::control::registry::Registry;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
+use crate::rt::http::{Http, Limits};
+use crate::rt::listen::BindError;
+use crate::rt::task;
+use crate::telemetry::ready::Latch;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
 
-/// Answers calls until the drain starts and every call made before it is answered.
-pub async fn serve(mut registry: Registry, mut calls: Calls, clock: Clock, drain: Drain) {
-    publish_table(&mut registry, &calls).await;
-    loop {
-        let call = tokio::select! {
-            biased;
-            call = calls.calls.recv() => call,
-            () = drain.wait() => break,
+/// Sockets at one time: a few for each node.
+const CONNECTIONS: usize = 10_000;
+
+/// How long a request's head may take: nodes are near.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// Largest request head.
+const HEAD_BYTES: usize = 16 << 10;
+
+/// How long a head that has begun may still take in a drain.
+const HEAD_LATE: Duration = Duration::from_millis(200);
+
+/// How often a replica looks whether another one has changed the table. Edges learn of a failover
+/// within it.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What differs between deployments.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where nodes and operators connect; never a public address.
+    pub listen: SocketAddr,
+    /// How long a drain waits for answers to finish.
+    pub drain_timeout: Duration,
+    /// What senders have to prove that they have; `None`: everyone is trusted.
+    pub secret: Option<Secret>,
+}
+
+/// What every request shares.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) registry: Registry,
+    pub(super) secret: Option<Secret>,
+    pub(super) signer: Signer,
+    pub(super) clock: Clock,
+    /// `None` until it has been read once.
+    pub(super) table: watch::Sender<Option<Arc<Table>>>,
+    /// The table may have changed.
+    pub(super) changed: Notify,
+    pub(super) drain: Drain,
+    pub(super) metrics: Api,
+}
+
+/// A bound API server.
+pub struct Server {
+    http: Http,
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Binds; nothing is answered yet.
+    pub async fn bind(
+        config: Config,
+        registry: Registry,
+        metrics: Api,
+        clock: Clock,
+    ) -> Result<Server, BindError> {
+        let limits = Limits {
+            connections: CONNECTIONS,
+            head: HEAD,
+            head_bytes: HEAD_BYTES,
+            head_grace: HEAD_LATE,
+            drain: config.drain_timeout,
         };
-        let Some(call) = call else { break };
-        answer(&mut registry, call, &clock, &calls).await;
+        let http = Http::bind(config.listen, "api", limits, None).await?;
+        let secret = config.secret;
+        let signer = Signer { secret: secret.clone(), name: "api".into(), clock: clock.clone() };
+        let (table, _) = watch::channel(None);
+        let (changed, drain) = (Notify::new(), Drain::new());
+        let shared = Shared { registry, secret, signer, clock, table, changed, drain, metrics };
+        Ok(Server { http, shared: Arc::new(shared) })
     }
-    registry.close().await;
+
+    /// The bound address.
+    pub fn addr(&self) -> SocketAddr {
+        self.http.addr()
+    }
+
+    /// Serves until the drain. Ready once the database has answered; what nodes do without it is
+    /// theirs.
+    pub async fn serve(self, ready: Latch, drain: Drain) {
+        let Server { http, shared } = self;
+        ready.close("the database has not answered yet");
+        let looking = task::spawn("table", look(Arc::clone(&shared)));
+        let mut known = shared.table.subscribe();
+        let opening = async {
+            tokio::select! {
+                _ = known.wait_for(Option::is_some) => ready.open(),
+                () = drain.wait() => {}
+            }
+            drain.wait().await;
+            ready.close("draining");
+            shared.drain.start();
+        };
+        let service = crate::control::routes::Routes(Arc::clone(&shared));
+        tokio::join!(http.serve(service, shared.clock.clone(), drain.clone()), opening);
+        looking.abort();
+        shared.registry.close().await;
+    }
 }
 
-async fn publish_table(registry: &mut Registry, calls: &Calls) {
-    match registry.table().await {
-        Ok(table) => drop(calls.table.send_replace(Arc::new(table))),
-        Err(e) => tracing::error!("the table of live channels can't be read: {e}"),
-    }
-}
-
-/// Answers one call. The table is out before the answer: whoever was told of a grant finds it
-/// there. A caller that no longer waits is not an error.
-async fn answer(registry: &mut Registry, call: Call, clock: &Clock, calls: &Calls) {
-    let wall = clock.now().wall;
-    match call {
-        Call::Admit(request, reply) => {
-            let _ = reply.send(registry.admit(&request));
+/// Keeps the table as the database has it. While that does not answer, it stays as it was.
+async fn look(shared: Arc<Shared>) {
+    let (mut shown, mut told) = (None, false);
+    loop {
+        let looked = async {
+            let revision = shared.registry.revision().await?;
+            if shown != Some(revision) {
+                let table = Arc::new(shared.registry.table(shared.clock.now().wall).await?);
+                shared.table.send_if_modified(|t| {
+                    let news = t.as_ref() != Some(&table);
+                    *t = Some(table);
+                    news
+                });
+            }
+            Ok::<_, Refusal>(revision)
+        };
+        match looked.await {
+            Ok(revision) => {
+                shown = Some(revision);
+                if std::mem::take(&mut told) {
+                    tracing::info!("the database answers again");
+                }
+            }
+            Err(e) if !std::mem::replace(&mut told, true) => {
+                tracing::error!("the table can't be read, trying until it can: {e}");
+            }
+            Err(e) => tracing::debug!("{e}"),
         }
-        Call::Grant(channel, want, reply) => {
-            let granted = registry.grant(&channel, &want, wall).await;
-            publish_table(registry, calls).await;
-            let _ = reply.send(granted);
-        }
-        Call::Open(channel, generation, record, reply) => {
-            let opened = registry.open_session(&channel, generation, &record).await;
-            publish_table(registry, calls).await;
-            let _ = reply.send(opened);
-        }
-        Call::Report(channel, generation, report, reply) => {
-            let _ = reply.send(registry.report(&channel, generation, report, wall).await);
-        }
-        Call::End(channel, generation, end, reply) => {
-            let ended = registry.end(&channel, generation, &end).await;
-            publish_table(registry, calls).await;
-            let _ = reply.send(ended);
-        }
-        Call::Unfinished(node, reply) => {
-            let _ = reply.send(registry.unfinished(&node).await);
-        }
-        Call::Find(channel, session, reply) => {
-            let _ = reply.send(registry.find(&channel, session).await);
+        let next = shared.clock.now().mono.plus(LOOK);
+        tokio::select! {
+            () = shared.changed.notified() => {}
+            () = shared.clock.sleep_until(next) => {}
         }
     }
 }

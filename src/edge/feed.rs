@@ -5,6 +5,7 @@
 use crate::api::directory::Directory;
 use crate::api::types::LiveSession;
 use crate::base::ids::{Generation, Seq, TrackId};
+use crate::edge::leave::{Leave, newer};
 use crate::edge::media::Cell;
 use crate::edge::mended::mended;
 use crate::edge::places::Trail;
@@ -194,9 +195,16 @@ impl Feed {
         }
         let mut log = self.sources.logs.subscribe(&id, From::Position(index.tail)).await?;
         let session = self.session.clone();
+        let mut leave = Leave::new(&self.sources, id);
         loop {
             let batch = tokio::select! {
                 batch = log.next() => batch?,
+                why = leave.due() => {
+                    if log.caught_up() {
+                        return why;
+                    }
+                    continue;
+                }
                 () = session.nudge.notified() => {
                     self.publish(newest && log.caught_up());
                     continue;
@@ -353,11 +361,6 @@ impl Feed {
 
 fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {
     live.generations.iter().map(|g| g.0).find(|g| done.is_none_or(|d| *g > d))
-}
-
-/// Is there a generation after this one, so that nothing more is to be waited for?
-fn newer(live: &LiveSession, generation: Generation) -> bool {
-    live.over || live.generations.iter().any(|g| g.0 > generation)
 }
 
 /// Resolves when nobody asked for the session for a while.

@@ -7,6 +7,8 @@
 //! memory; `http` decides the answer to a request, `answer` its headers; `pages` embeds the watch
 //! page (`web/`); `server` listens.
 //!
+//! `leave` says when a log is not read on although it has not ended: failover.
+//!
 //! A read that fails makes `mended` look whether the log was repaired meanwhile.
 //!
 //! Invariant: media is made once and shared; a viewer costs a clone of `Bytes`. Viewers who wait
@@ -19,6 +21,7 @@ pub mod channels;
 pub mod cors;
 pub mod feed;
 pub mod http;
+pub mod leave;
 pub mod media;
 pub mod mended;
 pub mod metrics;

@@ -2,7 +2,8 @@
 //! publisher its media. One loop; it waits for one of bytes, a time-out, a newer connection or the
 //! drain, and then drains what follows.
 
-use crate::api::types::{Admission, PublishRequest as Ask};
+use crate::api::orders::{Order, Stop};
+use crate::api::types::{Admission, PublishRequest as Ask, Refusal};
 use crate::base::time::Mono;
 use crate::ingest::context::PublishError;
 use crate::ingest::cues;
@@ -123,6 +124,13 @@ impl Connection {
                 let _ = self.drain_session().await;
                 break;
             }
+            if self.publish.as_ref().is_some_and(|(p, _)| p.is_revoked()) {
+                let why = Refusal::KeyRevoked.to_string();
+                tracing::info!(peer = %self.peer, "{why}");
+                self.session.end_publish("NetStream.Publish.BadName", &why);
+                let _ = self.drain_session().await;
+                break;
+            }
             if !self.wait().await {
                 break;
             }
@@ -176,12 +184,13 @@ impl Connection {
         tokio::select! {
             biased;
             asked = asked => match asked {
-                Asked::Cue(post) => {
+                Asked::Order(Order::Cue(post)) => {
                     if let Some((publisher, _)) = &mut self.publish {
                         cues::post(publisher, post).await;
                     }
                     true
                 }
+                Asked::Order(Order::Stop(stop)) => self.stop(stop).await,
                 Asked::Publisher(handover) => {
                     if let (Some(handover), Some((publisher, seat))) =
                         (handover, self.publish.take())
@@ -216,6 +225,20 @@ impl Connection {
                 true
             }
         }
+    }
+
+    /// Another origin goes on with the channel; `false` when that ends the connection.
+    async fn stop(&mut self, stop: Stop) -> bool {
+        let Some((publisher, seat)) = self.publish.take() else { return true };
+        let Some(same) = self.desk.stop(publisher, &seat, stop).await else {
+            self.desk.context().metrics.publishers.dec();
+            let why = "the channel is published to another origin";
+            self.session.end_publish("NetStream.Publish.BadConnection", why);
+            let _ = self.drain_session().await;
+            return false;
+        };
+        self.publish = Some((same, seat));
+        true
     }
 
     async fn hand_over(

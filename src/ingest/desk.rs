@@ -4,16 +4,17 @@
 //!
 //! Invariant: the table's lock is never held across an await.
 
-use crate::api::cues::{Post, Refused};
-use crate::api::types::{ChannelSettings, End as Told, Unfinished};
+use crate::api::cues::Refused;
+use crate::api::orders::{Order, Stop};
+use crate::api::types::{ChannelSettings, End as Told, Refusal, Unfinished};
 use crate::base::error::Kind;
 use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::{Mono, Wall};
-use crate::ingest::context::{ClaimError, Context, PublishError};
+use crate::ingest::context::{ClaimError, Context, Ends, PublishError};
 use crate::ingest::convert;
 use crate::ingest::cues;
 use crate::ingest::publisher::Publisher;
-use crate::ingest::seat::{Asked, Handover, Seat, Table};
+use crate::ingest::seat::{Asked, Handover, Seat, Slot, Table};
 use crate::ingest::stalled::Stalled;
 use crate::media::timeline::mark::End;
 use crate::rt::drain::{Drain, Work};
@@ -82,16 +83,53 @@ impl Desk {
         });
     }
 
-    /// Brings a cue to the channel's owner, or says that there is none.
-    pub fn post(&self, post: Post) {
-        let sent = self.table(|t| match t.slots.get(&post.channel) {
-            Some(slot) if !slot.stalled => slot.posts.try_send(post).map_err(|e| e.into_inner()),
-            _ => Err(post),
+    /// Brings an order to the channel's owner, or says that there is none.
+    pub fn order(&self, order: Order) {
+        let channel = match &order {
+            Order::Cue(post) => &post.channel,
+            Order::Stop(stop) => &stop.channel,
+        };
+        let sent = self.table(|t| match (t.slots.get(channel), order) {
+            // Another key's publisher that is connected keeps the channel.
+            (Some(Slot { key: Some(held), .. }), Order::Stop(stop))
+                if stop.key.as_ref().is_some_and(|k| k != held) =>
+            {
+                let why = ClaimError::InUse(stop.channel).to_string();
+                let _ = stop.reply.send(Err(Refusal::Conflict(why)));
+                Ok(())
+            }
+            (Some(slot), order) if !slot.stalled => {
+                slot.orders.try_send(order).map_err(|e| e.into_inner())
+            }
+            (_, order) => Err(order),
         });
-        if let Err(post) = sent {
-            let why = "nobody publishes to this channel here";
-            let _ = post.reply.send(Err(Refused::new(Kind::NotFound, why)));
+        match sent {
+            Ok(()) => {}
+            Err(Order::Cue(post)) => {
+                let why = "nobody publishes to this channel here";
+                let _ = post.reply.send(Err(Refused::new(Kind::NotFound, why)));
+            }
+            Err(Order::Stop(stop)) => drop(stop.reply.send(Ok(()))),
         }
+    }
+
+    /// Ends the generation that another origin is to go on after, if it is this publisher's; the
+    /// publisher comes back where it is not.
+    pub async fn stop(
+        &self,
+        publisher: Box<Publisher>,
+        seat: &Seat,
+        stop: Stop,
+    ) -> Option<Box<Publisher>> {
+        if publisher.generation() > stop.generation {
+            let _ = stop.reply.send(Ok(()));
+            return Some(publisher);
+        }
+        tracing::info!(channel = %seat.channel, generation = %publisher.generation(),
+            "another origin goes on with the channel");
+        self.end(publisher, seat, false).await;
+        let _ = stop.reply.send(Ok(()));
+        None
     }
 
     /// The channel's publisher for a connection that presented `key`: the one that is there, or a
@@ -189,8 +227,15 @@ impl Desk {
                         return self.give(publisher, handover).await;
                     }
                     Asked::Publisher(None) => return,
-                    Asked::Cue(post) => {
+                    Asked::Order(Order::Cue(post)) => {
                         cues::post(&mut publisher, post).await;
+                        continue;
+                    }
+                    Asked::Order(Order::Stop(stop)) => {
+                        match self.stop(publisher, &seat, stop).await {
+                            Some(same) => publisher = same,
+                            None => return,
+                        }
                         continue;
                     }
                 },
@@ -292,13 +337,26 @@ impl Desk {
     /// After a restart: ends of logs that lost their writer are told, and sessions whose window is
     /// open are taken up again, each by a new generation that writes gaps until its encoder is
     /// back.
-    pub async fn take_up(&self) -> Result<(), PublishError> {
-        let mut ends = self.ctx.recover().await?;
+    pub async fn take_up(&self, ends: &mut Ends) -> Result<(), PublishError> {
         for open in self.ctx.client.unfinished(self.ctx.node.clone()).await? {
             let key = (open.settings.name.clone(), open.session, open.generation);
             self.take_up_one(open, ends.remove(&key)).await;
         }
         Ok(())
+    }
+
+    /// Sessions of origins that are gone, which the registry wants this one to go on with: gaps are
+    /// written until the encoder is back somewhere, or the reconnect window is over.
+    pub async fn take_up_others(&self) {
+        let all = match self.ctx.client.unfinished(self.ctx.node.clone()).await {
+            Ok(all) => all,
+            Err(e) => return tracing::warn!("sessions to take up can't be asked for: {e}"),
+        };
+        for open in all {
+            if !self.drain.started() && !self.is_held(&open.settings.name) {
+                self.take_up_one(open, None).await;
+            }
+        }
     }
 
     async fn take_up_one(&self, open: Unfinished, end: Option<End>) {
@@ -317,7 +375,7 @@ impl Desk {
         match result.await {
             Ok((publisher, ended)) => {
                 tracing::info!(channel = %settings.name, %session,
-                    generation = %publisher.generation(), "taken up again after a restart");
+                    generation = %publisher.generation(), "taken up");
                 let now = self.ctx.clock.now();
                 let gone = ended.map_or(0, |e| now.wall.since(e)).max(0);
                 let gone = Duration::from_micros(gone.unsigned_abs());
@@ -366,7 +424,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_owner_that_does_not_let_go_is_not_waited_for_without_end() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (client, _calls) = client::embedded();
+        let (client, _calls, _) = client::embedded();
         let ctx = Context {
             node: "node".into(),
             logs: Logs::open(dir.path(), Options::default()).expect("a directory of our own"),

@@ -127,6 +127,11 @@ impl Live {
         })
     }
 
+    /// Was the publisher's key revoked?
+    pub fn is_revoked(&self) -> bool {
+        self.reports.revoked()
+    }
+
     /// The log being written.
     pub fn id(&self) -> &LogId {
         &self.id

@@ -96,6 +96,11 @@ impl Publisher {
         self.settle().await
     }
 
+    /// Was its key revoked?
+    pub fn is_revoked(&self) -> bool {
+        matches!(&self.stage, Stage::Live(live) if live.is_revoked())
+    }
+
     /// The channel's settings.
     pub fn settings(&self) -> &Arc<ChannelSettings> {
         &self.settings

@@ -28,6 +28,8 @@ pub struct Acked {
     pub at: Mono,
     /// A newer generation exists: stop.
     pub fenced: bool,
+    /// The key was revoked: its publisher may send no more.
+    pub revoked: bool,
 }
 
 /// Sends reports of one generation in the background; ends with its owner.
@@ -49,7 +51,7 @@ impl Reports {
     ) -> Reports {
         let (newest, mut wanted) = watch::channel(None::<Report>);
         let at = clock.now().mono;
-        let first = Acked { msn: Msn(base.0.saturating_sub(1)), at, fenced: false };
+        let first = Acked { msn: Msn(base.0.saturating_sub(1)), at, fenced: false, revoked: false };
         let (ack, acked) = watch::channel(first);
         let name = format!("reports {channel}");
         let of_task = clock.clone();
@@ -58,10 +60,11 @@ impl Reports {
             while wanted.changed().await.is_ok() {
                 let Some(report) = *wanted.borrow_and_update() else { continue };
                 match client.report(&channel, generation, report).await {
-                    Ok(()) => {
+                    // Also of a revoked key: the report was taken.
+                    taken @ (Ok(()) | Err(Refusal::KeyRevoked)) => {
                         pause = RETRY;
-                        let at = of_task.now().mono;
-                        ack.send_replace(Acked { msn: report.msn, at, fenced: false });
+                        let (at, revoked) = (of_task.now().mono, taken.is_err());
+                        ack.send_replace(Acked { msn: report.msn, at, fenced: false, revoked });
                     }
                     Err(Refusal::Fenced(_)) => {
                         ack.send_modify(|a| a.fenced = true);
@@ -88,6 +91,11 @@ impl Reports {
     /// Has a newer generation been granted?
     pub fn fenced(&self) -> bool {
         self.acked.borrow().fenced
+    }
+
+    /// Was the publisher's key revoked?
+    pub fn revoked(&self) -> bool {
+        self.acked.borrow().revoked
     }
 
     /// May the writer use `msn` now? `MSN <= acked + elapsed / min_segment + 1`, so that the
@@ -136,7 +144,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_generations_first_number_waits_for_its_answer_too() {
         // The calls are kept, and nobody answers them.
-        let (client, _calls) = client::embedded();
+        let (client, _calls, _) = client::embedded();
         let clock = Clock::starting_at(Wall(0));
         let (channel, base) = ("main".parse().expect("a channel name"), Msn(1000));
         let second = Duration::from_secs(1);

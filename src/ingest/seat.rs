@@ -1,13 +1,13 @@
 //! Places at the desk: who owns a channel's publisher, and what is asked of the owner.
 
-use crate::api::cues::Post;
+use crate::api::orders::Order;
 use crate::base::ids::Channel;
 use crate::ingest::publisher::Publisher;
 use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 
-/// Cues that may wait for an owner: it takes one within milliseconds.
-const POSTS: usize = 16;
+/// Orders that may wait for an owner: it takes one within milliseconds.
+const ORDERS: usize = 16;
 
 /// Where an owner puts its publisher for the connection that asked.
 pub type Handover = oneshot::Sender<Box<Publisher>>;
@@ -20,7 +20,7 @@ pub(super) struct Slot {
     /// Nobody has a publisher: the disk takes none.
     pub(super) stalled: bool,
     pub(super) take: oneshot::Sender<Handover>,
-    pub(super) posts: mpsc::Sender<Post>,
+    pub(super) orders: mpsc::Sender<Order>,
 }
 
 /// An owner's place at the desk.
@@ -29,7 +29,7 @@ pub struct Seat {
     pub(super) channel: Channel,
     pub(super) number: u64,
     taken: oneshot::Receiver<Handover>,
-    posts: mpsc::Receiver<Post>,
+    orders: mpsc::Receiver<Order>,
 }
 
 /// What is asked of an owner.
@@ -37,8 +37,8 @@ pub struct Seat {
 pub enum Asked {
     /// The next connection wants the publisher; `None`: it has given up already.
     Publisher(Option<Handover>),
-    /// A cue is to be announced.
-    Cue(Post),
+    /// A cue is to be announced, or the generation ended.
+    Order(Order),
 }
 
 impl Seat {
@@ -53,7 +53,7 @@ impl Seat {
             biased;
             taken = &mut self.taken => Asked::Publisher(taken.ok()),
             // The sender goes with the slot, and then the publisher is asked for.
-            Some(post) = self.posts.recv() => Asked::Cue(post),
+            Some(order) = self.orders.recv() => Asked::Order(order),
         }
     }
 }
@@ -73,13 +73,13 @@ impl Table {
         key: Option<&str>,
     ) -> (Seat, Option<oneshot::Sender<Handover>>) {
         let (take, taken) = oneshot::channel();
-        let (posts_tx, posts) = mpsc::channel(POSTS);
+        let (orders_tx, orders) = mpsc::channel(ORDERS);
         let number = self.next_seat;
         self.next_seat += 1;
         let key = key.map(str::to_owned);
-        let slot = Slot { seat: number, key, stalled: false, take, posts: posts_tx };
+        let slot = Slot { seat: number, key, stalled: false, take, orders: orders_tx };
         let before = self.slots.insert(channel.clone(), slot);
-        let seat = Seat { channel: channel.clone(), number, taken, posts };
+        let seat = Seat { channel: channel.clone(), number, taken, orders };
         (seat, before.map(|s| s.take))
     }
 }

@@ -1,6 +1,7 @@
 //! The RTMP listener: bind, take up what a restart left open, accept, drain.
 
-use crate::api::cues::Posts;
+use crate::api::orders::Taken;
+use crate::api::types::Refusal;
 use crate::ingest::connection::Connection;
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::desk::Desk;
@@ -11,6 +12,7 @@ use crate::telemetry::ready::Latch;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What differs between deployments.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +34,18 @@ pub struct Server {
     ctx: Arc<Context>,
 }
 
+/// Pause before the registry is asked again for what a restart left open.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What is asked of this origin while it serves.
+#[derive(Debug)]
+pub struct Given {
+    /// Cues and ends.
+    pub orders: Taken,
+    /// Changes when there may be sessions of other origins to take up.
+    pub unfinished: watch::Receiver<u64>,
+}
+
 impl Server {
     /// Binds the listener; nothing is accepted yet.
     pub async fn bind(config: Config, ctx: Context) -> Result<Server, BindError> {
@@ -49,16 +63,37 @@ impl Server {
     pub async fn serve(
         self,
         ready: Latch,
-        mut posts: Posts,
+        Given { mut orders, mut unfinished }: Given,
         drain: Drain,
     ) -> Result<(), PublishError> {
         let work = Work::new();
         let desk = Desk::new(self.ctx.clone(), drain.clone(), work.clone());
-        desk.take_up().await?;
+        let mut ends = self.ctx.recover().await?;
+        ready.close("the registry has not answered yet");
+        loop {
+            match desk.take_up(&mut ends).await {
+                Ok(()) => break,
+                Err(e @ PublishError::Refused(Refusal::Unavailable(_))) => {
+                    tracing::warn!("waiting for the registry: {e}");
+                }
+                Err(e) => return Err(e),
+            }
+            let again = self.ctx.clock.now().mono.plus(AGAIN);
+            tokio::select! {
+                () = drain.wait() => return Ok(()),
+                () = self.ctx.clock.sleep_until(again) => {}
+            }
+        }
         let bringing = desk.clone();
-        let cues = task::spawn("cues", async move {
-            while let Some(post) = posts.recv().await {
-                bringing.post(post);
+        let bring = task::spawn("orders", async move {
+            while let Some(order) = orders.recv().await {
+                bringing.order(order);
+            }
+        });
+        let taking = desk.clone();
+        let take_up = task::spawn("take up", async move {
+            while unfinished.changed().await.is_ok() {
+                taking.take_up_others().await;
             }
         });
         ready.open();
@@ -85,7 +120,8 @@ impl Server {
             });
         }
         ready.close("draining");
-        cues.abort();
+        bring.abort();
+        take_up.abort();
         if !work.finish(self.config.drain_timeout).await {
             tracing::warn!("logs were not all sealed within the drain time-out");
         }

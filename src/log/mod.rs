@@ -73,6 +73,7 @@ pub mod index;
 mod io;
 mod live;
 pub mod logs;
+pub mod nodes;
 pub mod options;
 pub mod partly;
 mod pass;

@@ -9,6 +9,7 @@ use crate::log::format::version::Wrote;
 use crate::log::id::LogId;
 use crate::log::index::Index;
 use crate::log::logs::Logs;
+use crate::log::nodes::Nodes;
 use crate::log::remote::Remote;
 use crate::log::remote::wire::Since;
 use crate::log::subscription::{From, Piece, Subscription};
@@ -26,6 +27,8 @@ pub enum Source {
     Local(Logs),
     /// Another one.
     Remote(Remote),
+    /// Many, each with logs of its own.
+    Nodes(Nodes),
 }
 
 impl Source {
@@ -43,6 +46,7 @@ impl Source {
                 Ok(index)
             }
             Source::Remote(remote) => remote.index_since(id, since).await,
+            Source::Nodes(nodes) => nodes.of(id)?.index_since(id, since).await,
         }
     }
 
@@ -61,6 +65,7 @@ impl Source {
         match self {
             Source::Local(logs) => logs.subscribe(id, from),
             Source::Remote(remote) => remote.subscribe(id, from).await,
+            Source::Nodes(nodes) => nodes.of(id)?.subscribe(id, from).await,
         }
     }
 
@@ -72,6 +77,7 @@ impl Source {
         match self {
             Source::Local(logs) => logs.read(id, range).await,
             Source::Remote(remote) => remote.read(id, range).await,
+            Source::Nodes(nodes) => nodes.of(id)?.read(id, range).await,
         }
     }
 
@@ -83,6 +89,7 @@ impl Source {
         match self {
             Source::Local(logs) => logs.piece(id, from).await,
             Source::Remote(remote) => remote.piece(id, from).await,
+            Source::Nodes(nodes) => nodes.of(id)?.piece(id, from).await,
         }
     }
 
@@ -91,6 +98,7 @@ impl Source {
         match self {
             Source::Local(logs) => logs.wrote(id).await,
             Source::Remote(remote) => remote.wrote(id).await,
+            Source::Nodes(nodes) => nodes.of(id)?.wrote(id).await,
         }
     }
 
@@ -98,7 +106,7 @@ impl Source {
     pub fn watch(&self) -> Watch {
         Watch(match self {
             Source::Local(logs) => Some(logs.created()),
-            Source::Remote(_) => None,
+            Source::Remote(_) | Source::Nodes(_) => None,
         })
     }
 }

@@ -1,10 +1,14 @@
 //! The internal listener: routes requests of other nodes, and turns what went wrong into a status.
 
-use crate::api::cues::{self, Cues};
+use crate::api::auth::Secret;
+use crate::api::cues;
 use crate::api::directory::Directory;
+use crate::api::orders::{Orders, StopAsk};
+use crate::api::teller;
+use crate::api::types::Refusal;
 use crate::api::wire::{CHANNELS, Session as SessionLine, TABLE};
 use crate::base::error::Kind;
-use crate::base::ids::{Channel, Session};
+use crate::base::ids::{Channel, Generation, Session};
 use crate::log::error::LogError;
 use crate::log::format::stream::StreamHeader;
 use crate::log::format::version::{NoCommonVersion, Range as Versions};
@@ -13,7 +17,7 @@ use crate::log::remote::wire::{self, Ask};
 use crate::log::source::Source;
 use crate::log::subscription::From;
 use crate::origin::metrics::Origin;
-use crate::origin::{stream, table};
+use crate::origin::stream;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::rt::http::{Http, Limits, Service};
@@ -21,7 +25,7 @@ use crate::rt::listen::BindError;
 use crate::telemetry::metrics::{ByReason, Raised};
 use crate::telemetry::ready::Latch;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::iter;
@@ -59,8 +63,10 @@ pub struct Served {
     pub logs: Source,
     /// The table of channels.
     pub directory: Directory,
-    /// Brings cues to the writers, where there are writers in this process.
-    pub cues: Option<Cues>,
+    /// Brings orders to the writers, where there are writers in this process.
+    pub orders: Option<Orders>,
+    /// What senders have to prove that they have; `None`: everyone is trusted.
+    pub secret: Option<Secret>,
     /// For heartbeats.
     pub clock: Clock,
     /// What is counted.
@@ -140,9 +146,15 @@ impl Service for Nodes {
     type Body = Body;
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let answer = match cues_path(request.method(), request.uri().path()) {
-            Some(channel) => self.cue(channel, request.into_body()).await,
-            None => self.route(&request).await,
+        let answer = match self.allowed(request.headers()) {
+            Err(no) => Err(no),
+            Ok(()) => match order(request.method(), request.uri().path()) {
+                Some(To::Announce(channel)) => self.cue(channel, request.into_body()).await,
+                Some(To::Stop(channel, generation)) => {
+                    self.stop(channel, generation, request.into_body()).await
+                }
+                None => self.route(&request).await,
+            },
         };
         let answer = match answer {
             Ok(answer) => answer,
@@ -154,6 +166,7 @@ impl Service for Nodes {
         };
         let reason = match answer.status().as_u16() {
             200 | 201 => "ok",
+            401 => "denied",
             404 => "not_found",
             406 => "no_common_version",
             416 => "no_such_position",
@@ -184,8 +197,8 @@ impl Nodes {
                 let why = "the table of channels is not known here yet";
                 return Err(No(StatusCode::SERVICE_UNAVAILABLE, why.into()));
             }
-            let body = table::body(directory, clock.clone(), self.drain.clone());
-            return Ok(typed(Response::new(body), "application/x-ndjson"));
+            let lines = teller::lines(directory.table(), clock.clone(), self.drain.clone());
+            return Ok(typed(Response::new(Body::from_stream(lines)), "application/x-ndjson"));
         }
         if let Some((channel, session)) = session_path(path) {
             let found = directory.find(&channel, session).await;
@@ -199,12 +212,8 @@ impl Nodes {
     }
 
     async fn cue(&self, channel: Channel, body: Incoming) -> Result<Answer, No> {
-        let none = || No(StatusCode::NOT_FOUND, "nothing is recorded here: ask the origin".into());
-        let cues = self.served.cues.as_ref().ok_or_else(none)?;
-        let bad = |why: String| No(StatusCode::BAD_REQUEST, why);
-        let body = Limited::new(body, cues::BODY_MAX).collect().await;
-        let body = body.map_err(|e| bad(format!("the body: {e}")))?.to_bytes();
-        let ask: cues::Ask = serde_json::from_slice(&body).map_err(|e| bad(e.to_string()))?;
+        let orders = self.orders()?;
+        let ask: cues::Ask = read(body).await?;
         let refused = |e: cues::Refused| {
             let status = match e.kind {
                 Kind::NotFound => StatusCode::NOT_FOUND,
@@ -214,11 +223,34 @@ impl Nodes {
             };
             No(status, e.why)
         };
-        let announced = cues.announce(channel, ask.read().map_err(refused)?).await;
+        let announced = orders.announce(channel, ask.read().map_err(refused)?).await;
         let body = serde_json::to_vec(&announced.map_err(refused)?).expect("plain data is JSON");
         let mut answer = Response::new(body.into());
         *answer.status_mut() = StatusCode::CREATED;
         Ok(typed(answer, "application/json"))
+    }
+
+    fn orders(&self) -> Result<&Orders, No> {
+        let none = || No(StatusCode::NOT_FOUND, "nothing is recorded here: ask the origin".into());
+        self.served.orders.as_ref().ok_or_else(none)
+    }
+
+    fn allowed(&self, headers: &HeaderMap) -> Result<(), No> {
+        let Served { secret, clock, .. } = &self.served;
+        let Some(secret) = secret else { return Ok(()) };
+        let header = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let sender = secret.sender(header, clock.now().wall);
+        sender.map(drop).map_err(|e| No(StatusCode::UNAUTHORIZED, e.to_string()))
+    }
+
+    async fn stop(&self, channel: Channel, g: Generation, body: Incoming) -> Result<Answer, No> {
+        let orders = self.orders()?;
+        let StopAsk { key } = read(body).await?;
+        match orders.stop(channel, g, key).await {
+            Ok(()) => Ok(typed(Response::new("null\n".into()), "application/json")),
+            Err(e @ Refusal::Conflict(_)) => Err(No(StatusCode::CONFLICT, e.to_string())),
+            Err(e) => Err(No(StatusCode::SERVICE_UNAVAILABLE, e.to_string())),
+        }
     }
 
     async fn log(&self, id: &LogId, ask: Ask, headers: &HeaderMap) -> Result<Answer, No> {
@@ -262,10 +294,30 @@ fn versions(headers: &HeaderMap) -> Result<Versions, No> {
     said.and_then(Versions::parse).ok_or_else(bad)
 }
 
-/// `POST /v1/channels/{channel}/cues`.
-fn cues_path(method: &Method, path: &str) -> Option<Channel> {
-    let channel = path.strip_prefix(CHANNELS)?.strip_suffix("/cues")?;
-    (method == Method::POST).then(|| channel.parse().ok())?
+/// The body of an order.
+async fn read<T: serde::de::DeserializeOwned>(body: Incoming) -> Result<T, No> {
+    let bad = |why: String| No(StatusCode::BAD_REQUEST, why);
+    let body = Limited::new(body, cues::BODY_MAX).collect().await;
+    let body = body.map_err(|e| bad(format!("the body: {e}")))?.to_bytes();
+    serde_json::from_slice(&body).map_err(|e| bad(e.to_string()))
+}
+
+/// What writers are asked for.
+enum To {
+    Announce(Channel),
+    Stop(Channel, Generation),
+}
+
+/// `POST /v1/channels/{channel}/cues` and `…/generations/{generation}/stop`.
+fn order(method: &Method, path: &str) -> Option<To> {
+    let parts: Vec<&str> = path.strip_prefix(CHANNELS)?.split('/').collect();
+    match (method, &parts[..]) {
+        (&Method::POST, [channel, "cues"]) => Some(To::Announce(channel.parse().ok()?)),
+        (&Method::POST, [channel, "generations", g, "stop"]) => {
+            Some(To::Stop(channel.parse().ok()?, Generation(g.parse().ok()?)))
+        }
+        _ => None,
+    }
 }
 
 /// `/v1/channels/{channel}/sessions/{session}`.

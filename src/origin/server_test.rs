@@ -38,9 +38,12 @@ impl Node {
     async fn start(logs: Source) -> Node {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config { listen, drain_timeout: Duration::from_secs(5) };
-        let directory = Directory::embedded(client::embedded().0);
+        let directory = {
+            let (client, _, table) = client::embedded();
+            Directory::embedded(client, table)
+        };
         let (clock, metrics) = (Clock::system(), Origin::register(&Metrics::new()));
-        let served = Served { logs, directory, cues: None, clock, metrics };
+        let served = Served { logs, directory, orders: None, secret: None, clock, metrics };
         let server = Server::bind(config, served).await.expect("a port");
         let (addr, drain) = (server.addr(), Drain::new());
         let latch = Ready::new().latch("internal");

@@ -3,11 +3,12 @@
 //! ones.
 
 use crate::server::{local, within};
-use castctl::api::client::{self, Client};
+use castctl::api::client::{self, Client, Shown};
 use castctl::api::directory::Directory;
 use castctl::api::types::{PublishRequest, Want};
 use castctl::cmd::settings;
-use castctl::control::{registry::Registry, server as registry};
+use castctl::control::embedded as registry;
+use castctl::control::registry::{Database, Registry};
 use castctl::edge;
 use castctl::edge::cors::Cors;
 use castctl::ingest::context::Context;
@@ -35,6 +36,7 @@ pub(crate) struct Stage {
     ctx: Arc<Context>,
     key: String,
     edges: usize,
+    table: Shown,
     drain: Drain,
 }
 
@@ -45,14 +47,16 @@ impl Stage {
         let options = Options { low_space: 0, extent_micros: 4_000_000, ..Options::default() };
         let logs = Logs::open(dir.path(), options).expect("opens");
         let file = dir.path().join("registry.db");
-        let store = Registry::open(&file, &[settings::channel(&spec)]).await.expect("opens");
-        let (client, calls) = client::embedded();
+        let store = Registry::open(&Database::File(file), &[settings::channel(&spec)])
+            .await
+            .expect("opens");
+        let (client, calls, table) = client::embedded();
         let (clock, drain) = (Clock::system(), Drain::new());
         task::spawn("registry", registry::serve(store, calls, clock.clone(), drain.clone()));
         let metrics = Ingest::register(&Metrics::new());
         let ctx = Arc::new(Context { node: "local".into(), logs, client, clock, metrics });
         let key = spec.keys.first().expect("a key").expose().to_owned();
-        Stage { dir, ctx, key, edges: 0, drain }
+        Stage { dir, ctx, key, edges: 0, table, drain }
     }
 
     fn client(&self) -> &Client {
@@ -79,7 +83,7 @@ impl Stage {
         let Context { logs, client, clock, .. } = &*self.ctx;
         let sources = edge::feed::Sources {
             logs: Source::Local(logs.clone()),
-            directory: Directory::embedded(client.clone()),
+            directory: Directory::embedded(client.clone(), self.table.clone()),
             clock: clock.clone(),
         };
         let config = edge::server::Config {

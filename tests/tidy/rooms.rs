@@ -120,7 +120,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("ffmpeg_next", &["av"]),
     ("flate2", &["hls/rope"]),
     ("h264_reader", &["media/codec"]),
-    ("futures_util", &["origin"]),
+    ("futures_util", &["api/teller", "origin"]),
     ("http_body_util", &["origin", "control/server", "bench/crowd"]),
     ("http_body", &[
         "rt/gather", "rt/http", "edge", "origin",
@@ -140,6 +140,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("proptest", &["*"]),
     ("reqwest", &["api", "log/remote", "inspect", "conform", "replay", "export", "bench"]),
     ("rcgen", &["*"]),
+    ("ring", &["api/auth", "control/registry"]),
     ("rml_amf0", &["rtmp"]),
     ("rml_rtmp", &["rtmp"]),
     ("rustix", &["log/fs", "bench"]),

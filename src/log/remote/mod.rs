@@ -71,6 +71,9 @@ impl Default for Options {
     }
 }
 
+/// Makes the token that a request to another node carries; `None`: nodes trust everyone.
+pub type Bearer = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
 /// The logs of one other node. Cheap to clone.
 #[derive(Clone)]
 pub struct Remote {
@@ -82,6 +85,7 @@ pub(super) struct Inner {
     base: Url,
     options: Options,
     clock: Clock,
+    bearer: Bearer,
     followed: Mutex<HashMap<LogId, Weak<Followed>>>,
     wrote: Mutex<HashMap<LogId, Wrote>>,
 }
@@ -92,6 +96,19 @@ impl Remote {
     /// # Errors
     /// It is no such URL, or the HTTP client can't be made.
     pub fn new(base: &str, options: Options, clock: Clock) -> Result<Remote, LogError> {
+        Remote::signed(base, options, clock, Arc::new(|| None))
+    }
+
+    /// As [`Remote::new`], with a token in each request.
+    ///
+    /// # Errors
+    /// As [`Remote::new`].
+    pub fn signed(
+        base: &str,
+        options: Options,
+        clock: Clock,
+        bearer: Bearer,
+    ) -> Result<Remote, LogError> {
         let no = || LogError::Upstream {
             url: base.to_owned(),
             why: "this is no address of a node: write http://HOST:PORT".into(),
@@ -110,7 +127,7 @@ impl Remote {
             .build()
             .map_err(failed)?;
         let (followed, wrote) = (Mutex::default(), Mutex::default());
-        let inner = Inner { http, base, options, clock, followed, wrote };
+        let inner = Inner { http, base, options, clock, bearer, followed, wrote };
         Ok(Remote { inner: Arc::new(inner) })
     }
 
@@ -228,6 +245,9 @@ impl Inner {
         let url = self.url(id, ask);
         let mut request = self.http.get(url.clone());
         request = request.header(wire::VERSIONS, self.options.reads.to_string());
+        if let Some(token) = (self.bearer)() {
+            request = request.bearer_auth(token);
+        }
         if !matches!(ask, Ask::Tail { .. }) {
             request = request.timeout(ANSWER_MAX);
         }

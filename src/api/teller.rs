@@ -1,17 +1,20 @@
 //! The table of channels as an answer that does not end.
 
-use crate::api::directory::Directory;
+use crate::api::client::Shown;
 use crate::api::types::Table;
 use crate::api::wire::{Line, changes};
-use crate::log::remote::wire::HEARTBEAT;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
-use axum::body::Body;
 use bytes::Bytes;
-use futures_util::stream::unfold;
+use futures_util::stream::{Stream, unfold};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// How often something is said though nothing has changed: who hears nothing for five of these
+/// takes the sender for dead.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 struct Teller {
     table: watch::Receiver<Arc<Table>>,
@@ -20,13 +23,17 @@ struct Teller {
     drain: Drain,
 }
 
-/// All there is, then what changes, until the node drains.
-pub(super) fn body(directory: &Directory, clock: Clock, drain: Drain) -> Body {
-    let teller = Teller { table: directory.table(), told: None, clock, drain };
-    Body::from_stream(unfold(teller, |mut teller| async move {
+/// All there is, then what changes, until the drain: lines for the body of an answer.
+pub fn lines(
+    table: Shown,
+    clock: Clock,
+    drain: Drain,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
+    let teller = Teller { table, told: None, clock, drain };
+    unfold(teller, |mut teller| async move {
         let lines = teller.next().await?;
-        Some((Ok::<_, Infallible>(lines), teller))
-    }))
+        Some((Ok(lines), teller))
+    })
 }
 
 impl Teller {

@@ -1,0 +1,269 @@
+//! castctl channel: a cluster's channels and their stream keys.
+
+use crate::api::cluster::{ChannelState, Key, MadeKey, NewKey, Role, Status};
+use crate::api::peers::Peers;
+use crate::api::types::{ChannelSettings, Refusal};
+use crate::base::ids::Channel;
+use crate::base::time::Wall;
+use crate::base::units;
+use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::{cluster, settings};
+use crate::manifest::types::ChannelSpec;
+use comfy_table::{Table, presets};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where API servers are by default.
+pub const API: &str = "http://127.0.0.1:8070";
+
+/// Make, show and delete a cluster's channels and their stream keys
+///
+/// Exit code 1: it was refused.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    cluster: cluster::Flags,
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Make a channel with a stream key; prints what to paste into an encoder
+    Create(Create),
+    /// All channels
+    List,
+    /// One channel with its keys
+    Show {
+        /// The channel
+        channel: Channel,
+    },
+    /// Delete a channel; what was recorded stays
+    Delete {
+        /// The channel
+        channel: Channel,
+    },
+    /// Stream keys
+    #[command(subcommand)]
+    Key(KeyVerb),
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Its name
+    channel: Channel,
+    /// Manifest that has a channel of this name, for all settings
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["segment", "part"])]
+    from: Option<PathBuf>,
+    /// Aimed-at segment length [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    segment: Option<Duration>,
+    /// Aimed-at part length [default: 500ms]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    part: Option<Duration>,
+    /// How long a session waits for its encoder's return [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration)]
+    reconnect_window: Option<Duration>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum KeyVerb {
+    /// Make another key for a channel; it is printed once and stored as a hash
+    Add {
+        /// The channel
+        channel: Channel,
+        /// May not be used before, like 2026-11-20T17:00:00Z
+        #[arg(long, value_name = "TIME")]
+        not_before: Option<Wall>,
+        /// May not be used from then on; a publish that runs goes on
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Wall>,
+        /// For whom it is
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+    },
+    /// Revoke a key: a publish that uses it ends
+    Revoke {
+        /// The channel
+        channel: Channel,
+        /// The key's name, as `channel show` prints it
+        id: String,
+    },
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let peers = args.cluster.peers(API)?;
+    let run = async {
+        match args.verb {
+            Verb::Create(create) => made(&peers, create, args.json).await,
+            Verb::List => listed(&peers, args.json).await,
+            Verb::Show { channel } => shown(&peers, &channel, args.json).await,
+            Verb::Delete { channel } => {
+                peers.delete(&path(&channel)).await?;
+                common::say(format!("channel {channel} is deleted; its recordings are not"));
+                Ok(())
+            }
+            Verb::Key(KeyVerb::Add { channel, not_before, expires, note }) => {
+                let terms = NewKey { not_before, expires, note };
+                let key = add(&peers, &channel, &terms).await?;
+                print(args.json, &key, || format!("id: {}\nkey: {}", key.id, key.key));
+                Ok(())
+            }
+            Verb::Key(KeyVerb::Revoke { channel, id }) => {
+                let path = format!("{}/keys/{id}", path(&channel));
+                peers.delete(&path).await?;
+                common::say(format!("key {id} is revoked; a publish that uses it ends"));
+                Ok(())
+            }
+        }
+    };
+    answer(common::block_on(run)?)
+}
+
+/// What came of asking.
+pub fn answer(asked: Result<(), Refusal>) -> Result<Exit, Failure> {
+    match asked {
+        Ok(()) => Ok(Exit::Done),
+        Err(e @ (Refusal::Unavailable(_) | Refusal::Denied(_))) => Err(Failure::failed(e)),
+        Err(e @ Refusal::Invalid(_)) => Err(Failure::usage(e)),
+        Err(e) => {
+            common::say(e);
+            Ok(Exit::No)
+        }
+    }
+}
+
+/// JSON, or a text for people.
+pub fn print<T: Serialize>(json: bool, value: &T, text: impl FnOnce() -> String) {
+    match json {
+        true => common::out(serde_json::to_string(value).expect("plain data is JSON")),
+        false => common::out(text()),
+    }
+}
+
+fn path(channel: &Channel) -> String {
+    format!("/v1/channels/{channel}")
+}
+
+async fn add(peers: &Peers, channel: &Channel, terms: &NewKey) -> Result<MadeKey, Refusal> {
+    peers.ask(Method::POST, &format!("{}/keys", path(channel)), Some(terms)).await
+}
+
+/// The settings that were asked for.
+fn wanted(create: &Create) -> Result<ChannelSettings, Refusal> {
+    let mut spec = ChannelSpec::new(create.channel.clone());
+    if let Some(file) = &create.from {
+        let manifest = common::manifest(Some(file)).map_err(|e| Refusal::Invalid(e.to_string()))?;
+        let found = manifest.channels.into_iter().find(|c| c.name == create.channel);
+        let none = || format!("{} has no channel {}", file.display(), create.channel);
+        spec = found.ok_or_else(|| Refusal::Invalid(none()))?;
+    }
+    if let Some(segment) = create.segment {
+        spec.segment = segment;
+        let target = (segment * 2).as_secs_f64().ceil() as u32;
+        spec.target_duration = spec.target_duration.max(target);
+    }
+    if let Some(part) = create.part {
+        (spec.part, spec.latency_budget) = (part, part);
+    }
+    spec.reconnect_window = create.reconnect_window.unwrap_or(spec.reconnect_window);
+    if spec.part >= spec.segment {
+        return Err(Refusal::Invalid("a part must be shorter than a segment".into()));
+    }
+    Ok(ChannelSettings::clone(&settings::channel(&spec).settings))
+}
+
+/// What an operator pastes into an encoder.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    channel: Channel,
+    /// Where origins take publishes now.
+    rtmp: Vec<String>,
+    id: String,
+    key: String,
+}
+
+async fn made(peers: &Peers, create: Create, json: bool) -> Result<(), Refusal> {
+    let settings = wanted(&create)?;
+    let channel = settings.name.clone();
+    let _: ChannelState = peers.post("/v1/channels", &settings).await?;
+    let MadeKey { id, key } = add(peers, &channel, &NewKey::default()).await?;
+    let status: Status = peers.get("/v1/status").await?;
+    let live = status.nodes.into_iter().filter(|n| n.alive && n.said.role == Role::Origin);
+    let rtmp: Vec<String> = live.filter_map(|n| n.said.rtmp).collect();
+    let made = Made { channel, rtmp, id, key };
+    print(json, &made, || {
+        let mut lines = vec![format!("channel: {}", made.channel)];
+        lines.extend(made.rtmp.iter().map(|url| format!("rtmp: {url}")));
+        lines.push(format!("key: {}", made.key));
+        lines.join("\n")
+    });
+    if made.rtmp.is_empty() {
+        common::say("no origin is up: start one with `castctl ingest --api URL`");
+    }
+    Ok(())
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(header.iter().copied());
+    table
+}
+
+/// A channel's state in a word or two.
+pub fn word(state: Option<&crate::api::cluster::SessionState>) -> String {
+    match state {
+        None => "never on air".into(),
+        Some(s) if s.over => format!("session {} over", s.session),
+        Some(s) if s.ended => format!("session {} waits for its encoder", s.session),
+        Some(s) => format!("session {} on {}", s.session, s.node),
+    }
+}
+
+async fn listed(peers: &Peers, json: bool) -> Result<(), Refusal> {
+    let all: Vec<ChannelState> = peers.get("/v1/channels").await?;
+    print(json, &all, || {
+        let mut out = table(&["channel", "keys", "now"]);
+        for c in &all {
+            let keys = c.keys.iter().filter(|k| !k.revoked).count().to_string();
+            let keys = if c.configured { "in the manifest".to_owned() } else { keys };
+            out.add_row([c.settings.name.to_string(), keys, word(c.session.as_ref())]);
+        }
+        out.to_string()
+    });
+    Ok(())
+}
+
+fn key_row(k: &Key) -> [String; 4] {
+    let at = |at: Option<Wall>| at.map_or("-".into(), |at| at.to_string());
+    let state = if k.revoked { "revoked" } else { "good" };
+    let terms = format!("{} to {}", at(k.terms.not_before), at(k.terms.expires));
+    [k.id.clone(), state.into(), terms, k.terms.note.clone()]
+}
+
+async fn shown(peers: &Peers, channel: &Channel, json: bool) -> Result<(), Refusal> {
+    let state: ChannelState = peers.get(&path(channel)).await?;
+    print(json, &state, || {
+        let s = &state.settings;
+        let head = format!(
+            "{}: {}\nsegments of {:?}, parts of {:?}, at most {:?}; waits {:?} for its encoder",
+            s.name,
+            word(state.session.as_ref()),
+            s.segment,
+            s.part,
+            s.target_duration,
+            s.reconnect_window
+        );
+        let mut keys = table(&["key", "state", "may be used", "note"]);
+        state.keys.iter().for_each(|k| drop(keys.add_row(key_row(k))));
+        if state.keys.is_empty() { head } else { format!("{head}\n{keys}") }
+    });
+    Ok(())
+}

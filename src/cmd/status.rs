@@ -1,0 +1,91 @@
+//! castctl status: what a cluster's nodes and channels are doing.
+
+use crate::api::cluster::{Node, Role, Status};
+use crate::api::types::Refusal;
+use crate::base::time::{MICROS, Wall};
+use crate::cmd::channel::{API, answer, print, word};
+use crate::cmd::cluster;
+use crate::cmd::common::{self, Exit, Failure};
+use comfy_table::{Table, presets};
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// How often `--watch` looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Show what a cluster's nodes and channels are doing
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    cluster: cluster::Flags,
+    /// Show it again every second, until a signal
+    #[arg(long)]
+    watch: bool,
+    /// Print JSON; with --watch a line each time
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks and prints.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let peers = args.cluster.peers(API)?;
+    let run = async {
+        loop {
+            let status: Result<Status, Refusal> = peers.get("/v1/status").await;
+            match status {
+                Ok(status) => {
+                    if args.watch && !args.json && std::io::stdout().is_terminal() {
+                        // Clears the screen (ECMA-48).
+                        common::out("\x1b[2J\x1b[H");
+                    }
+                    print(args.json, &status, || text(&status));
+                }
+                Err(e) if args.watch => common::say(e),
+                Err(e) => return Err(e),
+            }
+            if !args.watch {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    answer(common::block_on(run)?)
+}
+
+fn ago(now: Wall, then: Wall) -> String {
+    format!("{:.1} s ago", now.since(then).max(0) as f64 / MICROS as f64)
+}
+
+fn state(n: &Node) -> &'static str {
+    match (n.alive, n.said.draining) {
+        (false, _) => "gone",
+        (true, true) => "draining",
+        (true, false) => "up",
+    }
+}
+
+fn text(s: &Status) -> String {
+    let table = |header: [&str; 4]| {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        table.set_header(header);
+        table
+    };
+    let mut nodes = table(["node", "role", "state", "seen"]);
+    for n in &s.nodes {
+        let role = match n.said.role {
+            Role::Origin => "origin",
+            Role::Edge => "edge",
+            Role::Collector => "collector",
+        };
+        nodes.add_row([&*n.name, role, state(n), &ago(s.now, n.seen)]);
+    }
+    let mut channels = table(["channel", "now", "generation", "newest segment"]);
+    for (name, session) in &s.channels {
+        let generation = session.as_ref().map_or("-".into(), |x| x.generation.to_string());
+        let reported = session.as_ref().and_then(|x| x.reported);
+        let newest = reported.map_or("-".into(), |(msn, at)| format!("{msn}, {}", ago(s.now, at)));
+        channels.add_row([name.to_string(), word(session.as_ref()), generation, newest]);
+    }
+    format!("{nodes}\n{channels}")
+}

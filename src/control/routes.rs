@@ -1,0 +1,319 @@
+//! What the API server answers to which request. `ROUTES` says it once for people and machines.
+
+use crate::api::client::Shown;
+use crate::api::cluster::{Heartbeat, NewKey};
+use crate::api::orders::StopAsk;
+use crate::api::peers::Peers;
+use crate::api::teller;
+use crate::api::types::{
+    ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord, Want,
+};
+use crate::api::wire::Session as SessionLine;
+use crate::base::ids::{Channel, Generation, Session};
+use crate::control::server::Shared;
+use crate::rt::http::Service;
+use crate::rt::task;
+use crate::telemetry::metrics::{ByReason, Raised};
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Largest request body: a session's constants with its renditions have 2 KiB.
+pub const BODY_MAX: usize = 256 << 10;
+
+/// How long a writer that is to be replaced may take to seal its log and to say where it ended. A
+/// node that does not answer in time is taken for dead, and its numbers are passed over.
+const STOP: Duration = Duration::from_millis(1_500);
+
+/// Answers requests. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Routes(pub(super) Arc<Shared>);
+
+type Answer = Response<Body>;
+
+/// An answer's body, or a stream of lines.
+enum Said {
+    Json(StatusCode, Vec<u8>),
+    Table,
+}
+
+fn json<T: Serialize>(value: T) -> Result<Said, Refusal> {
+    status(StatusCode::OK, value)
+}
+
+fn status<T: Serialize>(status: StatusCode, value: T) -> Result<Said, Refusal> {
+    let body = serde_json::to_vec(&value);
+    let body = body.map_err(|e| Refusal::Unavailable(format!("encoding: {e}")))?;
+    Ok(Said::Json(status, body))
+}
+
+/// The status that a refusal is answered with.
+fn status_of(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::UnknownKey
+        | Refusal::KeyNotYet(_)
+        | Refusal::KeyExpired(_)
+        | Refusal::KeyRevoked => StatusCode::FORBIDDEN,
+        Refusal::Denied(_) => StatusCode::UNAUTHORIZED,
+        Refusal::NoChannel | Refusal::NotFound(_) => StatusCode::NOT_FOUND,
+        Refusal::Fenced(_) | Refusal::Conflict(_) => StatusCode::CONFLICT,
+        Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
+        Refusal::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// A refusal as a body: for machines, and a line for people.
+#[derive(Serialize)]
+struct Refused<'a> {
+    #[serde(flatten)]
+    refusal: &'a Refusal,
+    message: String,
+}
+
+impl Service for Routes {
+    type Body = Body;
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let said = self.route(request).await;
+        let (status, body, kind) = match said {
+            Ok(Said::Json(status, body)) => (status, Body::from(body), "application/json"),
+            Ok(Said::Table) => {
+                let Shared { clock, drain, .. } = &*self.0;
+                let lines = teller::lines(self.shown(), clock.clone(), drain.clone());
+                (StatusCode::OK, Body::from_stream(lines), "application/x-ndjson")
+            }
+            Err(refusal) => {
+                let refused = Refused { refusal: &refusal, message: refusal.to_string() };
+                let body = serde_json::to_vec(&refused).unwrap_or_default();
+                (status_of(&refusal), body.into(), "application/json")
+            }
+        };
+        let reason = match status.as_u16() {
+            200 | 201 => "ok",
+            400 => "invalid",
+            401 => "denied",
+            403 => "key",
+            404 => "not_found",
+            409 => "conflict",
+            503 => "unavailable",
+            _ => "other",
+        };
+        self.0.metrics.answers.get_or_create(&ByReason { reason }).inc();
+        let mut answer = Response::new(body);
+        *answer.status_mut() = status;
+        let headers = answer.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        answer
+    }
+
+    fn connected(&self) -> impl Send + 'static {
+        Raised::new(&self.0.metrics.connections)
+    }
+}
+
+/// A component of a path.
+fn part<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Refusal> {
+    text.parse().map_err(|e: T::Err| Refusal::Invalid(e.to_string()))
+}
+
+fn number(text: &str) -> Result<u64, Refusal> {
+    text.parse().map_err(|_| Refusal::Invalid(format!("{text:?} is no number")))
+}
+
+/// The body of a request.
+async fn body<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
+    let read = Limited::new(body, BODY_MAX).collect().await;
+    let bytes = read.map_err(|e| Refusal::Invalid(format!("the body: {e}")))?.to_bytes();
+    serde_json::from_slice(&bytes).map_err(|e| Refusal::Invalid(format!("the body: {e}")))
+}
+
+impl Routes {
+    /// The table as the teller wants it; asked for only once there is one.
+    fn shown(&self) -> Shown {
+        let mut from = self.0.table.subscribe();
+        let first = from.borrow_and_update().clone().unwrap_or_default();
+        let (tx, rx) = watch::channel(first);
+        task::spawn("shown table", async move {
+            loop {
+                tokio::select! {
+                    changed = from.changed() => if changed.is_err() { return },
+                    () = tx.closed() => return,
+                }
+                let table = from.borrow_and_update().clone().unwrap_or_default();
+                tx.send_replace(table);
+            }
+        });
+        rx
+    }
+
+    fn allowed(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(secret) = &self.0.secret else { return Ok(()) };
+        let header = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let sender = secret.sender(header, self.0.clock.now().wall);
+        sender.map(drop).map_err(|e| Refusal::Denied(e.to_string()))
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Result<Said, Refusal> {
+        self.allowed(request.headers())?;
+        let path = request.uri().path().to_owned();
+        let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        let (head, sent) = request.into_parts();
+        match (&head.method, &parts[..]) {
+            (_, ["v1", "channels", channel, "generations", rest @ ..]) => {
+                self.generations(&head.method, part(channel)?, rest, sent).await
+            }
+            (_, ["v1", "channels", rest @ ..]) => self.channels(&head.method, rest, sent).await,
+            (_, ["v1", "nodes", rest @ ..]) => self.nodes(&head.method, rest, sent).await,
+            (&Method::POST, ["v1", "admit"]) => {
+                let ask: PublishRequest = body(sent).await?;
+                json(self.0.registry.admit(&ask, self.0.clock.now().wall).await?)
+            }
+            (&Method::GET, ["v1", "table"]) => match self.0.table.borrow().is_some() {
+                true => Ok(Said::Table),
+                false => Err(Refusal::Unavailable("the database has not answered yet".into())),
+            },
+            (&Method::GET, ["v1", "status"]) => {
+                json(self.0.registry.status(self.0.clock.now().wall).await?)
+            }
+            _ => Err(Refusal::NotFound(format!("{} {path} is nothing here", head.method))),
+        }
+    }
+
+    async fn generations(
+        &self,
+        method: &Method,
+        channel: Channel,
+        rest: &[&str],
+        sent: Incoming,
+    ) -> Result<Said, Refusal> {
+        let (registry, now) = (&self.0.registry, self.0.clock.now().wall);
+        match (method, rest) {
+            (&Method::POST, []) => json(self.grant(&channel, &body(sent).await?).await?),
+            (&Method::PUT, [g, "session"]) => {
+                let record: SessionRecord = body(sent).await?;
+                let opened = registry.open_session(&channel, Generation(number(g)?), &record).await;
+                self.0.changed.notify_one();
+                json(opened?)
+            }
+            (&Method::PUT, [g, "report"]) => {
+                let report: Report = body(sent).await?;
+                json(registry.report(&channel, Generation(number(g)?), report, now).await?)
+            }
+            (&Method::PUT, [g, "end"]) => {
+                let end: End = body(sent).await?;
+                let ended = registry.end(&channel, Generation(number(g)?), &end).await;
+                self.0.changed.notify_one();
+                json(ended?)
+            }
+            _ => Err(Refusal::NotFound("no such request of a generation".into())),
+        }
+    }
+
+    /// A new generation, after whoever writes now was asked to stop.
+    async fn grant(&self, channel: &Channel, want: &Want) -> Result<Grant, Refusal> {
+        let registry = &self.0.registry;
+        if let Some(writer) = registry.writer(channel).await?
+            && writer.node != want.node
+            && let Some(url) = &writer.url
+        {
+            let key = want.key.clone();
+            self.stop(channel, writer.generation, url, StopAsk { key }).await?;
+        }
+        let granted = registry.grant(channel, want, self.0.clock.now().wall).await;
+        self.0.changed.notify_one();
+        granted
+    }
+
+    /// Asks a writer to stop; one that does not answer is taken for dead.
+    async fn stop(
+        &self,
+        channel: &Channel,
+        generation: Generation,
+        url: &str,
+        ask: StopAsk,
+    ) -> Result<(), Refusal> {
+        let path = format!("/v1/channels/{channel}/generations/{generation}/stop");
+        let asked = async {
+            let peer = Peers::new(url, self.0.signer.clone())?;
+            peer.post::<()>(&path, &ask).await
+        };
+        let reason = match tokio::time::timeout(STOP, asked).await {
+            Ok(Ok(())) => "stopped",
+            Ok(Err(e @ Refusal::Conflict(_))) => return Err(e),
+            Ok(Err(e)) => {
+                tracing::warn!(%channel, %generation, url, "the writer was not asked: {e}");
+                "unreachable"
+            }
+            Err(_) => {
+                tracing::warn!(%channel, %generation, url, "the writer does not answer");
+                "silent"
+            }
+        };
+        self.0.metrics.stops.get_or_create(&ByReason { reason }).inc();
+        Ok(())
+    }
+
+    async fn channels(
+        &self,
+        method: &Method,
+        rest: &[&str],
+        sent: Incoming,
+    ) -> Result<Said, Refusal> {
+        let registry = &self.0.registry;
+        match (method, rest) {
+            (&Method::GET, []) => json(registry.channels().await?),
+            (&Method::POST, []) => {
+                let settings: ChannelSettings = body(sent).await?;
+                let name = settings.name.clone();
+                registry.create_channel(settings).await?;
+                status(StatusCode::CREATED, registry.channel(&name).await?)
+            }
+            (&Method::GET, [channel]) => json(registry.channel(&part(channel)?).await?),
+            (&Method::DELETE, [channel]) => {
+                registry.delete_channel(&part(channel)?).await?;
+                self.0.changed.notify_one();
+                json(())
+            }
+            (&Method::GET, [channel, "sessions", session]) => {
+                let (channel, session) = (part(channel)?, Session(number(session)?));
+                let found = registry.find(&channel, session).await?;
+                let none = || Refusal::NotFound("no such session".into());
+                json(SessionLine::new(&channel, &found.ok_or_else(none)?))
+            }
+            (&Method::POST, [channel, "keys"]) => {
+                let (channel, terms): (Channel, NewKey) = (part(channel)?, body(sent).await?);
+                let now = self.0.clock.now().wall;
+                status(StatusCode::CREATED, registry.add_key(&channel, terms, now).await?)
+            }
+            (&Method::DELETE, [channel, "keys", id]) => {
+                json(registry.revoke_key(&part(channel)?, id).await?)
+            }
+            _ => Err(Refusal::NotFound("no such request of a channel".into())),
+        }
+    }
+
+    async fn nodes(&self, method: &Method, rest: &[&str], sent: Incoming) -> Result<Said, Refusal> {
+        let (registry, now) = (&self.0.registry, self.0.clock.now().wall);
+        match (method, rest) {
+            (&Method::GET, []) => json(registry.status(now).await?.nodes),
+            (&Method::PUT, [node]) => {
+                let beat: Heartbeat = body(sent).await?;
+                json(registry.heartbeat(&(*node).into(), &beat, now).await?)
+            }
+            (&Method::DELETE, [node]) => json(registry.leave(&(*node).into()).await?),
+            (&Method::GET, [node, "unfinished"]) => {
+                json(registry.unfinished(&(*node).into(), now).await?)
+            }
+            _ => Err(Refusal::NotFound("no such request of a node".into())),
+        }
+    }
+}
