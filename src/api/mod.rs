@@ -15,6 +15,7 @@ pub mod directory;
 pub mod lease;
 pub mod orders;
 pub mod peers;
+mod schema;
 pub mod teller;
 pub mod types;
 pub mod wire;

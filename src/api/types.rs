@@ -3,6 +3,7 @@
 
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 pub type NodeName = Arc<str>;
 
 /// Whether a channel runs by the wall clock or as fast as its media comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Pace {
     /// Live.
@@ -22,11 +23,15 @@ pub enum Pace {
 }
 
 /// When a log becomes durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Durability {
     /// Every so often.
-    Interval(#[serde(with = "micros")] Duration),
+    Interval(
+        #[serde(with = "micros")]
+        #[schemars(with = "u64")]
+        Duration,
+    ),
     /// After each segment.
     EachSegment,
     /// When the kernel likes.
@@ -34,22 +39,26 @@ pub enum Durability {
 }
 
 /// A channel's settings as they apply to the next session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ChannelSettings {
     /// The channel.
     pub name: Channel,
     /// Aimed-at segment length.
     #[serde(with = "micros")]
+    #[schemars(with = "u64")]
     pub segment: Duration,
     /// Longest segment; whole seconds.
     #[serde(with = "micros")]
+    #[schemars(with = "u64")]
     pub target_duration: Duration,
     /// Aimed-at part length.
     #[serde(with = "micros")]
+    #[schemars(with = "u64")]
     pub part: Duration,
     /// How long a session waits for its publisher.
     #[serde(with = "micros")]
+    #[schemars(with = "u64")]
     pub reconnect_window: Duration,
     /// Who sets the pace.
     pub pace: Pace,
@@ -57,6 +66,7 @@ pub struct ChannelSettings {
     pub frame_rate: (u32, u32),
     /// What transcoded renditions may lag behind; in PART-HOLD-BACK.
     #[serde(with = "micros")]
+    #[schemars(with = "u64")]
     pub latency_budget: Duration,
     /// When the channel's log becomes durable.
     pub durability: Durability,
@@ -79,7 +89,7 @@ pub mod micros {
 }
 
 /// A publisher asks to write.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PublishRequest {
     /// The stream key as the encoder sent it.
@@ -89,7 +99,7 @@ pub struct PublishRequest {
 }
 
 /// What a publisher with a valid key may do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Admission {
     /// The channel that the key belongs to.
@@ -100,7 +110,7 @@ pub struct Admission {
 }
 
 /// Somebody wants a generation to write.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Want {
     /// The origin that would write.
@@ -110,7 +120,7 @@ pub struct Want {
 }
 
 /// A generation to write: the numbers it starts from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Grant {
     /// The session it continues or begins.
@@ -128,7 +138,7 @@ pub struct Grant {
 }
 
 /// A session's constants (`media::timeline::mark::SessionRecord` for the wire and the database).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRecord {
     /// Whole seconds.
@@ -146,7 +156,7 @@ pub struct SessionRecord {
 }
 
 /// A rendition of a session.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rendition {
     /// Name in URLs.
@@ -171,7 +181,7 @@ pub struct Rendition {
 }
 
 /// How a generation ended (`media::timeline::mark::End`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct End {
     /// Last MSN over all tracks; the base minus one when nothing was written.
@@ -187,7 +197,7 @@ pub struct End {
 }
 
 /// Where one track ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TrackEnd {
     /// Track number.
@@ -201,7 +211,7 @@ pub struct TrackEnd {
 }
 
 /// What becomes of a track's last segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum LastSegment {
     /// Complete.
@@ -213,7 +223,7 @@ pub enum LastSegment {
 }
 
 /// A writer's position, reported at every segment start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     /// The segment that started.
@@ -225,7 +235,7 @@ pub struct Report {
 }
 
 /// A session that a node has to take up: its own after a restart, or that of a node that is gone.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfinished {
     /// The channel's settings.
@@ -239,7 +249,7 @@ pub struct Unfinished {
 }
 
 /// Why the registry said no.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "refused", content = "about")]
 pub enum Refusal {
     /// No channel has this key.

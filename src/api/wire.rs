@@ -8,6 +8,7 @@
 
 use crate::api::types::{LiveSession, NodeName, Table};
 use crate::base::ids::{Channel, Generation, Session as Number};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The path of the table.
@@ -20,7 +21,7 @@ pub const CHANNELS: &str = "/v1/channels/";
 pub const LINE_MAX: usize = 1 << 20;
 
 /// A line of the table's answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Line {
     /// A channel's newest session is now this.
@@ -42,7 +43,7 @@ pub enum Line {
 }
 
 /// A session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// The channel's name.
@@ -58,7 +59,7 @@ pub struct Session {
 }
 
 /// A generation and who holds its log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Held {
     /// Its number.

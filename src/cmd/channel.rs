@@ -151,7 +151,7 @@ fn path(channel: &Channel) -> String {
 }
 
 async fn add(peers: &Peers, channel: &Channel, terms: &NewKey) -> Result<MadeKey, Refusal> {
-    peers.ask(Method::POST, &format!("{}/keys", path(channel)), Some(terms)).await
+    peers.post(&format!("{}/keys", path(channel)), terms).await
 }
 
 /// The settings that were asked for.

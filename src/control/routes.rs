@@ -1,4 +1,4 @@
-//! What the API server answers to which request. `ROUTES` says it once for people and machines.
+//! What the API server answers to which request; `openapi` lists them.
 
 use crate::api::client::Shown;
 use crate::api::cluster::{Heartbeat, NewKey};
@@ -10,6 +10,7 @@ use crate::api::types::{
 };
 use crate::api::wire::Session as SessionLine;
 use crate::base::ids::{Channel, Generation, Session};
+use crate::control::openapi;
 use crate::control::server::Shared;
 use crate::rt::http::Service;
 use crate::rt::task;
@@ -184,6 +185,7 @@ impl Routes {
             (&Method::GET, ["v1", "status"]) => {
                 json(self.0.registry.status(self.0.clock.now().wall).await?)
             }
+            (&Method::GET, ["v1", "openapi.json"]) => json(openapi::document()),
             _ => Err(Refusal::NotFound(format!("{} {path} is nothing here", head.method))),
         }
     }

@@ -164,13 +164,17 @@ impl Encoder {
 
 /// An encoder that connects again whenever it is cut off, as OBS does.
 pub(crate) async fn stubborn(addr: SocketAddr, key: String, tags: Vec<Tag>) {
-    loop {
-        let reached = tokio::net::TcpStream::connect(addr).await.is_ok();
-        if !reached {
+    roaming(vec![addr], key, tags).await;
+}
+
+/// As [`stubborn`], with a load balancer in front of several origins: the next try is at the next.
+pub(crate) async fn roaming(addrs: Vec<SocketAddr>, key: String, tags: Vec<Tag>) {
+    for addr in addrs.iter().cycle() {
+        if tokio::net::TcpStream::connect(addr).await.is_err() {
             tokio::task::yield_now().await;
             continue;
         }
-        let Ok(mut encoder) = Encoder::connect(addr, &key).await else { continue };
+        let Ok(mut encoder) = Encoder::connect(*addr, &key).await else { continue };
         let _ = encoder.real_time(&tags, |t| t).await;
     }
 }

@@ -10,6 +10,7 @@ mod away;
 mod browser;
 mod clip;
 mod clocks;
+mod cluster;
 mod crash;
 mod crash_loop;
 mod cues;

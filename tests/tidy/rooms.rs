@@ -145,6 +145,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("rml_rtmp", &["rtmp"]),
     ("rustix", &["log/fs", "bench"]),
     ("saphyr_parser", &["manifest"]),
+    ("schemars", &["api", "control/openapi"]),
     ("scuffle_av1", &["media/codec"]),
     ("scuffle_h265", &["media/codec"]),
     ("serde", &["*"]),

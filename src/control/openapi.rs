@@ -1,0 +1,139 @@
+//! The API's description, in the form of OpenAPI 3.1: made of the types that are sent, and of one
+//! list of requests. It is `GET /v1/openapi.json`, and a file in the tree that a test compares.
+
+use crate::api::cluster::{ChannelState, Heartbeat, Lease, MadeKey, NewKey, Node, Status};
+use crate::api::types::{
+    Admission, ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord,
+    Unfinished, Want,
+};
+use crate::api::wire::{Line, Session};
+use schemars::generate::SchemaSettings;
+use schemars::{Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+type Make = fn(&mut SchemaGenerator) -> Schema;
+
+/// One request that is answered.
+pub struct Route {
+    /// In capitals.
+    pub method: &'static str,
+    /// With `{names}` for what differs.
+    pub path: &'static str,
+    /// What it is for.
+    about: &'static str,
+    /// What is sent.
+    body: Option<Make>,
+    /// What is answered, and the status.
+    answer: (u16, Make),
+}
+
+macro_rules! route {
+    ($method:literal $path:literal $about:literal, $answer:ty) => {
+        Route {
+            method: $method,
+            path: $path,
+            about: $about,
+            body: None,
+            answer: (200, |g| g.subschema_for::<$answer>()),
+        }
+    };
+    ($method:literal $path:literal $about:literal, $body:ty => $status:literal $answer:ty) => {
+        Route {
+            method: $method,
+            path: $path,
+            about: $about,
+            body: Some(|g| g.subschema_for::<$body>()),
+            answer: ($status, |g| g.subschema_for::<$answer>()),
+        }
+    };
+}
+
+/// Every request that is answered.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    route!("POST" "/v1/admit" "Whose stream key is this?", PublishRequest => 200 Admission),
+    route!("GET" "/v1/table" "The newest session of every channel, and where nodes are: lines of \
+        JSON, in an answer that does not end", Line),
+    route!("GET" "/v1/status" "Nodes and channels, for people", Status),
+    route!("GET" "/v1/channels" "All channels", Vec<ChannelState>),
+    route!("POST" "/v1/channels" "Makes a channel", ChannelSettings => 201 ChannelState),
+    route!("GET" "/v1/channels/{channel}" "A channel with its keys", ChannelState),
+    route!("DELETE" "/v1/channels/{channel}" "Deletes a channel; its recordings stay", ()),
+    route!("POST" "/v1/channels/{channel}/keys" "Makes a stream key", NewKey => 201 MadeKey),
+    route!("DELETE" "/v1/channels/{channel}/keys/{key}" "Revokes a stream key; its publish ends", ()),
+    route!("GET" "/v1/channels/{channel}/sessions/{session}" "A session", Session),
+    route!("POST" "/v1/channels/{channel}/generations" "A generation to write, after whoever writes \
+        now was asked to stop", Want => 200 Grant),
+    route!("PUT" "/v1/channels/{channel}/generations/{generation}/session" "Sets a session's \
+        constants if they are not set; the ones in force", SessionRecord => 200 SessionRecord),
+    route!("PUT" "/v1/channels/{channel}/generations/{generation}/report" "A segment started",
+        Report => 200 ()),
+    route!("PUT" "/v1/channels/{channel}/generations/{generation}/end" "A generation ended",
+        End => 200 ()),
+    route!("GET" "/v1/nodes" "All nodes", Vec<Node>),
+    route!("PUT" "/v1/nodes/{node}" "A node lives", Heartbeat => 200 Lease),
+    route!("DELETE" "/v1/nodes/{node}" "A node leaves", ()),
+    route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
+        Vec<Unfinished>),
+    route!("GET" "/v1/openapi.json" "This description", Value),
+];
+
+fn content(schema: Schema) -> Value {
+    json!({ "application/json": { "schema": schema } })
+}
+
+fn parameters(path: &str) -> Vec<Value> {
+    let names = path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
+    let one = |name| {
+        let number = matches!(name, "session" | "generation");
+        let kind = if number { "integer" } else { "string" };
+        json!({ "name": name, "in": "path", "required": true, "schema": { "type": kind } })
+    };
+    names.map(one).collect()
+}
+
+/// The whole description.
+pub fn document() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    settings.meta_schema = None;
+    let mut schemas = settings.into_generator();
+    let refusal = schemas.subschema_for::<Refusal>();
+    let mut paths = Map::new();
+    for r in ROUTES {
+        let (status, answer) = r.answer;
+        let mut operation = json!({
+            "summary": r.about,
+            "responses": {
+                status.to_string(): { "description": "done", "content": content(answer(&mut schemas)) },
+                "default": { "description": "refused", "content": content(refusal.clone()) },
+            },
+        });
+        let parameters = parameters(r.path);
+        if !parameters.is_empty() {
+            operation["parameters"] = parameters.into();
+        }
+        if let Some(body) = r.body {
+            let content = content(body(&mut schemas));
+            operation["requestBody"] = json!({ "required": true, "content": content });
+        }
+        let of_path = paths.entry(r.path).or_insert_with(|| json!({}));
+        of_path[r.method.to_lowercase()] = operation;
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "castctl",
+            "version": "1",
+            "description": "The registry of a castctl cluster. Every request carries a token made \
+                with the cluster's secret: `Authorization: Bearer castctl1.{name in hexadecimal}.{expires, seconds}.{HMAC-SHA256 of \
+                what stands before it, in hexadecimal}`.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas.take_definitions(true),
+            "securitySchemes": { "cluster": { "type": "http", "scheme": "bearer" } },
+        },
+        "security": [{ "cluster": [] }],
+    })
+}

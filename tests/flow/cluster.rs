@@ -1,0 +1,308 @@
+//! A cluster of real processes: API servers on one PostgreSQL, origins, edges. Any of them may be
+//! killed while an encoder publishes and viewers watch.
+
+use crate::clip;
+use crate::encoder::{Encoder, roaming};
+use crate::fetched;
+use crate::nodes::{addr, base};
+use crate::oracle::playlist::Playlist;
+use crate::oracle::{Exception, Oracle};
+use crate::postgres;
+use crate::process::{Ended, Up, castctl, node};
+use crate::server::{local, silent, within};
+use castctl::rt::task;
+use reqwest::{StatusCode, Url};
+use rustix::process::Signal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// What the processes of a cluster share.
+struct Cluster {
+    dir: TempDir,
+    secret: PathBuf,
+    /// `--database`, or `--data` of the one API server.
+    state: String,
+    apis: Vec<Up>,
+    key: String,
+}
+
+impl Cluster {
+    /// So many API servers, and the channel `main`.
+    async fn start(apis: usize) -> Cluster {
+        let dir = tempfile::tempdir().expect("a directory");
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "a secret of this test's cluster\n").expect("written");
+        let state = match apis {
+            1 => format!("--data={}", dir.path().join("api").display()),
+            _ => format!("--database={}", postgres::database().await),
+        };
+        let mut cluster = Cluster { dir, secret, state, apis: Vec::new(), key: String::new() };
+        for _ in 0..apis {
+            let api = cluster.api(local()).await;
+            cluster.apis.push(api);
+        }
+        let made = cluster
+            .operator("channel create main --segment 1s --part 200ms --reconnect-window 20s")
+            .await;
+        assert_eq!(made.code, Some(0), "{}", made.err);
+        let made: serde_json::Value = serde_json::from_str(&made.out).expect("JSON");
+        cluster.key = made["key"].as_str().expect("a key").to_owned();
+        cluster
+    }
+
+    async fn run(&self, words: &[String], last: &str) -> Up {
+        let secret = format!("--secret-file={}", self.secret.display());
+        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+        words.extend([&*secret, "--admin=127.0.0.1:0"]);
+        node(&words, last).await
+    }
+
+    async fn api(&self, listen: SocketAddr) -> Up {
+        let words = ["serve-api".into(), self.state.clone(), format!("--listen={listen}")];
+        self.run(&words, "admin").await
+    }
+
+    /// Where the API servers are, for `--api`.
+    fn urls(&self) -> String {
+        let urls: Vec<&str> = self.apis.iter().map(|a| a.line("api")).collect();
+        urls.join(",")
+    }
+
+    async fn origin(&self, name: &str) -> Up {
+        self.origin_at(name, local()).await
+    }
+
+    async fn origin_at(&self, name: &str, rtmp: SocketAddr) -> Up {
+        let words = [
+            "ingest".into(),
+            format!("--api={}", self.urls()),
+            format!("--node={name}"),
+            format!("--data={}", self.dir.path().join(name).display()),
+            format!("--rtmp={rtmp}"),
+            "--internal=127.0.0.1:0".into(),
+        ];
+        self.run(&words, "admin").await
+    }
+
+    async fn edge(&self, name: &str) -> Up {
+        let words = [
+            "serve-edge".into(),
+            format!("--api={}", self.urls()),
+            format!("--node={name}"),
+            "--viewers=127.0.0.1:0".into(),
+        ];
+        self.run(&words, "admin").await
+    }
+
+    /// An operator's command, with JSON as its answer.
+    async fn operator(&self, words: &str) -> Ended {
+        let (api, secret) = (self.urls(), self.secret.display().to_string());
+        let words: Vec<&str> = words.split_whitespace().collect();
+        castctl(&[&words[..], &["--json", "--api", &api, "--secret-file", &secret]].concat()).await
+    }
+}
+
+async fn stop(all: Vec<Up>) {
+    for up in all {
+        up.process.signal(Signal::TERM);
+        let ended = within("the end", up.process.ended()).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+    }
+}
+
+async fn kill(up: Up) {
+    up.process.signal(Signal::KILL);
+    assert_eq!(up.process.ended().await.code, None, "killed");
+}
+
+fn next(p: &Playlist) -> u64 {
+    p.media_sequence + p.segments.len() as u64
+}
+
+fn beyond(n: u64) -> impl Fn(&Playlist) -> bool {
+    move |p: &Playlist| next(p) > n
+}
+
+/// Two whole segments stand behind the newest discontinuity.
+fn is_back(p: &Playlist) -> bool {
+    let broken = p.segments.iter().rposition(|s| s.discontinuity > 0);
+    let complete = |s: &&crate::oracle::playlist::Segment| s.uri.is_some() && !s.gap;
+    broken.is_some_and(|at| p.segments[at..].iter().filter(complete).count() >= 2)
+}
+
+/// The origin on air is killed: the encoder finds the other one, and viewers of every edge go on
+/// with the same URLs. The origin comes back, and goes on with nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_is_killed_is_replaced_and_viewers_go_on() {
+    let cluster = Cluster::start(2).await;
+    let (one, two) = (cluster.origin("one").await, cluster.origin("two").await);
+    let edges = [cluster.edge("east").await, cluster.edge("west").await];
+    let bases: Vec<Url> = edges.iter().map(base).collect();
+    let oracle = Oracle::watch(bases.clone(), "main");
+    oracle.except(Exception::Holes);
+    let origins = vec![addr(&one, "rtmp"), addr(&two, "rtmp")];
+    let tags = clip::looped(&clip::bbb(), 120);
+    let encoder = task::spawn("encoder", roaming(origins.clone(), cluster.key.clone(), tags));
+    let session = fetched::session(&bases[0], "main").await;
+    let at = |base: &Url| base.join(session.path()).expect("a URL");
+    for base in &bases {
+        fetched::media_until(&at(base), "video", beyond(1004)).await;
+    }
+    let newest = next(&fetched::media(&at(&bases[0]), "video").await);
+    oracle.except(Exception::StandsStill);
+    oracle.except(Exception::DecidedEnd { msns: newest - 1..=newest + 8 });
+    kill(one).await;
+    for base in &bases {
+        for rendition in ["video", "audio"] {
+            fetched::media_until(&at(base), rendition, is_back).await;
+        }
+    }
+    // A viewer who comes now finds the same session.
+    let late = cluster.edge("late").await;
+    let found = fetched::session(&base(&late), "main").await;
+    assert_eq!(found.path(), session.path());
+    let one = cluster.origin("one").await;
+    let newest = next(&fetched::media(&at(&bases[1]), "video").await);
+    fetched::media_until(&at(&bases[1]), "video", beyond(newest + 2)).await;
+    encoder.abort();
+    silent(&oracle.report().await);
+    let [east, west] = edges;
+    stop(vec![east, west, late, one, two]).await;
+    stop(cluster.apis).await;
+}
+
+/// An encoder that goes to another origin while the first one lives: the first is asked to stop,
+/// and its end is exact: not one segment is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_that_moves_leaves_no_gap() {
+    let cluster = Cluster::start(1).await;
+    let (one, two) = (cluster.origin("one").await, cluster.origin("two").await);
+    let edge = cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    let tags = clip::looped(&clip::bbb(), 4);
+    let mut first = Encoder::connect(addr(&one, "rtmp"), &cluster.key).await.expect("accepted");
+    first.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&base(&edge), "main").await;
+    // The first connection hangs, as half-open ones do.
+    let mut second = Encoder::connect(addr(&two, "rtmp"), &cluster.key).await.expect("accepted");
+    second.real_time(&tags, |t| t).await.expect("taken");
+    let why = within("the first to be told", first.over()).await.expect("a reason");
+    assert!(why.to_string().contains("another origin"), "{why}");
+    let list = fetched::media_until(&session, "video", is_back).await;
+    assert_eq!(list.segments.iter().filter(|s| s.gap).count(), 0, "{list:?}");
+    second.finish().await;
+    silent(&oracle.report().await);
+    stop(vec![edge, one, two]).await;
+    stop(cluster.apis).await;
+}
+
+/// Without API servers what runs goes on, for viewers who come as for those who are there; new
+/// publishes are told why not.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_on_air_notices_that_the_api_is_away() {
+    let mut cluster = Cluster::start(1).await;
+    let origin = cluster.origin("one").await;
+    let edge = cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    oracle.except(Exception::Holes);
+    let tags = clip::looped(&clip::bbb(), 120);
+    let rtmp = vec![addr(&origin, "rtmp")];
+    let encoder = task::spawn("encoder", roaming(rtmp.clone(), cluster.key.clone(), tags));
+    let session = fetched::session(&base(&edge), "main").await;
+    fetched::media_until(&session, "video", beyond(1003)).await;
+    let api = cluster.apis.remove(0);
+    let listen = addr(&api, "api");
+    kill(api).await;
+    let newest = next(&fetched::media(&session, "video").await);
+    // Longer than a lease.
+    fetched::media_until(&session, "video", beyond(newest + 8)).await;
+    let refused = Encoder::connect(rtmp[0], "somebody-else").await.err().expect("refused");
+    assert!(refused.to_string().contains("unavailable"), "{refused}");
+    let api = cluster.api(listen).await;
+    cluster.apis.push(api);
+    let newest = next(&fetched::media(&session, "video").await);
+    let list = fetched::media_until(&session, "video", beyond(newest + 8)).await;
+    assert!(list.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "{list:?}");
+    encoder.abort();
+    silent(&oracle.report().await);
+    stop(vec![edge, origin]).await;
+    stop(cluster.apis).await;
+}
+
+/// The encoder and its origin are gone for good: another origin ends the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_nobody_comes_back_to_is_ended_by_an_origin_that_lives() {
+    let cluster = Cluster::start(1).await;
+    let (one, two) = (cluster.origin("one").await, cluster.origin("two").await);
+    let edge = cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    oracle.except(Exception::StandsStill);
+    let mut encoder = Encoder::connect(addr(&one, "rtmp"), &cluster.key).await.expect("accepted");
+    encoder.real_time(&clip::looped(&clip::bbb(), 4), |t| t).await.expect("taken");
+    let session = fetched::session(&base(&edge), "main").await;
+    let list = fetched::media_until(&session, "video", beyond(1002)).await;
+    oracle.except(Exception::DecidedEnd { msns: next(&list) - 1..=next(&list) + 16 });
+    kill(one).await;
+    drop(encoder);
+    for rendition in ["video", "audio"] {
+        let ended = fetched::media_until(&session, rendition, |p| p.ended).await;
+        assert!(ended.segments.iter().any(|s| s.gap), "{ended:?}");
+    }
+    silent(&oracle.report().await);
+    stop(vec![edge, two]).await;
+    stop(cluster.apis).await;
+}
+
+/// Keys: several, with terms, revoked while they publish; strangers are refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_kept_to_and_strangers_kept_out() {
+    let cluster = Cluster::start(1).await;
+    let origin = cluster.origin("one").await;
+    let rtmp = addr(&origin, "rtmp");
+    let refused = async |key: &str| {
+        let refused = Encoder::connect(rtmp, key).await.err().expect("refused");
+        refused.to_string()
+    };
+    let made = async |words: &str| -> (String, String) {
+        let made = cluster.operator(words).await;
+        assert_eq!(made.code, Some(0), "{}", made.err);
+        let made: serde_json::Value = serde_json::from_str(&made.out).expect("JSON");
+        let of = |name: &str| made[name].as_str().expect("a text").to_owned();
+        (of("id"), of("key"))
+    };
+    assert!(refused("nobodys-key").await.contains("unknown stream key"));
+    let (_, early) = made("channel key add main --not-before 2999-01-01T00:00:00Z").await;
+    assert!(refused(&early).await.contains("may not be used before 2999-01-01"));
+    let (_, late) = made("channel key add main --expires 2001-01-01T00:00:00Z").await;
+    assert!(refused(&late).await.contains("expired at 2001-01-01"));
+    let (id, key) = made("channel key add main --note second").await;
+    let mut encoder = Encoder::connect(rtmp, &key).await.expect("accepted");
+    encoder.real_time(&clip::looped(&clip::bbb(), 2), |t| t).await.expect("taken");
+    // The other key is the channel's too, but somebody is on air.
+    assert!(refused(&cluster.key).await.contains("in use"));
+    let revoked = cluster.operator(&format!("channel key revoke main {id}")).await;
+    assert_eq!(revoked.code, Some(0), "{}", revoked.err);
+    let ended = within("the publish to end", async {
+        let tags = clip::looped(&clip::bbb(), 60);
+        match encoder.real_time(&tags, |t| t + 2_000).await {
+            Ok(()) => encoder.over().await.expect("a reason"),
+            Err(e) => e,
+        }
+    });
+    let ended = ended.await.to_string();
+    assert!(ended.contains("revoked"), "{ended}");
+    assert!(refused(&key).await.contains("revoked"));
+    let again = cluster.operator("channel create main").await;
+    assert_eq!(again.code, Some(1), "{}", again.err);
+    // Who has no secret, or another one, learns nothing.
+    for (url, path) in
+        [(cluster.urls(), "/v1/status"), (origin.line("internal").into(), "/v1/table")]
+    {
+        let answer = fetched::get(format!("{url}{path}").parse().expect("a URL")).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{url}{path}");
+    }
+    drop(encoder);
+    stop(vec![origin]).await;
+    stop(cluster.apis).await;
+}
