@@ -7,7 +7,7 @@ use crate::api::cues::{self, Cues, Posts};
 use crate::api::directory::{Directory, Follower};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::{disk, settings};
-use crate::control::registry::{ChannelEntry, Registry};
+use crate::control::registry::{ChannelEntry, Database, Registry};
 use crate::control::server as registry;
 use crate::edge;
 use crate::ingest;
@@ -134,7 +134,8 @@ async fn record(
     let options = Options { format, ..settings::logs(server) };
     let logs = Logs::open(&server.data, options).map_err(Failure::failed)?;
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
-    let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
+    let database = Database::File(server.data.join("registry.db"));
+    let registry = Registry::open(&database, &channels).await;
     let registry = registry.map_err(Failure::failed)?;
     reserve(&server.data.join("registry.db-wal"));
     let (client, calls) = client::embedded();

@@ -7,8 +7,8 @@ use crate::rt::drain::Drain;
 use std::sync::Arc;
 
 /// Answers calls until the drain starts and every call made before it is answered.
-pub async fn serve(mut registry: Registry, mut calls: Calls, clock: Clock, drain: Drain) {
-    publish_table(&mut registry, &calls).await;
+pub async fn serve(registry: Registry, mut calls: Calls, clock: Clock, drain: Drain) {
+    publish_table(&registry, &clock, &calls).await;
     loop {
         let call = tokio::select! {
             biased;
@@ -16,13 +16,13 @@ pub async fn serve(mut registry: Registry, mut calls: Calls, clock: Clock, drain
             () = drain.wait() => break,
         };
         let Some(call) = call else { break };
-        answer(&mut registry, call, &clock, &calls).await;
+        answer(&registry, call, &clock, &calls).await;
     }
     registry.close().await;
 }
 
-async fn publish_table(registry: &mut Registry, calls: &Calls) {
-    match registry.table().await {
+async fn publish_table(registry: &Registry, clock: &Clock, calls: &Calls) {
+    match registry.table(clock.now().wall).await {
         Ok(table) => drop(calls.table.send_replace(Arc::new(table))),
         Err(e) => tracing::error!("the table of live channels can't be read: {e}"),
     }
@@ -30,20 +30,20 @@ async fn publish_table(registry: &mut Registry, calls: &Calls) {
 
 /// Answers one call. The table is out before the answer: whoever was told of a grant finds it
 /// there. A caller that no longer waits is not an error.
-async fn answer(registry: &mut Registry, call: Call, clock: &Clock, calls: &Calls) {
+async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
     let wall = clock.now().wall;
     match call {
         Call::Admit(request, reply) => {
-            let _ = reply.send(registry.admit(&request));
+            let _ = reply.send(registry.admit(&request, wall).await);
         }
         Call::Grant(channel, want, reply) => {
             let granted = registry.grant(&channel, &want, wall).await;
-            publish_table(registry, calls).await;
+            publish_table(registry, clock, calls).await;
             let _ = reply.send(granted);
         }
         Call::Open(channel, generation, record, reply) => {
             let opened = registry.open_session(&channel, generation, &record).await;
-            publish_table(registry, calls).await;
+            publish_table(registry, clock, calls).await;
             let _ = reply.send(opened);
         }
         Call::Report(channel, generation, report, reply) => {
@@ -51,11 +51,11 @@ async fn answer(registry: &mut Registry, call: Call, clock: &Clock, calls: &Call
         }
         Call::End(channel, generation, end, reply) => {
             let ended = registry.end(&channel, generation, &end).await;
-            publish_table(registry, calls).await;
+            publish_table(registry, clock, calls).await;
             let _ = reply.send(ended);
         }
         Call::Unfinished(node, reply) => {
-            let _ = reply.send(registry.unfinished(&node).await);
+            let _ = reply.send(registry.unfinished(&node, wall).await);
         }
         Call::Find(channel, session, reply) => {
             let _ = reply.send(registry.find(&channel, session).await);
