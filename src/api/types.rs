@@ -232,6 +232,10 @@ pub struct Report {
     pub dseq: u64,
     /// Wall clock of its start.
     pub wall: Wall,
+    /// The newest MSN whose answer the writer has: what its allowance is counted from. Before the
+    /// first answer, what its grant confirmed: the number before its base.
+    #[serde(default)]
+    pub acked: Msn,
 }
 
 /// A session that a node has to take up: its own after a restart, or that of a node that is gone.

@@ -4,13 +4,11 @@
 use crate::base::ids::Channel;
 use crate::cmd::common::Failure;
 use crate::manifest::types::{Manifest, StreamKey};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use crate::rt::secret;
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-/// Characters of a made key: letters and digits that are not mistaken for one another, 32 of them.
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// Characters a made key has: 100 bits of chance.
 const LENGTH: usize = 20;
@@ -34,9 +32,7 @@ pub fn stream_key(data: &Path, channel: &Channel) -> Result<StreamKey, Failure> 
             .map_err(|e| Failure::usage(format!("{}: {e}", path.display())));
     }
     std::fs::create_dir_all(&dir).map_err(cannot)?;
-    let mut random = [0u8; LENGTH];
-    File::open("/dev/urandom").and_then(|mut f| f.read_exact(&mut random)).map_err(cannot)?;
-    let text: String = random.iter().map(|b| char::from(ALPHABET[usize::from(b % 32)])).collect();
+    let text = secret::text(LENGTH).map_err(cannot)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     file.and_then(|mut f| writeln!(f, "{text}")).map_err(cannot)?;
     StreamKey::new(&text).map_err(Failure::failed)

@@ -277,7 +277,7 @@ impl Live {
         self.newest = self.newest.max(msn);
         if msn > self.reported {
             self.reported = msn;
-            self.reports.send(Report { msn, dseq, wall });
+            self.reports.send(Report { msn, dseq, wall, acked: Msn::default() });
         }
     }
 

@@ -58,7 +58,8 @@ impl Reports {
         task::spawn(name, async move {
             let mut pause = RETRY;
             while wanted.changed().await.is_ok() {
-                let Some(report) = *wanted.borrow_and_update() else { continue };
+                let Some(mut report) = *wanted.borrow_and_update() else { continue };
+                report.acked = ack.borrow().msn;
                 match client.report(&channel, generation, report).await {
                     // Also of a revoked key: the report was taken.
                     taken @ (Ok(()) | Err(Refusal::KeyRevoked)) => {
@@ -83,7 +84,8 @@ impl Reports {
         Reports { newest, acked, clock }
     }
 
-    /// Queues a report; a newer one replaces it.
+    /// Queues a report; a newer one replaces it. What it says of answers is filled in when it is
+    /// sent.
     pub fn send(&self, report: Report) {
         self.newest.send_replace(Some(report));
     }

@@ -10,6 +10,7 @@ pub mod drain;
 pub mod gather;
 pub mod http;
 pub mod listen;
+pub mod secret;
 pub mod signal;
 pub mod task;
 pub mod tls;

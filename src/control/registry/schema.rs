@@ -1,37 +1,98 @@
-//! The registry's tables. Migrations run by themselves, forward only; `user_version` counts those
+//! The registry's tables. Migrations run by themselves, forward only; the database counts those
 //! that have run.
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
+use super::db::{Db, Kind, int};
+use sqlx::AnyConnection;
 
-/// Each entry brings the schema from its index to the next version; entries are only ever added.
-const MIGRATIONS: &[&str] = &["
+/// Each entry brings the schema from its index to the next version. Entries are only ever added,
+/// and add only tables and columns with defaults: replicas of the version before run on beside.
+/// SQLite takes BIGINT for INTEGER, which files of the first version have.
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE session (
-  channel TEXT NOT NULL, session INTEGER NOT NULL,
-  over INTEGER NOT NULL,
+  channel TEXT NOT NULL, session BIGINT NOT NULL,
+  over BIGINT NOT NULL,
   record TEXT,                 -- api::types::SessionRecord as JSON, once set
   PRIMARY KEY (channel, session)
-) WITHOUT ROWID;
+);
 CREATE TABLE generation (
-  channel TEXT NOT NULL, generation INTEGER NOT NULL,
-  session INTEGER NOT NULL, node TEXT NOT NULL,
-  base INTEGER NOT NULL, dseq INTEGER NOT NULL, granted INTEGER NOT NULL,
-  msn INTEGER, report_dseq INTEGER, wall INTEGER, received INTEGER,   -- the last report
+  channel TEXT NOT NULL, generation BIGINT NOT NULL,
+  session BIGINT NOT NULL, node TEXT NOT NULL,
+  base BIGINT NOT NULL, dseq BIGINT NOT NULL, granted BIGINT NOT NULL,
+  msn BIGINT, report_dseq BIGINT, wall BIGINT, received BIGINT,   -- the last report
   ended TEXT,                  -- api::types::End as JSON, once decided
   PRIMARY KEY (channel, generation)
-) WITHOUT ROWID;
+);
 CREATE INDEX generation_of_session ON generation (channel, session, generation);
-"];
+",
+    "
+ALTER TABLE generation ADD COLUMN key_id TEXT NOT NULL DEFAULT '';   -- a stored key, or nobody's
+ALTER TABLE generation ADD COLUMN line_msn BIGINT NOT NULL DEFAULT 0;   -- numbers::Line
+ALTER TABLE generation ADD COLUMN line_at BIGINT NOT NULL DEFAULT 0;
+UPDATE generation SET line_msn = COALESCE(msn, base - 1), line_at = COALESCE(received, granted);
+-- What is decided about a channel is decided under its row's lock; the empty name: nodes.
+CREATE TABLE channel_state (
+  channel TEXT NOT NULL PRIMARY KEY,
+  n BIGINT NOT NULL,           -- changes of the table that edges watch
+  session BIGINT NOT NULL, generation BIGINT NOT NULL   -- the newest, 0 before the first
+);
+INSERT INTO channel_state (channel, n, session, generation)
+  SELECT channel, 1, MAX(session), MAX(generation) FROM generation GROUP BY channel;
+CREATE TABLE channel (
+  name TEXT NOT NULL PRIMARY KEY,
+  settings TEXT NOT NULL       -- api::types::ChannelSettings as JSON
+);
+CREATE TABLE stream_key (
+  channel TEXT NOT NULL, id TEXT NOT NULL,
+  hash TEXT NOT NULL UNIQUE,   -- SHA-256 of the key, hexadecimal
+  terms TEXT NOT NULL,         -- api::cluster::NewKey as JSON
+  created BIGINT NOT NULL, revoked BIGINT NOT NULL,
+  PRIMARY KEY (channel, id)
+);
+CREATE TABLE node (
+  name TEXT NOT NULL PRIMARY KEY,
+  said TEXT NOT NULL,          -- api::cluster::Heartbeat as JSON
+  url TEXT NOT NULL,           -- empty: none
+  seen BIGINT NOT NULL,
+  lease BIGINT NOT NULL        -- its end; 0: it said goodbye
+);
+CREATE TABLE fact (
+  name TEXT NOT NULL PRIMARY KEY,
+  value BIGINT NOT NULL        -- `calm`: no lease runs out before
+);
+",
+];
 
-pub(super) async fn migrate(db: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    let row = sqlx::query("PRAGMA user_version").fetch_one(&mut *db).await?;
-    let have = usize::try_from(row.get::<i64, _>(0)).unwrap_or(0);
-    for (i, sql) in MIGRATIONS.iter().enumerate().skip(have) {
-        let mut tx = db.begin().await?;
-        sqlx::raw_sql(*sql).execute(&mut *tx).await?;
-        let version = format!("PRAGMA user_version = {}", i + 1);
-        sqlx::raw_sql(sqlx::AssertSqlSafe(version)).execute(&mut *tx).await?;
-        tx.commit().await?;
+/// One replica migrates at a time; the number is ours among PostgreSQL's advisory locks.
+const LOCK_POSTGRES: &str = "SELECT pg_advisory_xact_lock(7163401822)";
+
+pub(super) async fn migrate(db: &Db) -> Result<(), sqlx::Error> {
+    let mut tx = db.write().await?;
+    if db.kind() == Kind::Postgres {
+        sqlx::raw_sql(LOCK_POSTGRES).execute(&mut *tx).await?;
+        let sql = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)";
+        sqlx::raw_sql(sql).execute(&mut *tx).await?;
     }
-    Ok(())
+    let have = version(db.kind(), &mut tx).await?;
+    for (i, sql) in MIGRATIONS.iter().enumerate().skip(have) {
+        sqlx::raw_sql(*sql).execute(&mut *tx).await?;
+        let set = match db.kind() {
+            Kind::Sqlite => format!("PRAGMA user_version = {}", i + 1),
+            Kind::Postgres => {
+                let (old, new) = ("DELETE FROM schema_version", i + 1);
+                format!("{old}; INSERT INTO schema_version (version) VALUES ({new})")
+            }
+        };
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut *tx).await?;
+    }
+    tx.commit().await
+}
+
+async fn version(kind: Kind, db: &mut AnyConnection) -> Result<usize, sqlx::Error> {
+    let sql = match kind {
+        Kind::Sqlite => "PRAGMA user_version",
+        Kind::Postgres => "SELECT COALESCE(MAX(version), 0) FROM schema_version",
+    };
+    let row = sqlx::query(sql).fetch_one(db).await?;
+    Ok(usize::try_from(int(&row, 0)?).unwrap_or(0))
 }

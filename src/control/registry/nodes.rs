@@ -1,0 +1,225 @@
+//! Nodes and their leases: who lives, who takes up what, what people are shown of it. Who is alive
+//! is decided in `leases`.
+
+use super::Registry;
+use super::db::{Fault, Tx, int, json, lock, text, to_json};
+use super::leases::{self, GONE, Standing, lease_micros};
+use super::numbers::LastGeneration;
+use super::rows::{self, Newest};
+use crate::api::cluster::{Heartbeat, Lease, Node, Role, SessionState, Status};
+use crate::api::types::{NodeName, Refusal, Unfinished};
+use crate::base::time::Wall;
+use std::collections::BTreeMap;
+
+/// Longest name of a node: it is a path component and a metric label, as a channel's is.
+pub const NODE_NAME_MAX: usize = 64;
+
+/// A node as stored.
+struct Row {
+    name: NodeName,
+    said: Heartbeat,
+    seen: Wall,
+    lease: Wall,
+}
+
+async fn nodes(tx: &mut Tx) -> Result<Vec<Row>, Fault> {
+    let sql = "SELECT name, said, seen, lease FROM node ORDER BY name";
+    let rows = sqlx::query(sql).fetch_all(&mut **tx).await?;
+    let read = |r| {
+        let (name, said) = (text(r, 0)?.into(), json(&text(r, 1)?)?);
+        Ok(Row { name, said, seen: Wall(int(r, 2)?), lease: Wall(int(r, 3)?) })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// A newest session, for people.
+pub(super) fn state_of(n: &Newest) -> SessionState {
+    SessionState {
+        session: n.session,
+        over: n.over,
+        generation: n.last.generation,
+        node: n.last.node.clone(),
+        reported: n.last.report.map(|(report, at)| (report.msn.0, at)),
+        ended: n.last.end.is_some(),
+    }
+}
+
+impl Registry {
+    /// Does no lease run out now? This process or all of the registry may have been away.
+    async fn is_calm(&self, tx: &mut Tx, now: Wall) -> Result<bool, Fault> {
+        let sql = "SELECT value FROM fact WHERE name = 'calm'";
+        let row = sqlx::query(sql).fetch_optional(&mut **tx).await?;
+        let until = row.map(|r| int(&r, 0)).transpose()?.map(Wall);
+        let here = self.db.is_calm(now);
+        Ok(here || until.is_some_and(|u| now < u))
+    }
+
+    /// Is the generation's node alive?
+    pub(super) async fn is_alive(
+        &self,
+        tx: &mut Tx,
+        last: &LastGeneration,
+        now: Wall,
+    ) -> Result<bool, Fault> {
+        let sql = "SELECT lease FROM node WHERE name = $1";
+        let row = sqlx::query(sql).bind(&*last.node).fetch_optional(&mut **tx).await?;
+        let lease = row.map(|r| int(&r, 0)).transpose()?.map(Wall);
+        let calm = self.is_calm(tx, now).await?;
+        Ok(leases::alive(lease, last.granted, now, calm))
+    }
+
+    /// A node says that it lives.
+    ///
+    /// # Errors
+    /// `Invalid` for a name that can't be one; `Unavailable`.
+    pub async fn heartbeat(
+        &self,
+        node: &NodeName,
+        said: &Heartbeat,
+        now: Wall,
+    ) -> Result<Lease, Refusal> {
+        if node.is_empty() || node.len() > NODE_NAME_MAX {
+            let why =
+                format!("a node's name has 1 to {NODE_NAME_MAX} bytes; it has {}", node.len());
+            return Err(Refusal::Invalid(why));
+        }
+        self.db.answer(self.do_heartbeat(node, said, now)).await
+    }
+
+    async fn do_heartbeat(
+        &self,
+        node: &NodeName,
+        said: &Heartbeat,
+        now: Wall,
+    ) -> Result<Lease, Fault> {
+        let mut tx = self.db.write().await?;
+        lock(&mut tx, "", 0).await?;
+        let now = self.db.now(&mut tx, Some(now)).await?;
+        let row =
+            sqlx::query("SELECT COALESCE(MAX(seen), 0) FROM node").fetch_one(&mut *tx).await?;
+        let heard = Some(Wall(int(&row, 0)?)).filter(|w| *w != Wall(0));
+        if leases::was_deaf(heard, now) {
+            sqlx::query(
+                "INSERT INTO fact (name, value) VALUES ('calm', $1) \
+                 ON CONFLICT (name) DO UPDATE SET value = $1",
+            )
+            .bind(now.plus(lease_micros()).0)
+            .execute(&mut *tx)
+            .await?;
+        }
+        let sql = "SELECT url FROM node WHERE name = $1";
+        let row = sqlx::query(sql).bind(&**node).fetch_optional(&mut *tx).await?;
+        let before = row.map(|r| text(&r, 0)).transpose()?.unwrap_or_default();
+        let url = said.url.clone().unwrap_or_default();
+        if before != url {
+            lock(&mut tx, "", 1).await?;
+        }
+        sqlx::query(
+            "INSERT INTO node (name, said, url, seen, lease) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (name) DO UPDATE SET said = $2, url = $3, seen = $4, lease = $5",
+        )
+        .bind(&**node)
+        .bind(to_json(said)?)
+        .bind(url)
+        .bind(now.0)
+        .bind(now.plus(lease_micros()).0)
+        .execute(&mut *tx)
+        .await?;
+        let unfinished = match said.role == Role::Origin && !said.draining {
+            true => self.to_take_up(&mut tx, node, now).await?.iter().any(|n| n.last.node != *node),
+            false => false,
+        };
+        tx.commit().await?;
+        Ok(Lease { unfinished })
+    }
+
+    /// Open sessions that `node` wrote last, and those of nodes that are gone which it takes up.
+    async fn to_take_up(
+        &self,
+        tx: &mut Tx,
+        node: &NodeName,
+        now: Wall,
+    ) -> Result<Vec<Newest>, Fault> {
+        let calm = self.is_calm(tx, now).await?;
+        let rows = nodes(tx).await?;
+        let lease: BTreeMap<_, _> = rows.iter().map(|r| (r.name.clone(), r.lease)).collect();
+        let standing = |r: Row| Standing {
+            name: r.name,
+            role: r.said.role,
+            draining: r.said.draining,
+            lease: r.lease,
+        };
+        let standing: Vec<Standing> = rows.into_iter().map(standing).collect();
+        let mut open = rows::open_newest(tx, node, now).await?;
+        open.retain(|n| {
+            let (of, granted) = (lease.get(&n.last.node).copied(), n.last.granted);
+            n.last.node == *node
+                || (!leases::alive(of, granted, now, calm)
+                    && leases::appointed(&n.channel, &standing, now) == Some(node))
+        });
+        Ok(open)
+    }
+
+    /// Sessions that are not over and that `node` wrote last, and those of nodes that are gone which
+    /// it is appointed to take up.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn unfinished(&self, node: &NodeName, now: Wall) -> Result<Vec<Unfinished>, Refusal> {
+        let call = async {
+            let mut tx = self.db.read().await?;
+            let now = self.db.now(&mut tx, Some(now)).await?;
+            let mut out = Vec::new();
+            for n in self.to_take_up(&mut tx, node, now).await? {
+                let Some(settings) = self.settings(&mut tx, &n.channel).await? else { continue };
+                let (session, generation, end) = (n.session, n.last.generation, n.last.end);
+                out.push(Unfinished { settings, session, generation, end });
+            }
+            Ok(out)
+        };
+        self.db.answer(call).await
+    }
+
+    /// A drained node says goodbye: its lease ends now.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn leave(&self, node: &NodeName) -> Result<(), Refusal> {
+        let call = async {
+            let mut tx = self.db.write().await?;
+            lock(&mut tx, "", 0).await?;
+            let sql = "UPDATE node SET lease = $2 WHERE name = $1";
+            sqlx::query(sql).bind(&**node).bind(GONE.0).execute(&mut *tx).await?;
+            Ok(tx.commit().await?)
+        };
+        self.db.answer(call).await
+    }
+
+    /// Everything at a glance.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn status(&self, now: Wall) -> Result<Status, Refusal> {
+        let call = async {
+            let mut tx = self.db.read().await?;
+            let now = self.db.now(&mut tx, Some(now)).await?;
+            let calm = self.is_calm(&mut tx, now).await?;
+            let node = |r: Row| {
+                let alive = leases::alive(Some(r.lease), r.seen, now, calm);
+                Node { name: r.name, said: r.said, seen: r.seen, alive }
+            };
+            let nodes = nodes(&mut tx).await?.into_iter().map(node).collect();
+            let mut channels: BTreeMap<_, Option<SessionState>> = BTreeMap::new();
+            channels.extend(self.configured.keys().map(|c| (c.clone(), None)));
+            let stored = self.stored_settings(&mut tx).await?;
+            channels.extend(stored.into_keys().map(|c| (c, None)));
+            for n in rows::every_newest(&mut tx).await? {
+                if let Some(session) = channels.get_mut(&n.channel) {
+                    *session = Some(state_of(&n));
+                }
+            }
+            Ok(Status { now, nodes, channels: channels.into_iter().collect() })
+        };
+        self.db.answer(call).await
+    }
+}

@@ -1,0 +1,240 @@
+//! Sessions and generations as they are stored: read and written, nothing decided.
+
+use super::db::{Fault, int, json, number, text, to_json};
+use super::numbers::{LastGeneration, Line};
+use crate::api::types::{End, LiveSession, NodeName, Report};
+use crate::base::ids::{Channel, Generation, Msn, Session};
+use crate::base::time::Wall;
+use sqlx::AnyConnection;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use std::collections::BTreeMap;
+
+/// A session, whether it is over, and its record as JSON.
+pub(super) type SessionRow = (Session, bool, Option<String>);
+
+/// A channel's newest session and generation.
+#[derive(Debug)]
+pub(super) struct Newest {
+    pub(super) channel: Channel,
+    pub(super) session: Session,
+    pub(super) over: bool,
+    pub(super) open: bool,
+    pub(super) last: LastGeneration,
+}
+
+/// The columns that [`generation`] reads, of `generation g`.
+macro_rules! generation_columns {
+    () => {
+        "g.generation, g.session, g.node, g.key_id, g.base, g.dseq, g.granted, g.line_msn, \
+         g.line_at, g.msn, g.report_dseq, g.wall, g.received, g.ended"
+    };
+}
+
+/// How many those are.
+const GENERATION_COLUMNS: usize = 14;
+
+/// The newest of every channel; a condition may follow.
+macro_rules! newest_of_all {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            generation_columns!(),
+            ", c.channel, s.session, s.over, CASE WHEN s.record IS NULL THEN 0 ELSE 1 END \
+             FROM channel_state c \
+             JOIN session s ON s.channel = c.channel AND s.session = c.session \
+             JOIN generation g ON g.channel = c.channel AND g.generation = c.generation ",
+            $rest
+        )
+    };
+}
+
+pub(super) fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn newest_session(
+    db: &mut AnyConnection,
+    channel: &Channel,
+) -> Result<Option<SessionRow>, Fault> {
+    let sql = "SELECT s.session, s.over, s.record FROM session s WHERE s.channel = $1 \
+               ORDER BY s.session DESC LIMIT 1";
+    let row = sqlx::query(sql).bind(channel.as_str()).fetch_optional(db).await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some((Session(number(&row, 0)?), int(&row, 1)? != 0, row.try_get(2)?)))
+}
+
+pub(super) async fn last_generation(
+    db: &mut AnyConnection,
+    channel: &Channel,
+) -> Result<Option<LastGeneration>, Fault> {
+    let sql = concat!(
+        "SELECT ",
+        generation_columns!(),
+        " FROM generation g WHERE g.channel = $1 ORDER BY g.generation DESC LIMIT 1"
+    );
+    let row = sqlx::query(sql).bind(channel.as_str()).fetch_optional(db).await?;
+    row.map(|r| generation(&r)).transpose()
+}
+
+fn generation(r: &AnyRow) -> Result<LastGeneration, Fault> {
+    let told: Option<i64> = r.try_get(9)?;
+    let report = match told {
+        Some(msn) => {
+            let (msn, dseq, wall) = (Msn(msn.unsigned_abs()), number(r, 10)?, Wall(int(r, 11)?));
+            // What the writer had heard of when it said so has gone into the line.
+            Some((Report { msn, dseq, wall, acked: Msn::default() }, Wall(int(r, 12)?)))
+        }
+        None => None,
+    };
+    let ended: Option<String> = r.try_get(13)?;
+    Ok(LastGeneration {
+        generation: Generation(number(r, 0)?),
+        session: Session(number(r, 1)?),
+        node: text(r, 2)?.into(),
+        key: text(r, 3)?,
+        base: Msn(number(r, 4)?),
+        dseq: number(r, 5)?,
+        granted: Wall(int(r, 6)?),
+        line: Line { msn: Msn(number(r, 7)?), at: Wall(int(r, 8)?) },
+        report,
+        end: ended.map(|t| json(&t)).transpose()?,
+    })
+}
+
+/// A name that is stored is one; another kind of row has none.
+pub(super) fn channel(name: &str) -> Result<Channel, Fault> {
+    name.parse().map_err(|e| Fault::Database(sqlx::Error::Decode(Box::new(e))))
+}
+
+fn newest_row(r: &AnyRow) -> Result<Newest, Fault> {
+    let at = GENERATION_COLUMNS;
+    Ok(Newest {
+        channel: channel(&text(r, at)?)?,
+        session: Session(number(r, at + 1)?),
+        over: int(r, at + 2)? != 0,
+        open: int(r, at + 3)? != 0,
+        last: generation(r)?,
+    })
+}
+
+/// The newest session and generation of every channel that ever had one, by name.
+pub(super) async fn every_newest(db: &mut AnyConnection) -> Result<Vec<Newest>, Fault> {
+    let rows = sqlx::query(newest_of_all!("ORDER BY c.channel")).fetch_all(db).await?;
+    rows.iter().map(newest_row).collect()
+}
+
+/// One channel's.
+pub(super) async fn newest(
+    db: &mut AnyConnection,
+    channel: &Channel,
+) -> Result<Option<Newest>, Fault> {
+    let sql = newest_of_all!("WHERE c.channel = $1");
+    let row = sqlx::query(sql).bind(channel.as_str()).fetch_optional(db).await?;
+    row.as_ref().map(newest_row).transpose()
+}
+
+/// Those that are not over, and were written last by `node` or by one whose lease has run out.
+pub(super) async fn open_newest(
+    db: &mut AnyConnection,
+    node: &str,
+    now: Wall,
+) -> Result<Vec<Newest>, Fault> {
+    let sql = newest_of_all!(
+        "WHERE s.over = 0 AND g.session = s.session AND (g.node = $1 OR NOT EXISTS \
+         (SELECT 1 FROM node n WHERE n.name = g.node AND n.lease > $2)) ORDER BY c.channel"
+    );
+    let rows = sqlx::query(sql).bind(node).bind(now.0).fetch_all(db).await?;
+    rows.iter().map(newest_row).collect()
+}
+
+/// A generation is granted, in a session that may be new.
+pub(super) async fn store_generation(
+    db: &mut AnyConnection,
+    channel: &Channel,
+    g: &LastGeneration,
+) -> Result<(), Fault> {
+    let (session, number) = (signed(g.session.0), signed(g.generation.0));
+    sqlx::query(
+        "INSERT INTO session (channel, session, over) VALUES ($1, $2, 0) \
+         ON CONFLICT (channel, session) DO NOTHING",
+    )
+    .bind(channel.as_str())
+    .bind(session)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query(
+        "INSERT INTO generation (channel, generation, session, node, key_id, base, dseq, granted, \
+         line_msn, line_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(channel.as_str())
+    .bind(number)
+    .bind(session)
+    .bind(&*g.node)
+    .bind(g.key.as_str())
+    .bind(signed(g.base.0))
+    .bind(signed(g.dseq))
+    .bind(g.granted.0)
+    .bind(signed(g.line.msn.0))
+    .bind(g.line.at.0)
+    .execute(&mut *db)
+    .await?;
+    sqlx::query("UPDATE channel_state SET session = $2, generation = $3 WHERE channel = $1")
+        .bind(channel.as_str())
+        .bind(session)
+        .bind(number)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn store_end(
+    db: &mut AnyConnection,
+    channel: &Channel,
+    generation: Generation,
+    end: &End,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE generation SET ended = $3 \
+         WHERE channel = $1 AND generation = $2 AND ended IS NULL",
+    )
+    .bind(channel.as_str())
+    .bind(signed(generation.0))
+    .bind(to_json(end)?)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn generations(
+    db: &mut AnyConnection,
+    channel: &Channel,
+    session: Session,
+) -> Result<Vec<(Generation, NodeName)>, Fault> {
+    let sql = "SELECT generation, node FROM generation WHERE channel = $1 AND session = $2 \
+               ORDER BY generation";
+    let query = sqlx::query(sql).bind(channel.as_str()).bind(signed(session.0));
+    let rows = query.fetch_all(db).await?;
+    rows.iter().map(|r| Ok((Generation(number(r, 0)?), text(r, 1)?.into()))).collect()
+}
+
+/// The newest session of every channel with all its generations.
+pub(super) async fn live_sessions(
+    db: &mut AnyConnection,
+) -> Result<BTreeMap<Channel, LiveSession>, Fault> {
+    let mut out = BTreeMap::new();
+    for n in every_newest(&mut *db).await? {
+        let (session, over, open) = (n.session, n.over, n.open);
+        out.insert(n.channel, LiveSession { session, over, open, generations: Vec::new() });
+    }
+    let sql = "SELECT c.channel, g.generation, g.node FROM channel_state c \
+               JOIN generation g ON g.channel = c.channel AND g.session = c.session \
+               ORDER BY c.channel, g.generation";
+    for row in sqlx::query(sql).fetch_all(db).await? {
+        let of = out.get_mut(&channel(&text(&row, 0)?)?);
+        if let Some(live) = of {
+            live.generations.push((Generation(number(&row, 1)?), text(&row, 2)?.into()));
+        }
+    }
+    Ok(out)
+}
