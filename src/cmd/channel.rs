@@ -98,9 +98,13 @@ enum KeyVerb {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let peers = args.cluster.peers(API)?;
+    let wanted = match &args.verb {
+        Verb::Create(create) => Some(wanted(create)?),
+        _ => None,
+    };
     let run = async {
         match args.verb {
-            Verb::Create(create) => made(&peers, create, args.json).await,
+            Verb::Create(_) => made(&peers, wanted.expect("of this verb"), args.json).await,
             Verb::List => listed(&peers, args.json).await,
             Verb::Show { channel } => shown(&peers, &channel, args.json).await,
             Verb::Delete { channel } => {
@@ -155,13 +159,13 @@ async fn add(peers: &Peers, channel: &Channel, terms: &NewKey) -> Result<MadeKey
 }
 
 /// The settings that were asked for.
-fn wanted(create: &Create) -> Result<ChannelSettings, Refusal> {
+fn wanted(create: &Create) -> Result<ChannelSettings, Failure> {
     let mut spec = ChannelSpec::new(create.channel.clone());
     if let Some(file) = &create.from {
-        let manifest = common::manifest(Some(file)).map_err(|e| Refusal::Invalid(e.to_string()))?;
+        let manifest = common::manifest(Some(file))?;
         let found = manifest.channels.into_iter().find(|c| c.name == create.channel);
         let none = || format!("{} has no channel {}", file.display(), create.channel);
-        spec = found.ok_or_else(|| Refusal::Invalid(none()))?;
+        spec = found.ok_or_else(|| Failure::usage(none()))?;
     }
     if let Some(segment) = create.segment {
         spec.segment = segment;
@@ -173,7 +177,7 @@ fn wanted(create: &Create) -> Result<ChannelSettings, Refusal> {
     }
     spec.reconnect_window = create.reconnect_window.unwrap_or(spec.reconnect_window);
     if spec.part >= spec.segment {
-        return Err(Refusal::Invalid("a part must be shorter than a segment".into()));
+        return Err(Failure::usage("a part must be shorter than a segment"));
     }
     Ok(ChannelSettings::clone(&settings::channel(&spec).settings))
 }
@@ -189,8 +193,7 @@ struct Made {
     key: String,
 }
 
-async fn made(peers: &Peers, create: Create, json: bool) -> Result<(), Refusal> {
-    let settings = wanted(&create)?;
+async fn made(peers: &Peers, settings: ChannelSettings, json: bool) -> Result<(), Refusal> {
     let channel = settings.name.clone();
     let _: ChannelState = peers.post("/v1/channels", &settings).await?;
     let MadeKey { id, key } = add(peers, &channel, &NewKey::default()).await?;

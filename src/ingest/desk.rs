@@ -86,10 +86,10 @@ impl Desk {
     /// Brings an order to the channel's owner, or says that there is none.
     pub fn order(&self, order: Order) {
         let channel = match &order {
-            Order::Cue(post) => &post.channel,
-            Order::Stop(stop) => &stop.channel,
+            Order::Cue(post) => post.channel.clone(),
+            Order::Stop(stop) => stop.channel.clone(),
         };
-        let sent = self.table(|t| match (t.slots.get(channel), order) {
+        let sent = self.table(|t| match (t.slots.get(&channel), order) {
             // Another key's publisher that is connected keeps the channel.
             (Some(Slot { key: Some(held), .. }), Order::Stop(stop))
                 if stop.key.as_ref().is_some_and(|k| k != held) =>
