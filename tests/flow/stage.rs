@@ -7,7 +7,8 @@ use castctl::api::client::{self, Client};
 use castctl::api::directory::Directory;
 use castctl::api::types::{PublishRequest, Want};
 use castctl::cmd::settings;
-use castctl::control::{registry::Registry, server as registry};
+use castctl::control::registry::{Database, Registry};
+use castctl::control::server as registry;
 use castctl::edge;
 use castctl::edge::cors::Cors;
 use castctl::ingest::context::Context;
@@ -45,7 +46,9 @@ impl Stage {
         let options = Options { low_space: 0, extent_micros: 4_000_000, ..Options::default() };
         let logs = Logs::open(dir.path(), options).expect("opens");
         let file = dir.path().join("registry.db");
-        let store = Registry::open(&file, &[settings::channel(&spec)]).await.expect("opens");
+        let store = Registry::open(&Database::File(file), &[settings::channel(&spec)])
+            .await
+            .expect("opens");
         let (client, calls) = client::embedded();
         let (clock, drain) = (Clock::system(), Drain::new());
         task::spawn("registry", registry::serve(store, calls, clock.clone(), drain.clone()));
