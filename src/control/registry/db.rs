@@ -57,6 +57,8 @@ pub(super) enum Fault {
     Refused(Refusal),
     /// The database failed.
     Database(sqlx::Error),
+    /// It did not answer in time.
+    Silent,
 }
 
 impl From<Refusal> for Fault {
@@ -182,16 +184,21 @@ impl Db {
         &self,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Refusal> {
-        let why = match tokio::time::timeout(ANSWER_TIMEOUT, call).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(Fault::Refused(refusal))) => return Err(refusal),
-            Ok(Err(Fault::Database(e))) => e.to_string(),
-            Err(_) => format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+        let why = match in_time(call).await {
+            Ok(answer) => return Ok(answer),
+            Err(Fault::Refused(refusal)) => return Err(refusal),
+            Err(Fault::Database(e)) => e.to_string(),
+            Err(Fault::Silent) => format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
         };
         self.calm.lock().unwrap_or_else(PoisonError::into_inner).failed();
         tracing::error!("registry database: {why}");
         Err(Refusal::Unavailable(format!("database: {why}")))
     }
+}
+
+/// Waits no longer than [`ANSWER_TIMEOUT`].
+async fn in_time<T>(call: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    tokio::time::timeout(ANSWER_TIMEOUT, call).await.unwrap_or(Err(Fault::Silent))
 }
 
 /// Takes the lock on what is decided about `channel` (the empty name: about nodes) until the
@@ -230,4 +237,34 @@ pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Faul
 pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
     let cannot = |e| Refusal::Invalid(format!("it can't be stored: {e}"));
     Ok(serde_json::to_string(value).map_err(cannot)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_hangs_is_waited_for_so_long() {
+        let begun = tokio::time::Instant::now();
+        let silent = in_time(std::future::pending::<Result<(), Fault>>()).await;
+        assert!(matches!(silent, Err(Fault::Silent)), "{silent:?}");
+        assert!(begun.elapsed() >= ANSWER_TIMEOUT && ACQUIRE_TIMEOUT < ANSWER_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn who_gets_no_connection_is_told() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let at = Database::File(dir.path().join("a b%20?#.db"));
+        let db = Db::open(&at).await.expect("open");
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS_SQLITE {
+            held.push(db.read().await.expect("a connection"));
+        }
+        let refused = db.answer(async { Ok(db.read().await.map(|_| ())?) }).await;
+        assert!(matches!(refused, Err(Refusal::Unavailable(_))), "{refused:?}");
+        drop(held);
+        db.answer(async { Ok(db.read().await.map(|_| ())?) }).await.expect("again");
+        let names = std::fs::read_dir(dir.path()).expect("listed").flatten();
+        assert!(names.map(|n| n.file_name()).any(|n| n == "a b%20?#.db"));
+    }
 }

@@ -123,4 +123,6 @@ impl Registry {
 }
 
 #[cfg(test)]
+mod sim_test;
+#[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 //! and what was said go in, what to store and what to answer come out.
 //!
 //! Invariant: a base lies above every number that the writers before it showed until edges knew of
-//! its grant, whatever was lost, late or said twice, and however the clock was set.
+//! its grant, whatever was lost, late or said twice. That takes a clock that is not set back while
+//! a writer is not heard; one that is set back lowers nothing that is stored.
 
 use crate::api::types::{End, LastSegment, NodeName, Refusal, Report, TrackEnd, Want};
 use crate::base::ids::{Generation, Msn, Session};

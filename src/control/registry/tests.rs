@@ -1,8 +1,17 @@
-//! The registry on a real database file: numbers only grow, ends are decided once, stale writers
-//! are fenced.
+//! The registry on a real database file, with a clock of the test's: what takes time to happen, and
+//! files of the first version. What needs no clock is tested on both databases by
+//! `tests/flow/registry.rs`.
 
 use super::*;
-use crate::api::types::{Durability, Pace};
+use crate::api::cluster::{Heartbeat, LEASE, Role};
+use crate::api::types::{
+    Durability, End, LastSegment, Pace, PublishRequest, Refusal, Report, Want,
+};
+use crate::base::ids::Msn;
+use crate::base::time::Wall;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use std::path::Path;
 use std::time::Duration;
 
 fn entry(name: &str) -> ChannelEntry {
@@ -20,92 +29,217 @@ fn entry(name: &str) -> ChannelEntry {
     ChannelEntry { settings: Arc::new(settings), keys: vec![format!("{name}-key")] }
 }
 
-fn want(node: &NodeName) -> Want {
-    Want { node: node.clone(), key: None }
+async fn open(path: &Path, channels: &[&str]) -> Registry {
+    let entries: Vec<_> = channels.iter().map(|c| entry(c)).collect();
+    Registry::open(&Database::File(path.to_owned()), &entries).await.expect("open")
+}
+
+fn publish(node: &str) -> Want {
+    Want { node: node.into(), key: Some("main-key".into()) }
+}
+
+fn take_up(node: &str) -> Want {
+    Want { node: node.into(), key: None }
 }
 
 fn end(msn: u64, over: bool) -> End {
     End { msn, dseq: 3, wall: 7, tracks: Vec::new(), session_over: over }
 }
 
-#[tokio::test]
-async fn numbers_grow_over_generations_sessions_and_restarts() {
-    let dir = tempfile::tempdir().expect("temp dir");
-    let path = dir.path().join("registry.db");
-    let node: NodeName = "local".into();
-    let main: Channel = "main".parse().expect("name");
-    let mut r = Registry::open(&path, &[entry("main")]).await.expect("open");
-    let g1 = r.grant(&main, &want(&node), Wall(0)).await.expect("grant");
-    assert_eq!(
-        (g1.session, g1.generation, g1.base, g1.previous),
-        (Session(1), Generation(1), Msn(1000), None)
-    );
-    r.end(&main, g1.generation, &end(1010, false)).await.expect("end");
-    let g2 = r.grant(&main, &want(&node), Wall(0)).await.expect("grant");
-    assert_eq!(
-        (g2.session, g2.generation, g2.base, g2.dseq),
-        (Session(1), Generation(2), Msn(1011), 3)
-    );
-    assert_eq!(g2.previous, Some((Generation(1), end(1010, false))));
-    assert_eq!(
-        r.end(&main, g1.generation, &end(9999, true)).await,
-        Err(Refusal::Fenced(g1.generation))
-    );
-    r.end(&main, g2.generation, &end(1020, true)).await.expect("end of session");
-    r.close().await;
-    let mut r = Registry::open(&path, &[entry("main")]).await.expect("open again");
-    let g3 = r.grant(&main, &want(&node), Wall(0)).await.expect("grant");
-    assert_eq!(
-        (g3.session, g3.generation, g3.base, g3.previous),
-        (Session(2), Generation(3), Msn(1021), None)
-    );
-    let table = r.table().await.expect("table");
-    assert_eq!(table.sessions[&main].generations, [(Generation(3), node)]);
-    assert_eq!(
-        r.find(&main, Session(1)).await.expect("find").expect("session 1").generations.len(),
-        2
-    );
+fn report(msn: u64, acked: u64) -> Report {
+    Report { msn: Msn(msn), dseq: 1, wall: Wall(10_000_000), acked: Msn(acked) }
 }
+
+fn origin() -> Heartbeat {
+    let figures = std::collections::BTreeMap::new();
+    Heartbeat { role: Role::Origin, url: None, draining: false, render: 1, figures }
+}
+
+fn at(seconds: f64) -> Wall {
+    Wall(1_000_000_000_000 + Duration::from_secs_f64(seconds).as_micros() as i64)
+}
+
+const LEASE_SECONDS: f64 = LEASE.as_secs() as f64;
 
 #[tokio::test]
 async fn an_unanswered_writer_is_fenced_above_everything_it_may_have_written() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let node: NodeName = "local".into();
     let main: Channel = "main".parse().expect("name");
-    let mut r = Registry::open(&dir.path().join("r.db"), &[entry("main")]).await.expect("open");
-    let g1 = r.grant(&main, &want(&node), Wall(0)).await.expect("grant");
-    let report = Report { msn: Msn(1005), dseq: 1, wall: Wall(10_000_000) };
-    r.report(&main, g1.generation, report, Wall(10_500_000)).await.expect("report");
-    // 7.4 s later, with segments of at least 1 s: 1005 + 7 + 2.
-    let g2 = r.grant(&main, &want(&node), Wall(17_900_000)).await.expect("grant");
-    assert_eq!(g2.base, Msn(1014));
+    let r = open(&dir.path().join("r.db"), &["main"]).await;
+    let g1 = r.grant(&main, &publish("a"), Wall(0)).await.expect("grant");
+    r.report(&main, g1.generation, report(1005, 999), Wall(10_500_000)).await.expect("report");
+    // It has the answer to 1005, and perhaps none to 1006.
+    let next = r.report(&main, g1.generation, report(1006, 1005), Wall(12_500_000)).await;
+    next.expect("report");
+    // The same once more, late: nothing new.
+    r.report(&main, g1.generation, report(1005, 999), Wall(17_000_000)).await.expect("report");
+    // 9.4 s after 1005; edges know after one more, with segments of at least 1 s: 1005 + 10 + 2.
+    let g2 = r.grant(&main, &publish("b"), Wall(19_900_000)).await.expect("grant");
+    assert_eq!(g2.base, Msn(1017));
     let (_, end) = g2.previous.expect("same session");
+    assert_eq!((end.msn, end.wall, end.tracks[0].last), (1006, 10_000_000, LastSegment::Lost));
     assert_eq!(
-        (end.msn, end.wall, end.tracks[0].last),
-        (1005, 10_000_000, crate::api::types::LastSegment::Lost)
-    );
-    assert_eq!(
-        r.report(&main, g1.generation, report, Wall(0)).await,
+        r.report(&main, g1.generation, report(1007, 1006), Wall(0)).await,
         Err(Refusal::Fenced(g1.generation))
     );
+    // The clock was set back: nothing goes back with it.
+    let g3 = r.grant(&main, &publish("a"), Wall(5)).await.expect("grant");
+    assert!(g3.base > g2.base, "{g3:?}");
+    let g4 = r.grant(&main, &publish("a"), Wall(19_900_000)).await.expect("grant");
+    assert!(g4.base > g3.base, "{g4:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_bounds_nothing() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let main: Channel = "main".parse().expect("name");
+    let r = open(&dir.path().join("r.db"), &["main"]).await;
+    let g1 = r.grant(&main, &publish("a"), Wall(0)).await.expect("grant");
+    // A report that was 50 s on its way: its writer counts from its grant, and may be at 1050.
+    r.report(&main, g1.generation, report(1001, 999), Wall(50_000_000)).await.expect("report");
+    let g2 = r.grant(&main, &publish("b"), Wall(50_000_000)).await.expect("grant");
+    assert_eq!(g2.base, Msn(999 + 51 + 2));
 }
 
 #[tokio::test]
 async fn keys_belong_to_channels_and_restarts_find_open_sessions() {
     let dir = tempfile::tempdir().expect("temp dir");
-    let node: NodeName = "local".into();
-    let mut r =
-        Registry::open(&dir.path().join("r.db"), &[entry("a"), entry("b")]).await.expect("open");
+    let r = open(&dir.path().join("r.db"), &["a", "b"]).await;
     let ask = |key: &str| PublishRequest { key: key.into(), node: "local".into() };
-    assert_eq!(r.admit(&ask("b-key")).expect("known").settings.name.as_str(), "b");
-    assert_eq!(r.admit(&ask("c-key")).map(|_| ()), Err(Refusal::UnknownKey));
+    let admitted = r.admit(&ask("b-key"), Wall(0)).await.expect("known");
+    assert_eq!(admitted.settings.name.as_str(), "b");
+    assert_eq!(r.admit(&ask("c-key"), Wall(0)).await.map(|_| ()), Err(Refusal::UnknownKey));
     let a: Channel = "a".parse().expect("name");
-    r.grant(&a, &want(&node), Wall(0)).await.expect("grant");
-    let open = r.unfinished(&node).await.expect("unfinished");
+    r.grant(&a, &publish("local"), Wall(0)).await.expect("grant");
+    let open = r.unfinished(&"local".into(), Wall(0)).await.expect("unfinished");
     assert_eq!(open.len(), 1);
     assert_eq!(
         (open[0].session, open[0].generation, open[0].end.clone()),
         (Session(1), Generation(1), None)
     );
-    assert!(r.unfinished(&"other".into()).await.expect("unfinished").is_empty());
+    assert!(r.unfinished(&"other".into(), Wall(0)).await.expect("unfinished").is_empty());
+    // Its own node may take it up, and nobody else; what is over, nobody.
+    let refused = r.grant(&a, &take_up("other"), Wall(0)).await;
+    assert!(matches!(refused, Err(Refusal::Conflict(_))), "{refused:?}");
+    let g2 = r.grant(&a, &take_up("local"), Wall(0)).await.expect("its own");
+    r.end(&a, g2.generation, &end(1200, true)).await.expect("end");
+    let refused = r.grant(&a, &take_up("local"), Wall(0)).await;
+    assert!(matches!(refused, Err(Refusal::Conflict(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_lease_that_runs_out_appoints_one_live_origin() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("r.db");
+    let main: Channel = "main".parse().expect("name");
+    let r = open(&path, &["main"]).await;
+    let beat = async |r: &Registry, node: &str, seconds: f64| {
+        let lease = r.heartbeat(&node.into(), &origin(), at(seconds)).await.expect("taken");
+        lease.unfinished
+    };
+    for node in ["a", "b", "c"] {
+        assert!(!beat(&r, node, 0.0).await);
+    }
+    let g1 = r.grant(&main, &publish("a"), at(1.0)).await.expect("grant");
+    // The others live on; the lease of a has run out.
+    for node in ["b", "c"] {
+        beat(&r, node, LEASE_SECONDS - 1.0).await;
+        beat(&r, node, LEASE_SECONDS + 1.0).await;
+    }
+    let later = LEASE_SECONDS + 2.0;
+    let writer = r.writer(&main).await.expect("asked").expect("one");
+    assert_eq!((writer.alive, writer.generation, &*writer.node), (false, g1.generation, "a"));
+    let (b, c) = (beat(&r, "b", later).await, beat(&r, "c", later).await);
+    assert!(b ^ c, "b: {b}, c: {c}");
+    let (one, other) = if b { ("b", "c") } else { ("c", "b") };
+    for (node, sessions) in [(one, 1), (other, 0), ("a", 1)] {
+        let open = r.unfinished(&node.into(), at(later)).await.expect("asked");
+        assert_eq!(open.len(), sessions, "{node}");
+    }
+    let g2 = r.grant(&main, &take_up(one), at(later)).await.expect("taken up");
+    assert_eq!((g2.session, g2.generation), (g1.session, Generation(2)));
+    let refused = r.grant(&main, &take_up("a"), at(later)).await;
+    assert!(matches!(refused, Err(Refusal::Conflict(_))), "{refused:?}");
+    assert!(!beat(&r, one, later).await);
+    let nodes = r.status(at(later)).await.expect("status").nodes;
+    let alive: Vec<_> = nodes.iter().map(|n| (&*n.name, n.alive)).collect();
+    assert_eq!(alive, [("a", false), ("b", true), ("c", true)]);
+}
+
+#[tokio::test]
+async fn nobodys_lease_runs_out_while_the_registry_was_away() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("r.db");
+    let main: Channel = "main".parse().expect("name");
+    let r = open(&path, &["main"]).await;
+    for node in ["a", "b"] {
+        r.heartbeat(&node.into(), &origin(), at(0.0)).await.expect("taken");
+    }
+    r.grant(&main, &publish("a"), at(1.0)).await.expect("grant");
+    r.close().await;
+    assert!(matches!(r.revision().await, Err(Refusal::Unavailable(_))));
+    // It comes back after ten minutes; b is heard first.
+    let r = open(&path, &["main"]).await;
+    let b = r.heartbeat(&"b".into(), &origin(), at(600.0)).await.expect("taken");
+    assert!(!b.unfinished);
+    assert!(r.status(at(600.0)).await.expect("status").nodes.iter().all(|n| n.alive));
+    // A replica that was not away knows it from the silence, though its own calm is long over.
+    let other = open(&path, &["main"]).await;
+    assert!(other.status(at(0.0)).await.expect("status").nodes.iter().all(|n| n.alive));
+    let soon = 600.0 + LEASE_SECONDS - 1.0;
+    assert!(other.status(at(soon)).await.expect("status").nodes.iter().all(|n| n.alive));
+    // a is not heard for one more lease: it is gone.
+    let b = r.heartbeat(&"b".into(), &origin(), at(soon)).await.expect("taken");
+    assert!(!b.unfinished);
+    let later = 600.0 + LEASE_SECONDS + 1.0;
+    assert!(r.heartbeat(&"b".into(), &origin(), at(later)).await.expect("taken").unfinished);
+}
+
+/// What `castctl up` of the first version left.
+const FIRST_VERSION: &str = "
+CREATE TABLE session (
+  channel TEXT NOT NULL, session INTEGER NOT NULL, over INTEGER NOT NULL, record TEXT,
+  PRIMARY KEY (channel, session)
+) WITHOUT ROWID;
+CREATE TABLE generation (
+  channel TEXT NOT NULL, generation INTEGER NOT NULL,
+  session INTEGER NOT NULL, node TEXT NOT NULL,
+  base INTEGER NOT NULL, dseq INTEGER NOT NULL, granted INTEGER NOT NULL,
+  msn INTEGER, report_dseq INTEGER, wall INTEGER, received INTEGER, ended TEXT,
+  PRIMARY KEY (channel, generation)
+) WITHOUT ROWID;
+CREATE INDEX generation_of_session ON generation (channel, session, generation);
+INSERT INTO session VALUES ('main', 1, 1, NULL), ('main', 2, 0, NULL);
+INSERT INTO generation VALUES
+  ('main', 1, 1, 'local', 1000, 0, 1, NULL, NULL, NULL, NULL,
+   '{\"msn\":1010,\"dseq\":2,\"wall\":9,\"tracks\":[],\"sessionOver\":true}'),
+  ('main', 2, 2, 'local', 1011, 2, 100, 1020, 3, 7, 5000000, NULL);
+PRAGMA user_version = 1;
+";
+
+#[tokio::test]
+async fn a_file_of_the_first_version_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let path = dir.path().join("r.db");
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut old = options.connect().await.expect("a file");
+    sqlx::raw_sql(FIRST_VERSION).execute(&mut old).await.expect("the old schema");
+    sqlx::Connection::close(old).await.expect("closed");
+    let main: Channel = "main".parse().expect("name");
+    let r = open(&path, &["main"]).await;
+    assert!(r.revision().await.expect("counted") > 0);
+    let table = r.table(Wall(0)).await.expect("table");
+    let live = &table.sessions[&main];
+    assert_eq!((live.session, live.over, live.generations.len()), (Session(2), false, 1));
+    assert_eq!(r.unfinished(&"local".into(), Wall(0)).await.expect("asked").len(), 1);
+    // Its last report was received at 5 s: 1020 + floor(3 + 1) + 2.
+    let g3 = r.grant(&main, &publish("local"), Wall(8_500_000)).await.expect("grant");
+    assert_eq!((g3.session, g3.generation, g3.base), (Session(2), Generation(3), Msn(1026)));
+}
+
+#[test]
+fn a_url_is_told_without_its_password() {
+    let url = Database::Url("postgres://me:secret@db.example:5432/castctl?sslmode=require".into());
+    assert_eq!(format!("{url} {url:?}").matches("secret").count(), 0);
+    assert_eq!(url.to_string(), "postgres://db.example:5432/castctl");
 }

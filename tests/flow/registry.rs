@@ -1,0 +1,364 @@
+//! The registry on both of its databases: one suite, run on a SQLite file and on a real PostgreSQL;
+//! then what only several replicas can get wrong, and a database that stands still or dies.
+
+use crate::postgres::{self, Postgres};
+use crate::server::within;
+use castctl::api::cluster::{Heartbeat, NewKey, Role};
+use castctl::api::types::{
+    ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report,
+    SessionRecord, Want,
+};
+use castctl::base::ids::{Channel, Generation, Msn, Session};
+use castctl::base::time::Wall;
+use castctl::control::registry::{
+    ChannelEntry, Database, KEYS_MAX, NODE_NAME_MAX, NOTE_MAX, Registry,
+};
+use castctl::rt::clock::Clock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn settings(name: &str) -> ChannelSettings {
+    ChannelSettings {
+        name: name.parse().expect("a channel name"),
+        segment: Duration::from_secs(2),
+        target_duration: Duration::from_secs(4),
+        part: Duration::from_millis(500),
+        reconnect_window: Duration::from_secs(60),
+        pace: Pace::Wall,
+        frame_rate: (30, 1),
+        latency_budget: Duration::from_millis(500),
+        durability: Durability::EachSegment,
+    }
+}
+
+fn entry(name: &str) -> ChannelEntry {
+    ChannelEntry { settings: Arc::new(settings(name)), keys: vec![format!("{name}-key")] }
+}
+
+async fn open(at: &Database) -> Registry {
+    Registry::open(at, &[entry("main")]).await.expect("open")
+}
+
+fn channel(name: &str) -> Channel {
+    name.parse().expect("a channel name")
+}
+
+fn want(node: &str, key: Option<&str>) -> Want {
+    Want { node: node.into(), key: key.map(str::to_owned) }
+}
+
+fn publish(node: &str) -> Want {
+    want(node, Some("main-key"))
+}
+
+fn end(msn: u64, over: bool) -> End {
+    End { msn, dseq: 3, wall: 7, tracks: Vec::new(), session_over: over }
+}
+
+fn beat(url: Option<&str>) -> Heartbeat {
+    let (url, figures) = (url.map(str::to_owned), BTreeMap::from([("viewers".to_owned(), 3)]));
+    Heartbeat { role: Role::Origin, url, draining: false, render: 1, figures }
+}
+
+fn now() -> Wall {
+    Clock::system().now().wall
+}
+
+/// The same test on both databases.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod sqlite {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let dir = tempfile::tempdir().expect("a directory");
+                super::$name(Database::File(dir.path().join("r.db"))).await;
+            })*
+        }
+        mod postgresql {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(Database::Url(postgres::shared().database())).await;
+            })*
+        }
+    };
+}
+
+on_both! {
+    numbers_grow_over_generations_sessions_and_restarts
+    a_sessions_constants_are_set_once
+    channels_are_made_listed_and_deleted
+    keys_are_admitted_by_their_terms
+    nodes_are_known_and_leave
+    replicas_that_grant_at_once_repeat_nothing
+}
+
+async fn numbers_grow_over_generations_sessions_and_restarts(at: Database) {
+    let main = channel("main");
+    let r = open(&at).await;
+    let g1 = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    assert_eq!(
+        (g1.session, g1.generation, g1.base, g1.previous),
+        (Session(1), Generation(1), Msn(1000), None)
+    );
+    let report = Report { msn: Msn(1005), dseq: 3, wall: Wall(5), acked: Msn(999) };
+    r.report(&main, g1.generation, report, now()).await.expect("report");
+    let writer = r.writer(&main).await.expect("asked").expect("one writes");
+    assert_eq!((writer.generation, &*writer.node), (Generation(1), "a"));
+    r.end(&main, g1.generation, &end(1010, false)).await.expect("end");
+    // Decided once.
+    r.end(&main, g1.generation, &end(1012, false)).await.expect("told again");
+    assert_eq!(r.writer(&main).await.expect("asked"), None);
+    let refused = r.report(&main, g1.generation, report, now()).await;
+    assert_eq!(refused, Err(Refusal::Fenced(g1.generation)));
+    let before = r.revision().await.expect("counted");
+    let g2 = r.grant(&main, &publish("b"), now()).await.expect("grant");
+    assert!(r.revision().await.expect("counted") > before);
+    assert_eq!(
+        (g2.session, g2.generation, g2.base, g2.dseq),
+        (Session(1), Generation(2), Msn(1011), 3)
+    );
+    assert_eq!(g2.previous, Some((Generation(1), end(1010, false))));
+    let refused = r.end(&main, g1.generation, &end(9999, true)).await;
+    assert_eq!(refused, Err(Refusal::Fenced(g1.generation)));
+    r.end(&main, g2.generation, &end(1020, true)).await.expect("end of session");
+    r.close().await;
+    let r = open(&at).await;
+    let g3 = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    assert_eq!(
+        (g3.session, g3.generation, g3.base, g3.previous),
+        (Session(2), Generation(3), Msn(1021), None)
+    );
+    let table = r.table(now()).await.expect("table");
+    assert_eq!(table.sessions[&main].generations, [(Generation(3), "a".into())]);
+    let first = r.find(&main, Session(1)).await.expect("find").expect("session 1");
+    assert_eq!((first.over, first.generations.len()), (true, 2));
+    assert_eq!(r.find(&main, Session(7)).await, Ok(None));
+    let gone = r.grant(&channel("other"), &publish("a"), now()).await;
+    assert_eq!(gone.map(|_| ()), Err(Refusal::NoChannel));
+}
+
+async fn a_sessions_constants_are_set_once(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let g = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    assert!(!r.table(now()).await.expect("table").sessions[&main].open);
+    let rendition = Rendition {
+        name: "v".into(),
+        track: 1,
+        video: true,
+        codecs: "avc1.64001f".into(),
+        bandwidth: 1,
+        resolution: Some((640, 360)),
+        frame_rate_millis: None,
+        range: 0,
+        channels: None,
+    };
+    let record = |render| SessionRecord {
+        target_duration: 4,
+        segment: 2_000_000,
+        part_target: 502_000,
+        latency_budget: 500_000,
+        render,
+        renditions: vec![rendition.clone()],
+    };
+    let set = r.open_session(&main, g.generation, &record(1)).await.expect("set");
+    assert_eq!(set, record(1));
+    let again = r.open_session(&main, g.generation, &record(2)).await.expect("answered");
+    assert_eq!(again, record(1));
+    assert!(r.table(now()).await.expect("table").sessions[&main].open);
+    let g2 = r.grant(&main, &publish("b"), now()).await.expect("grant");
+    assert_eq!(g2.record, Some(record(1)));
+    let fenced = r.open_session(&main, g.generation, &record(1)).await;
+    assert_eq!(fenced, Err(Refusal::Fenced(g.generation)));
+}
+
+async fn channels_are_made_listed_and_deleted(at: Database) {
+    let (r, show) = (open(&at).await, channel("show"));
+    r.create_channel(settings("show")).await.expect("made");
+    for taken in ["show", "main"] {
+        let refused = r.create_channel(settings(taken)).await;
+        assert!(matches!(refused, Err(Refusal::Conflict(_))), "{refused:?}");
+    }
+    let all = r.channels().await.expect("listed");
+    let names: Vec<_> = all.iter().map(|c| (c.settings.name.as_str(), c.configured)).collect();
+    assert_eq!(names, [("main", true), ("show", false)]);
+    let g = r.grant(&show, &publish("a"), now()).await.expect("grant");
+    let state = r.channel(&show).await.expect("known");
+    assert_eq!((*state.settings).clone(), settings("show"));
+    let session = state.session.expect("one");
+    assert_eq!((session.session, session.over, session.ended), (Session(1), false, false));
+    for held in ["show", "main"] {
+        let refused = r.delete_channel(&channel(held)).await;
+        assert!(matches!(refused, Err(Refusal::Conflict(_))), "{refused:?}");
+    }
+    r.end(&show, g.generation, &end(1500, true)).await.expect("end");
+    r.delete_channel(&show).await.expect("deleted");
+    assert_eq!(r.channel(&show).await.map(|_| ()), Err(Refusal::NoChannel));
+    assert_eq!(r.delete_channel(&show).await, Err(Refusal::NoChannel));
+    assert!(!r.table(now()).await.expect("table").sessions.contains_key(&show));
+    // Whoever has its name later goes on from its numbers.
+    r.create_channel(settings("show")).await.expect("made again");
+    let g = r.grant(&show, &publish("a"), now()).await.expect("grant");
+    assert_eq!((g.session, g.base), (Session(2), Msn(1501)));
+}
+
+async fn keys_are_admitted_by_their_terms(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let ask = |key: &str| PublishRequest { key: key.into(), node: "a".into() };
+    let admitted = r.admit(&ask("main-key"), now()).await.expect("the manifest's");
+    assert_eq!(admitted.key, "main-key");
+    assert_eq!(r.admit(&ask("nobody's"), now()).await.map(|_| ()), Err(Refusal::UnknownKey));
+    let made = r.add_key(&main, NewKey::default(), now()).await.expect("made");
+    assert_eq!((made.key.len(), made.id.len()), (32, 7));
+    let admitted = r.admit(&ask(&made.key), now()).await.expect("stored");
+    assert_eq!((admitted.key.as_str(), &admitted.settings.name), (made.id.as_str(), &main));
+    // Its id opens nothing.
+    assert_eq!(r.admit(&ask(&made.id), now()).await.map(|_| ()), Err(Refusal::UnknownKey));
+    let hour = 3_600_000_000;
+    let later = NewKey { not_before: Some(now().plus(hour)), ..NewKey::default() };
+    let later = r.add_key(&main, later, now()).await.expect("made");
+    let refused = r.admit(&ask(&later.key), now()).await;
+    assert!(matches!(refused, Err(Refusal::KeyNotYet(_))), "{refused:?}");
+    let over = NewKey { expires: Some(now().plus(-hour)), ..NewKey::default() };
+    let over = r.add_key(&main, over, now()).await.expect("made");
+    let refused = r.admit(&ask(&over.key), now()).await;
+    assert!(matches!(refused, Err(Refusal::KeyExpired(_))), "{refused:?}");
+    // Revoked on air.
+    let g = r.grant(&main, &want("a", Some(&made.id)), now()).await.expect("grant");
+    let report = |msn| Report { msn: Msn(msn), dseq: 0, wall: Wall(5), acked: Msn(msn - 1) };
+    r.report(&main, g.generation, report(1000), now()).await.expect("goes on");
+    r.revoke_key(&main, &made.id).await.expect("revoked");
+    let refused = r.report(&main, g.generation, report(1001), now()).await;
+    assert_eq!(refused, Err(Refusal::KeyRevoked));
+    assert_eq!(r.admit(&ask(&made.key), now()).await.map(|_| ()), Err(Refusal::KeyRevoked));
+    let refused = r.grant(&main, &want("a", Some(&made.id)), now()).await;
+    assert_eq!(refused.map(|_| ()), Err(Refusal::KeyRevoked));
+    assert_eq!(r.revoke_key(&main, "k000000").await, Err(Refusal::UnknownKey));
+    // Limits.
+    let long = NewKey { note: "x".repeat(NOTE_MAX + 1), ..NewKey::default() };
+    let refused = r.add_key(&main, long, now()).await;
+    assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+    let (not_before, expires) = (Some(now().plus(hour)), Some(now()));
+    let never = NewKey { not_before, expires, ..NewKey::default() };
+    let refused = r.add_key(&main, never, now()).await;
+    assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+    for _ in 2..KEYS_MAX {
+        r.add_key(&main, NewKey::default(), now()).await.expect("made");
+    }
+    let refused = r.add_key(&main, NewKey::default(), now()).await;
+    assert!(matches!(refused, Err(Refusal::Conflict(_))), "{refused:?}");
+    let keys = r.channel(&main).await.expect("known").keys;
+    assert_eq!((keys.len(), keys.iter().filter(|k| k.revoked).count()), (KEYS_MAX + 1, 1));
+}
+
+async fn nodes_are_known_and_leave(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let before = r.revision().await.expect("counted");
+    r.heartbeat(&"a".into(), &beat(Some("http://a:1")), now()).await.expect("taken");
+    let first = r.revision().await.expect("counted");
+    assert!(first > before);
+    r.heartbeat(&"a".into(), &beat(Some("http://a:1")), now()).await.expect("taken");
+    r.heartbeat(&"b".into(), &beat(None), now()).await.expect("taken");
+    assert_eq!(r.revision().await.expect("counted"), first);
+    r.heartbeat(&"a".into(), &beat(Some("http://a:2")), now()).await.expect("moved");
+    assert!(r.revision().await.expect("counted") > first);
+    let nodes = r.table(now()).await.expect("table").nodes;
+    assert_eq!(nodes, BTreeMap::from([("a".into(), "http://a:2".to_owned())]));
+    for name in ["", &"x".repeat(NODE_NAME_MAX + 1)] {
+        let refused = r.heartbeat(&name.into(), &beat(None), now()).await;
+        assert!(matches!(refused, Err(Refusal::Invalid(_))), "{refused:?}");
+    }
+    r.grant(&main, &publish("a"), now()).await.expect("grant");
+    let writer = r.writer(&main).await.expect("asked").expect("one writes");
+    assert_eq!((writer.alive, writer.url.as_deref()), (true, Some("http://a:2")));
+    let taken = r.heartbeat(&"b".into(), &beat(None), now()).await.expect("taken");
+    assert!(!taken.unfinished);
+    // a says goodbye: b takes up what it left.
+    r.leave(&"a".into()).await.expect("gone");
+    let writer = r.writer(&main).await.expect("asked").expect("its end is not decided");
+    assert!(!writer.alive);
+    let taken = r.heartbeat(&"b".into(), &beat(None), now()).await.expect("taken");
+    assert!(taken.unfinished);
+    let open = r.unfinished(&"b".into(), now()).await.expect("asked");
+    assert_eq!((open.len(), open[0].generation), (1, Generation(1)));
+    let g = r.grant(&main, &want("b", None), now()).await.expect("taken up");
+    assert_eq!((g.session, g.generation), (Session(1), Generation(2)));
+    let status = r.status(now()).await.expect("status");
+    let alive: Vec<_> = status.nodes.iter().map(|n| (&*n.name, n.alive)).collect();
+    assert_eq!(alive, [("a", false), ("b", true)]);
+    assert_eq!(status.nodes[1].said, beat(None));
+    let (name, session) = &status.channels[0];
+    let session = session.as_ref().expect("one");
+    assert_eq!((name, &*session.node, session.ended), (&main, "b", false));
+}
+
+async fn replicas_that_grant_at_once_repeat_nothing(at: Database) {
+    let opened = tokio::join!(open(&at), open(&at), open(&at));
+    let replicas: Vec<Arc<Registry>> = [opened.0, opened.1, opened.2].map(Arc::new).into();
+    let mut tasks = Vec::new();
+    for n in 0..6 {
+        let (r, main) = (replicas[n % 3].clone(), channel("main"));
+        tasks.push(castctl::rt::task::spawn(format!("origin {n}"), async move {
+            let mut granted = Vec::new();
+            for _ in 0..10 {
+                let g = r.grant(&main, &publish(&format!("o{n}")), now()).await.expect("grant");
+                let msn = g.base;
+                let report = Report { msn, dseq: g.dseq, wall: now(), acked: Msn(msn.0 - 1) };
+                let said = r.report(&main, g.generation, report, now()).await;
+                assert!(matches!(said, Ok(()) | Err(Refusal::Fenced(_))), "{said:?}");
+                granted.push(g);
+            }
+            granted
+        }));
+    }
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(within("grants", task).await.expect("no panic").expect("no panic"));
+    }
+    all.sort_by_key(|g| g.generation);
+    let numbers: Vec<u64> = all.iter().map(|g| g.generation.0).collect();
+    assert_eq!(numbers, (1..=60).collect::<Vec<_>>());
+    for pair in all.windows(2) {
+        assert!(pair[1].base > pair[0].base && pair[1].dseq >= pair[0].dseq, "{pair:?}");
+        let (of, end) = pair[1].previous.as_ref().expect("one session");
+        assert_eq!(*of, pair[0].generation);
+        assert!(end.msn < pair[1].base.0, "{pair:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_stands_still_or_dies_is_waited_for_and_expires_nobody() {
+    let server = Postgres::start();
+    let r = open(&Database::Url(server.database())).await;
+    let main = channel("main");
+    for node in ["a", "b"] {
+        r.heartbeat(&node.into(), &beat(None), now()).await.expect("taken");
+    }
+    let g = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    server.freeze();
+    let refused = within("an answer", r.grant(&main, &publish("a"), now())).await;
+    assert!(matches!(refused, Err(Refusal::Unavailable(_))), "{refused:?}");
+    // The manifest's keys need no database.
+    let ask = PublishRequest { key: "main-key".into(), node: "a".into() };
+    r.admit(&ask, now()).await.expect("known");
+    server.thaw();
+    server.crash();
+    let refused = within("an answer", r.revision()).await;
+    assert!(matches!(refused, Err(Refusal::Unavailable(_))), "{refused:?}");
+    server.again();
+    // The connections that died with it may cost a call each.
+    let mut taken = Err(Refusal::UnknownKey);
+    for _ in 0..10 {
+        taken = r.heartbeat(&"b".into(), &beat(None), now()).await;
+        if taken.is_ok() {
+            break;
+        }
+    }
+    assert!(!taken.expect("it is back").unfinished);
+    let nodes = r.status(now()).await.expect("status").nodes;
+    assert!(nodes.iter().all(|n| n.alive), "{nodes:?}");
+    let next = r.grant(&main, &publish("b"), now()).await.expect("grant");
+    assert!(next.base > g.base && next.generation > g.generation, "{next:?}");
+}
