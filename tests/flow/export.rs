@@ -89,7 +89,7 @@ pub(crate) async fn sound(path: &Path) {
 }
 
 /// What Chromium shows of a file or folder in so many seconds.
-async fn watched(path: &Path, seconds: &str, more: &[&str]) -> Value {
+pub(crate) async fn watched(path: &Path, seconds: &str, more: &[&str]) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/file.mjs");
     let mut node = Command::new("node");
     let process = Process::start(node.arg(script).arg(path).arg(seconds).args(more));
