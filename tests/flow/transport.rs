@@ -6,6 +6,7 @@ use crate::encoder::Encoder;
 use crate::process::{node, run};
 use crate::server::{KEY, Server, brisk, local, within};
 use castctl::manifest::types::TlsFiles;
+use castctl::media::timeline::mark::RENDER;
 use castctl::rt::http::PREFACE;
 use reqwest::{Client, StatusCode, Version};
 use rustix::process::Signal;
@@ -44,7 +45,8 @@ async fn t01_http2_is_offered_by_alpn_and_gives_what_http1_gives() {
     let entry = h2.get(&list).send().await.expect("an answer");
     assert_eq!((entry.status(), entry.version()), (StatusCode::OK, Version::HTTP_2));
     let session = entry.url().clone();
-    for path in ["index.m3u8", "video/index.m3u8", "video/v1/g1-1000.m4s"] {
+    let media = format!("video/v{RENDER}/g1-1000.m4s");
+    for path in ["index.m3u8", "video/index.m3u8", &media] {
         let url = session.join(path).expect("a URL");
         let (one, two) = (h1.get(url.clone()).send().await, h2.get(url).send().await);
         let (one, two) = (one.expect("an answer"), two.expect("an answer"));
