@@ -178,8 +178,7 @@ impl Publisher {
     /// # Errors
     /// As for [`Publisher::video`].
     pub fn audio(&mut self, timestamp: u32, message: &Bytes) -> Result<(), PublishError> {
-        let dts = self.clock.timestamp(timestamp);
-        let read = self.tags.audio(message);
+        let (dts, read) = (self.clock.timestamp(timestamp), self.tags.audio(message));
         self.take(TrackId::AUDIO, dts, read)
     }
 

@@ -13,7 +13,7 @@ use castctl::hls::window::Window;
 use castctl::log::dir::LogDir;
 use castctl::log::format::record::Record;
 use castctl::log::repair::salvage::{Piece, salvage};
-use castctl::media::timeline::mark::Mark;
+use castctl::media::timeline::mark::{Mark, RENDER};
 use castctl::rt::task;
 use reqwest::{StatusCode, Url};
 use rustix::process::Signal;
@@ -184,10 +184,9 @@ async fn a_session(data: &Path, oracle: impl FnOnce(&Url) -> Oracle) -> (Oracle,
     oracle.until(PATIENCE, enough).await;
     // The picture in the middle is in one of the middle segments.
     within("its downloads", async {
-        while [1001, 1002]
-            .iter()
-            .any(|n| !oracle.media().contains_key(&format!("/live/main/s1/video/v1/g1-{n}.m4s")))
-        {
+        while [1001, 1002].iter().any(|n| {
+            !oracle.media().contains_key(&format!("/live/main/s1/video/v{RENDER}/g1-{n}.m4s"))
+        }) {
             tokio::task::yield_now().await;
         }
     })
