@@ -12,7 +12,9 @@ use std::time::Duration;
 /// Announce something to a channel's viewers: an advertisement, a goal, a chapter
 ///
 /// The cue is recorded with the media, stands as EXT-X-DATERANGE in every playlist that covers it,
-/// and as an event in the media at its moment. Exit code 1: it was refused.
+/// and as an event in the media at its moment. Viewers are told ahead of it where it is announced
+/// ahead: they are some seconds behind. Exit code 1: it was refused, for nobody publishes to the
+/// channel, or its id was used.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The channel
@@ -66,7 +68,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Err(Refused { kind: Kind::Unavailable, why }) => Err(Failure::failed(why)),
         Err(Refused { kind: Kind::Invalid, why }) => Err(Failure::usage(why)),
         Err(Refused { why, .. }) => {
-            common::say(why);
+            common::say(format!("refused: {why} ({})", args.api));
             Ok(Exit::No)
         }
     }

@@ -20,6 +20,7 @@ use crate::rt::drain::{Drain, Work};
 use crate::rt::task;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 /// How long a new connection waits for the publisher that the old one holds; above the longest wait
@@ -84,13 +85,19 @@ impl Desk {
 
     /// Brings a cue to the channel's owner, or says that there is none.
     pub fn post(&self, post: Post) {
+        let nobody = || Refused::new(Kind::NotFound, "nobody publishes to this channel here");
         let sent = self.table(|t| match t.slots.get(&post.channel) {
-            Some(slot) if !slot.stalled => slot.posts.try_send(post).map_err(|e| e.into_inner()),
-            _ => Err(post),
+            Some(slot) if !slot.stalled => slot.posts.try_send(post).map_err(|e| match e {
+                TrySendError::Full(post) => {
+                    let why = "too many cues of this channel at once: try again";
+                    (post, Refused::new(Kind::Unavailable, why))
+                }
+                TrySendError::Closed(post) => (post, nobody()),
+            }),
+            _ => Err((post, nobody())),
         });
-        if let Err(post) = sent {
-            let why = "nobody publishes to this channel here";
-            let _ = post.reply.send(Err(Refused::new(Kind::NotFound, why)));
+        if let Err((post, refused)) = sent {
+            let _ = post.reply.send(Err(refused));
         }
     }
 

@@ -25,7 +25,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::iter;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -203,7 +203,11 @@ impl Nodes {
         let cues = self.served.cues.as_ref().ok_or_else(none)?;
         let bad = |why: String| No(StatusCode::BAD_REQUEST, why);
         let body = Limited::new(body, cues::BODY_MAX).collect().await;
-        let body = body.map_err(|e| bad(format!("the body: {e}")))?.to_bytes();
+        let body = body.map_err(|e| match e.is::<LengthLimitError>() {
+            true => No(StatusCode::PAYLOAD_TOO_LARGE, cues::too_long().why),
+            false => bad(format!("the body: {e}")),
+        })?;
+        let body = body.to_bytes();
         let ask: cues::Ask = serde_json::from_slice(&body).map_err(|e| bad(e.to_string()))?;
         let refused = |e: cues::Refused| {
             let status = match e.kind {
