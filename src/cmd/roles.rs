@@ -29,15 +29,32 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ready::{Latch, Ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 /// Where a process has its logs and its table of channels from.
 #[derive(Debug, Clone)]
 pub enum From {
-    /// It records them itself, in this version of the format, with a registry of its own.
-    Recording(Wrote),
+    /// It records them itself, with a registry of its own.
+    Recording(Recording),
     /// Another node, whose internal listener this is.
     Upstream(String),
+}
+
+/// How a process records.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The version of the format that it writes.
+    pub format: Wrote,
+    /// The disk that its logs lie on.
+    pub disk: Arc<dyn FileSystem>,
+}
+
+impl Recording {
+    /// On the machine's own disk.
+    pub fn new(format: Wrote) -> Recording {
+        Recording { format, disk: Arc::new(Disk) }
+    }
 }
 
 /// Which roles a process has. Addresses and limits are the manifest's.
@@ -82,8 +99,8 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
     let (logs, directory, recorder, follower) = match &roles.from {
-        From::Recording(format) => {
-            let (recorder, directory) = record(manifest, *format, &metrics, &clock).await?;
+        From::Recording(recording) => {
+            let (recorder, directory) = record(manifest, recording, &metrics, &clock).await?;
             (Source::Local(recorder.logs.clone()), directory, Some(recorder), None)
         }
         From::Upstream(url) => {
@@ -126,13 +143,14 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
 /// The logs, the registry and the RTMP listener.
 async fn record(
     manifest: &Manifest,
-    format: Wrote,
+    recording: &Recording,
     metrics: &Metrics,
     clock: &Clock,
 ) -> Result<(Recorder, Directory), Failure> {
     let server = &manifest.server;
-    let options = Options { format, ..settings::logs(server) };
-    let logs = Logs::open(&server.data, options).map_err(Failure::failed)?;
+    let options = Options { format: recording.format, ..settings::logs(server) };
+    let logs = Logs::with(Arc::clone(&recording.disk), &server.data, options);
+    let logs = logs.map_err(Failure::failed)?;
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
     let registry = Registry::open(&server.data.join("registry.db"), &channels).await;
     let registry = registry.map_err(Failure::failed)?;

@@ -18,6 +18,7 @@ mod disks;
 mod encoder;
 mod enhanced;
 mod export;
+mod exporting;
 mod fetched;
 mod fidelity;
 mod limits;
