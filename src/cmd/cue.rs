@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     id: String,
     /// What kind of thing it is, in reverse DNS order, like com.example.ad
-    #[arg(long, value_name = "CLASS", default_value = "")]
+    #[arg(long, value_name = "CLASS", default_value = "", hide_default_value = true)]
     class: String,
     /// When it begins, like 2026-11-20T17:23:06.125Z [default: with the newest picture]
     #[arg(long, value_name = "TIME")]
@@ -31,7 +31,7 @@ pub struct Args {
     /// How long it lasts [default: it is a moment]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     duration: Option<Duration>,
-    /// What is to be known of it, any JSON
+    /// What is to be known of it, any JSON of at most 4 KiB
     #[arg(long, value_name = "JSON", value_parser = json)]
     data: Box<RawValue>,
     /// Internal address of the origin or of `castctl up`

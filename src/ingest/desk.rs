@@ -85,20 +85,24 @@ impl Desk {
 
     /// Brings a cue to the channel's owner, or says that there is none.
     pub fn post(&self, post: Post) {
-        let nobody = || Refused::new(Kind::NotFound, "nobody publishes to this channel here");
-        let sent = self.table(|t| match t.slots.get(&post.channel) {
-            Some(slot) if !slot.stalled => slot.posts.try_send(post).map_err(|e| match e {
-                TrySendError::Full(post) => {
-                    let why = "too many cues of this channel at once: try again";
-                    (post, Refused::new(Kind::Unavailable, why))
-                }
-                TrySendError::Closed(post) => (post, nobody()),
-            }),
-            _ => Err((post, nobody())),
+        let owner = self.table(|t| {
+            let slot = t.slots.get(&post.channel).filter(|s| !s.stalled);
+            slot.map(|s| s.posts.clone())
         });
-        if let Err((post, refused)) = sent {
-            let _ = post.reply.send(Err(refused));
-        }
+        let sent = match owner {
+            Some(posts) => posts.try_send(post),
+            None => Err(TrySendError::Closed(post)),
+        };
+        let (post, kind, why) = match sent {
+            Ok(()) => return,
+            Err(TrySendError::Full(post)) => {
+                (post, Kind::Unavailable, "too many cues of this channel at once: try again")
+            }
+            Err(TrySendError::Closed(post)) => {
+                (post, Kind::NotFound, "nobody publishes to this channel here")
+            }
+        };
+        let _ = post.reply.send(Err(Refused::new(kind, why)));
     }
 
     /// The channel's publisher for a connection that presented `key`: the one that is there, or a
