@@ -7,6 +7,8 @@
 
 #[path = "tidy/calls.rs"]
 mod calls;
+#[path = "tidy/ids.rs"]
+mod ids;
 #[path = "tidy/limits.rs"]
 mod limits;
 #[path = "tidy/map.rs"]
@@ -66,6 +68,7 @@ fn judge(root: &Path) -> Vec<Finding> {
     }
     shape::check_sizes(&src, &mut found);
     limits::check(&src, &tests, &mut found);
+    ids::check(&tests, &mut found);
     for file in src.iter().chain(&tests) {
         shape::check_text(file, &mut found);
         calls::check_everywhere(file, &mut found);

@@ -5,7 +5,7 @@
 //! POST /v1/channels/{channel}/cues    `Ask` as JSON; 201 and `Announced`
 //! ```
 //! Refusals are a line of text: 400 it can never be announced; 404 nobody writes the channel here;
-//! 409 its id was used, or too many are open; 503 not now.
+//! 409 its id was used, or too many are open; 413 it is longer than [`BODY_MAX`]; 503 not now.
 
 use crate::api::wire::CHANNELS;
 use crate::base::error::Kind;
@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Largest request body: a cue's data has at most 4 KiB.
+/// Largest request body in bytes: a cue's data has at most 4 KiB, and JSON may write a character of
+/// its other fields as six.
 pub const BODY_MAX: usize = 16 << 10;
 
 /// How long a node may take to answer: a cue waits for its turn with its writer, and for its
@@ -130,25 +131,44 @@ pub struct Post {
 /// # Errors
 /// It refuses, or does not answer in time.
 pub async fn post(base: &str, channel: &Channel, ask: &Ask) -> Result<Announced, Refused> {
-    let none = |e: &dyn std::fmt::Display| Refused::new(Kind::Unavailable, format!("{base}: {e}"));
+    let none = |e: reqwest::Error| Refused::new(Kind::Unavailable, format!("{base}: {}", said(&e)));
     let path = format!("{}{CHANNELS}{channel}/cues", base.trim_end_matches('/'));
     let url: Url = path.parse().map_err(|e| Refused::new(Kind::Invalid, format!("{base}: {e}")))?;
-    let http = reqwest::Client::builder().timeout(ANSWER).build().map_err(|e| none(&e))?;
     let body = serde_json::to_vec(ask).map_err(|e| Refused::new(Kind::Invalid, e))?;
+    if body.len() > BODY_MAX {
+        return Err(too_long());
+    }
+    let http = reqwest::Client::builder().timeout(ANSWER).build().map_err(none)?;
     let answer = http.post(url).header("content-type", "application/json").body(body);
-    let answer = answer.send().await.map_err(|e| none(&e))?;
+    let answer = answer.send().await.map_err(none)?;
     let status = answer.status();
-    let said = answer.bytes().await.map_err(|e| none(&e))?;
+    let words = answer.bytes().await.map_err(none)?;
     if status == StatusCode::CREATED {
-        return serde_json::from_slice(&said).map_err(|e| none(&e));
+        let odd = |e| Refused::new(Kind::Unavailable, format!("{base}: its answer: {e}"));
+        return serde_json::from_slice(&words).map_err(odd);
     }
     let kind = match status {
-        StatusCode::BAD_REQUEST => Kind::Invalid,
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Kind::Invalid,
         StatusCode::NOT_FOUND => Kind::NotFound,
         StatusCode::CONFLICT => Kind::Conflict,
         _ => Kind::Unavailable,
     };
-    Err(Refused::new(kind, String::from_utf8_lossy(&said).trim()))
+    Err(Refused::new(kind, String::from_utf8_lossy(&words).trim()))
+}
+
+/// It is longer than [`BODY_MAX`].
+pub fn too_long() -> Refused {
+    let why = format!("a cue has at most {BODY_MAX} bytes in all, and its data fewer");
+    Refused::new(Kind::Invalid, why)
+}
+
+/// What went wrong, by its cause: reqwest's own words stop at "error sending request".
+fn said(e: &reqwest::Error) -> String {
+    if e.is_timeout() {
+        return format!("no answer within {} s", ANSWER.as_secs());
+    }
+    let cause = std::iter::successors(std::error::Error::source(e), |e| e.source()).last();
+    cause.map_or_else(|| e.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]

@@ -265,7 +265,9 @@ async fn shown(peers: &Peers, channel: &Channel, json: bool) -> Result<(), Refus
             s.reconnect_window
         );
         let mut keys = table(&["key", "state", "may be used", "note"]);
-        state.keys.iter().for_each(|k| drop(keys.add_row(key_row(k))));
+        for key in &state.keys {
+            keys.add_row(key_row(key));
+        }
         if state.keys.is_empty() { head } else { format!("{head}\n{keys}") }
     });
     Ok(())

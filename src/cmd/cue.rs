@@ -12,7 +12,9 @@ use std::time::Duration;
 /// Announce something to a channel's viewers: an advertisement, a goal, a chapter
 ///
 /// The cue is recorded with the media, stands as EXT-X-DATERANGE in every playlist that covers it,
-/// and as an event in the media at its moment. Exit code 1: it was refused.
+/// and as an event in the media at its moment. Viewers are told ahead of it where it is announced
+/// ahead: they are some seconds behind. Exit code 1: it was refused, for nobody publishes to the
+/// channel, or its id was used.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The channel
@@ -21,7 +23,7 @@ pub struct Args {
     #[arg(long, value_name = "ID")]
     id: String,
     /// What kind of thing it is, in reverse DNS order, like com.example.ad
-    #[arg(long, value_name = "CLASS", default_value = "")]
+    #[arg(long, value_name = "CLASS", default_value = "", hide_default_value = true)]
     class: String,
     /// When it begins, like 2026-11-20T17:23:06.125Z [default: with the newest picture]
     #[arg(long, value_name = "TIME")]
@@ -29,7 +31,7 @@ pub struct Args {
     /// How long it lasts [default: it is a moment]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     duration: Option<Duration>,
-    /// What is to be known of it, any JSON
+    /// What is to be known of it, any JSON of at most 4 KiB
     #[arg(long, value_name = "JSON", value_parser = json)]
     data: Box<RawValue>,
     /// Internal address of the origin or of `castctl up`
@@ -66,7 +68,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Err(Refused { kind: Kind::Unavailable, why }) => Err(Failure::failed(why)),
         Err(Refused { kind: Kind::Invalid, why }) => Err(Failure::usage(why)),
         Err(Refused { why, .. }) => {
-            common::say(why);
+            common::say(format!("refused: {why} ({})", args.api));
             Ok(Exit::No)
         }
     }

@@ -34,7 +34,7 @@ between an absence and the next key frame, are not exported.
 
 A damaged recording is exported as far as it is intact, behind the damage too; the summary says \
 what is missing, and the exit code is 1. The target has its name only when it is whole: until then \
-it is NAME.part.
+it is NAME.part. An export that is stopped by a signal takes that away, says so and exits with 3.
 
 Examples:
   castctl export data/logs/main/s1 --to show.mp4
@@ -190,17 +190,22 @@ enum Stopped {
     Signal,
 }
 
-/// What is half written goes with the future that writes it.
+/// What is half written goes with the future that writes it. On standard output nothing is left
+/// behind: there a signal ends the process as it does any, also while nobody reads the pipe.
 async fn until_stopped(job: &Job) -> Result<Summary, Stopped> {
     let bar = bar();
     let mut tell = |p: Progress| {
         bar.set_length(p.total);
         bar.set_position(p.done);
     };
+    let mut stop = match job.target {
+        Target::Path(_) => Stop::install().ok(),
+        Target::Stdout => None,
+    };
     let stopped = async {
-        match Stop::install() {
-            Ok(mut stop) => stop.next().await,
-            Err(_) => std::future::pending().await,
+        match &mut stop {
+            Some(stop) => stop.next().await,
+            None => std::future::pending().await,
         }
     };
     let done = tokio::select! {

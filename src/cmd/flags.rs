@@ -2,7 +2,7 @@
 //! defaults; clap puts the environment below the flag.
 
 use crate::cmd::common::{self, Failure};
-use crate::cmd::roles::From;
+use crate::cmd::roles::{self, From};
 use crate::log::format::version::Wrote;
 use crate::manifest::types::{Manifest, Server, TlsFiles, ViewerServer};
 use crate::telemetry::logging::{self, LogFormat};
@@ -76,7 +76,7 @@ impl Recording {
                  later: a pretence for tests"
             );
         }
-        From::Recording(self.format)
+        From::Recording(roles::Recording::new(self.format))
     }
 
     /// These flags over a manifest.

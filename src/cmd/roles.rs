@@ -34,19 +34,36 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ready::{Latch, Ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Where a process has its logs and its table of channels from.
 #[derive(Debug, Clone)]
 pub enum From {
-    /// It records them itself, in this version of the format; who may is asked of the cluster's
-    /// API servers, or of a registry of its own.
-    Recording(Wrote),
+    /// It records them itself; who may is asked of the cluster's API servers, or of a registry of
+    /// its own.
+    Recording(Recording),
     /// Another node, whose internal listener this is.
     Upstream(String),
     /// Every node of the cluster, as its API servers say.
     Cluster,
+}
+
+/// How a process records.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The version of the format that it writes.
+    pub format: Wrote,
+    /// The disk that its logs lie on.
+    pub disk: Arc<dyn FileSystem>,
+}
+
+impl Recording {
+    /// On the machine's own disk.
+    pub fn new(format: Wrote) -> Recording {
+        Recording { format, disk: Arc::new(Disk) }
+    }
 }
 
 /// Which roles a process has. Addresses and limits are the manifest's.
@@ -104,9 +121,9 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let admin = admin.map_err(Failure::failed)?;
     let member = &roles.member;
     let (logs, directory, recorder, follower) = match &roles.from {
-        From::Recording(format) => {
+        From::Recording(recording) => {
             let (recorder, directory, follower) =
-                record(manifest, *format, member, &metrics, &clock).await?;
+                record(manifest, recording, member, &metrics, &clock).await?;
             (Source::Local(recorder.logs.clone()), directory, Some(recorder), follower)
         }
         From::Upstream(url) => {
@@ -123,7 +140,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
             let (directory, follower) = Directory::of(peers, clock.clone());
             let of = directory.clone();
             let holder = move |id: &LogId| of.holder(&id.channel, id.session, id.generation);
-            let logs = member.logs(std::sync::Arc::new(holder), clock.clone());
+            let logs = member.logs(Arc::new(holder), clock.clone());
             (logs, directory, None, Some(follower))
         }
     };
@@ -179,14 +196,15 @@ fn lease(
 /// The logs, the registry and the RTMP listener.
 async fn record(
     manifest: &Manifest,
-    format: Wrote,
+    recording: &Recording,
     member: &Member,
     metrics: &Metrics,
     clock: &Clock,
 ) -> Result<(Recorder, Directory, Option<Follower>), Failure> {
     let server = &manifest.server;
-    let options = Options { format, ..settings::logs(server) };
-    let logs = Logs::open(&server.data, options).map_err(Failure::failed)?;
+    let options = Options { format: recording.format, ..settings::logs(server) };
+    let logs = Logs::with(Arc::clone(&recording.disk), &server.data, options);
+    let logs = logs.map_err(Failure::failed)?;
     let (client, registry, directory, follower) = match &member.peers {
         Some(peers) => {
             let (directory, follower) = Directory::of(peers.clone(), clock.clone());

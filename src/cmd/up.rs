@@ -5,7 +5,6 @@ use crate::cmd::cluster::Member;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::roles::{self, Bound, From, Roles, local};
 use crate::cmd::{data, flags, secret};
-use crate::log::format::version::Wrote;
 use crate::manifest::types::Manifest;
 
 /// Run every role in one process: receive, record, serve
@@ -26,11 +25,6 @@ pub struct Args {
 /// Everything that runs in one process.
 pub fn roles(from: From) -> Roles {
     Roles { from, origin: true, edge: true, member: Member::alone() }
-}
-
-/// Binds every listener and opens the stores; the data directory must be the caller's alone.
-pub async fn bind(manifest: &Manifest) -> Result<Bound, Failure> {
-    roles::bind(&roles(From::Recording(Wrote::TODAY)), manifest).await
 }
 
 /// Runs until told to stop.

@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Largest request body: a session's constants with its renditions have 2 KiB.
-pub const BODY_MAX: usize = 256 << 10;
+pub(super) const BODY_MAX: usize = 256 << 10;
 
 /// How long a writer that is to be replaced may take to seal its log and to say where it ended. A
 /// node that does not answer in time is taken for dead, and its numbers are passed over.

@@ -34,7 +34,7 @@ pub const NOW: HeaderValue = HeaderValue::from_static("public, max-age=1");
 pub const CONSTANT: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 /// The watch page and its assets: another version of castctl has others.
-const PAGE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+pub const PAGE: HeaderValue = HeaderValue::from_static("public, max-age=60");
 
 /// Errors are never kept (TIMELINE section 2): what is missing may be there the next moment.
 pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -60,7 +60,8 @@ pub enum Kept {
 }
 
 impl Kept {
-    fn header(&self) -> HeaderValue {
+    /// What Cache-Control says of it.
+    pub fn header(&self) -> HeaderValue {
         match self {
             Kept::Blocked { target_duration } => {
                 let seconds = target_duration.saturating_mul(BLOCKED_TARGET_DURATIONS);

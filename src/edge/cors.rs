@@ -21,12 +21,12 @@ const SENDS: HeaderValue =
 
 /// What a script may read of an answer besides what needs no leave: players correct their clock by
 /// Age and Date, and measure by lengths.
-const READS: HeaderValue = HeaderValue::from_static(
+pub const READS: HeaderValue = HeaderValue::from_static(
     "Age, Date, ETag, Content-Length, Content-Range, Accept-Ranges, Content-Encoding, Retry-After",
 );
 
 /// How long a browser may remember that it asked: two hours is the most that any does.
-const REMEMBER: HeaderValue = HeaderValue::from_static("7200");
+pub const REMEMBER: HeaderValue = HeaderValue::from_static("7200");
 
 /// Who may read answers from a page of another origin.
 #[derive(Debug, Clone, PartialEq, Eq)]

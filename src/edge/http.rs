@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// How long a request may wait for a session's first media: about a probe, a key frame and a part
 /// of most encoders.
-const FIRST_MEDIA: Duration = Duration::from_secs(12);
+pub const FIRST_MEDIA: Duration = Duration::from_secs(12);
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -266,7 +266,9 @@ impl Handler {
         let deadline = self.deadline(Duration::from_micros(limit.unsigned_abs()));
         let mut snapshots = rendition.snapshots();
         loop {
-            snapshots.mark_unchanged();
+            // Before its first version a feed is on its way through the log: what it has not found
+            // yet may lie ahead of it.
+            let reading = snapshots.borrow_and_update().state.is_none();
             let found = find(&rendition.read());
             match found {
                 Lookup::Found(stored) => {
@@ -282,8 +284,10 @@ impl Handler {
                         Err(no) => no,
                     };
                 }
-                Lookup::Never => return answer::not_found(missing(file)),
-                Lookup::Future => {
+                Lookup::Never if !reading || matches!(file, File::Gap { .. }) => {
+                    return answer::not_found(missing(file));
+                }
+                Lookup::Never | Lookup::Future => {
                     if !self.hold(&mut snapshots, deadline).await {
                         return match file {
                             // Any hash may be another edge's newest; by now it would be known.

@@ -32,3 +32,6 @@ pub mod rendition;
 pub mod server;
 pub mod session;
 pub mod text;
+
+#[cfg(test)]
+mod page_test;

@@ -21,6 +21,7 @@ use crate::rt::drain::{Drain, Work};
 use crate::rt::task;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 /// How long a new connection waits for the publisher that the old one holds; above the longest wait
@@ -98,18 +99,24 @@ impl Desk {
                 let _ = stop.reply.send(Err(Refusal::Conflict(why)));
                 Ok(())
             }
-            (Some(slot), order) if !slot.stalled => {
-                slot.orders.try_send(order).map_err(|e| e.into_inner())
-            }
-            (_, order) => Err(order),
+            (Some(slot), order) if !slot.stalled => slot.orders.try_send(order),
+            (_, order) => Err(TrySendError::Closed(order)),
         });
         match sent {
             Ok(()) => {}
-            Err(Order::Cue(post)) => {
+            Err(TrySendError::Full(Order::Cue(post))) => {
+                let why = "too many cues of this channel at once: try again";
+                let _ = post.reply.send(Err(Refused::new(Kind::Unavailable, why)));
+            }
+            Err(TrySendError::Closed(Order::Cue(post))) => {
                 let why = "nobody publishes to this channel here";
                 let _ = post.reply.send(Err(Refused::new(Kind::NotFound, why)));
             }
-            Err(Order::Stop(stop)) => drop(stop.reply.send(Ok(()))),
+            Err(TrySendError::Full(Order::Stop(stop))) => {
+                let why = Refusal::Unavailable("the writer is busy with cues".into());
+                let _ = stop.reply.send(Err(why));
+            }
+            Err(TrySendError::Closed(Order::Stop(stop))) => drop(stop.reply.send(Ok(()))),
         }
     }
 

@@ -151,6 +151,24 @@ async fn a_log_with_holes_is_read_behind_them() {
 }
 
 #[tokio::test]
+async fn what_lies_beside_a_log_is_noted_and_is_no_damage() {
+    let (_data, dir) = a_log(true).await;
+    let whole = log::inspect(&dir).expect("a log");
+    let names = ["00000000.extent.damaged", "00000001.extent.4711.torn", "00000002.extent.orphan"];
+    for name in names {
+        std::fs::write(dir.join(name), b"no record").expect("written");
+    }
+    for target in [dir.clone(), dir.join("00000000.extent")] {
+        let r = log::inspect(&target).expect("a log");
+        let notes = texts(&r, Severity::Note);
+        let said = |n: &&&str| notes.iter().any(|t| t.contains(&format!("set aside: {n}:")));
+        assert_eq!(names.iter().filter(said).count(), names.len(), "{notes:?}");
+        assert!(!r.damaged, "{:?}", r.findings);
+    }
+    assert_eq!(log::inspect(&dir).expect("a log").tracks, whole.tracks);
+}
+
+#[tokio::test]
 async fn mutations_of_extents_do_no_harm() {
     let (_data, dir) = a_log(true).await;
     let path = dir.join("00000001.extent");

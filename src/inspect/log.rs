@@ -8,6 +8,7 @@ use crate::inspect::findings;
 use crate::inspect::report::log::{Cost, ExtentFacts, GenerationFacts, LogFacts, Place};
 use crate::inspect::report::{Finding, Report, Severity};
 use crate::inspect::walk::Walk;
+use crate::log::aside::set_aside;
 use crate::log::dir::extent_files;
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError};
 use crate::log::format::footer::Footer;
@@ -220,6 +221,7 @@ impl Look {
             durable: None,
             extents: Vec::new(),
         };
+        self.set_aside(dir);
         let count = files.len();
         let mut before: Option<Footer> = None;
         let mut expected = files.first().and_then(|f| f.0);
@@ -261,6 +263,15 @@ impl Look {
             self.report.found(Severity::Note, format!("{}: {text}", dir.display()));
         }
         self.log.generations.push(facts);
+    }
+
+    /// Says what lies beside the extents and is no part of the log.
+    fn set_aside(&mut self, dir: &Path) {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        // A directory that cannot be listed is told where its extents are looked for.
+        for text in set_aside(&Disk.list(dir).unwrap_or_default()) {
+            self.report.found(Severity::Note, format!("{}: {text}", dir.display()));
+        }
     }
 
     /// The bytes of a file, zeros where the disk fails; `None` when it cannot be read at all.

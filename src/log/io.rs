@@ -1,6 +1,7 @@
 //! The thread that writes, so that nothing else waits for a disk: `log-io` writes what the writers
 //! hand over and makes it visible. `sync` makes it durable.
 
+use crate::log::aside::STUB;
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::fs::{LogFile, Open};
@@ -30,9 +31,6 @@ pub(super) const RESERVE: u64 = 256 << 10;
 
 /// Room is reserved this much at a time: one call for about 3 s of a 2.5 Mbit/s stream.
 pub(super) const RESERVE_STEP: u64 = 1 << 20;
-
-/// What the name of an extent ends with that could not be begun.
-const STUB: &str = "extent.stub";
 
 /// What a writer asks the io thread to do, in order.
 pub(super) enum Op {
@@ -288,7 +286,7 @@ pub(super) fn new_extent(
     });
     if made.is_err() {
         // Out of the way of whoever seals the log: it ends with the extent before.
-        let _ = fs.rename(&path, &path.with_extension(STUB));
+        let _ = fs.rename(&path, &path.with_extension(format!("extent{STUB}")));
     }
     made
 }

@@ -61,6 +61,7 @@
 //! where the log was durable behind it (see `recover`).
 //! Invariant: nothing here deletes a file.
 
+pub mod aside;
 pub mod batch;
 mod damage;
 pub mod dir;

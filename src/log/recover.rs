@@ -21,6 +21,7 @@
 //! kept, and nothing is sealed before what does not belong to it has been set aside.
 
 use crate::base::ids::TrackId;
+use crate::log::aside::ORPHAN;
 use crate::log::damage::Damages;
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
@@ -38,10 +39,6 @@ use crate::log::walk::{Good, State, Walk, walk_extent};
 use crate::media::timeline::mark::{End, GenerationStart, Mark, SessionRecord};
 use bytes::BytesMut;
 use std::path::Path;
-
-/// What the name of an extent gets added when the extent before it turned out to be cut: it is kept
-/// for repair.
-const ORPHAN: &str = ".orphan";
 
 /// What recovery took out of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,6 +3,7 @@
 //! pieces; decides nothing.
 
 use crate::base::ids::{Generation, TrackId};
+use crate::log::aside::TORN;
 use crate::log::error::LogError;
 use crate::log::format::durable::{DURABLE_LEN, Durable};
 use crate::log::format::extent::HEADER_LEN;
@@ -140,7 +141,7 @@ impl Raw {
     /// Keeps the bytes from `at` on in a file beside the extent. One that is there already is of an
     /// earlier attempt, taken before anything was cut.
     pub(super) fn keep(&self, fs: &dyn FileSystem, dir: &Path, at: u64) -> Result<(), LogError> {
-        let name = format!("{}.{at}.torn", extent_name(self.extent));
+        let name = format!("{}.{at}{TORN}", extent_name(self.extent));
         let (path, made) = (dir.join(&name), dir.join(format!("{name}.new")));
         let copy = || -> io::Result<()> {
             if fs.list(dir)?.contains(&name) {

@@ -29,7 +29,7 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::iter;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -298,8 +298,11 @@ fn versions(headers: &HeaderMap) -> Result<Versions, No> {
 async fn read<T: serde::de::DeserializeOwned>(body: Incoming) -> Result<T, No> {
     let bad = |why: String| No(StatusCode::BAD_REQUEST, why);
     let body = Limited::new(body, cues::BODY_MAX).collect().await;
-    let body = body.map_err(|e| bad(format!("the body: {e}")))?.to_bytes();
-    serde_json::from_slice(&body).map_err(|e| bad(e.to_string()))
+    let body = body.map_err(|e| match e.is::<LengthLimitError>() {
+        true => No(StatusCode::PAYLOAD_TOO_LARGE, cues::too_long().why),
+        false => bad(format!("the body: {e}")),
+    })?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|e| bad(e.to_string()))
 }
 
 /// What writers are asked for.

@@ -1,5 +1,6 @@
 // Opens a watch page in headless Chromium, watches it for a while and prints one JSON object of what was seen.
 //   node tests/browser/play.mjs URL SECONDS [--screenshot FILE] [--start-within SECONDS]
+// "playing" on stderr says that the picture moves and the seconds are counted.
 // Exit code 0: it ran (judge the figures yourself). 2: usage. 3: the browser or the page failed.
 import { createRequire } from "node:module";
 
@@ -41,12 +42,36 @@ function read() {
   const mine = window.castctl?.stats() ?? {};
   return {
     ...mine,
+    brightAt: window.brightAt ?? null,
     now: performance.now(),
     currentTime: video?.currentTime ?? 0,
     paused: video?.paused ?? true,
     ended: video?.ended ?? false,
     audioBytes: video?.webkitAudioDecodedByteCount ?? null,
   };
+}
+
+/** In the page: the time of the first frame that is bright when the one before was dark. */
+function noteLight() {
+  const video = document.querySelector("video");
+  const dot = document.createElement("canvas");
+  [dot.width, dot.height] = [1, 1];
+  const context = dot.getContext("2d", { willReadFrequently: true });
+  let dark = false;
+  const onFrame = (_, { mediaTime }) => {
+    context.drawImage(video, 0, 0, 1, 1);
+    const [, green] = context.getImageData(0, 0, 1, 1).data;
+    if (dark && green > 192) window.brightAt ??= mediaTime;
+    dark = green < 64;
+    video.requestVideoFrameCallback(onFrame);
+  };
+  video.requestVideoFrameCallback(onFrame);
+}
+
+/** Delivery directives of reloads that are not in the order of their names (6.2.5). */
+function disorder(urls) {
+  const names = urls.map((url) => [...new URL(url).searchParams.keys()].filter((name) => name.startsWith("_HLS_")));
+  return names.filter((list) => list.join() !== [...list].sort().join()).length;
 }
 
 /** Samples the page until `done(samples)`. */
@@ -94,6 +119,8 @@ function summary(samples, pageErrors) {
     audioBytes: last.audioBytes,
     bitrate: last.bitrate ?? null,
     firstFrameMs: last.firstFrameMs ?? null,
+    cues: last.cues ?? [],
+    brightAt: last.brightAt,
     errors: [...(last.errors ?? []), ...pageErrors.map((e) => ({ details: `page: ${e}`, fatal: false }))],
   };
 }
@@ -104,15 +131,20 @@ async function main({ url, seconds, startWithin, screenshot }) {
     const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     const pageErrors = [];
     page.on("pageerror", (e) => pageErrors.push(String(e)));
+    const reloads = [];
+    page.on("request", (r) => r.url().includes("_HLS_msn=") && reloads.push(r.url()));
     await page.goto(url);
+    await page.evaluate(noteLight);
     const begun = Date.now();
     const playing = (list) => list.at(-1).currentTime > list[0].currentTime
       && (list.at(-1).decoded > 0 || list.at(-1).audioBytes > 0);
     await sample(page, (list) => playing(list) || Date.now() - begun > startWithin * 1000);
+    console.error("playing");
     const from = Date.now();
     const samples = await sample(page, () => Date.now() - from >= seconds * 1000);
     if (screenshot) await page.screenshot({ path: screenshot });
-    console.log(JSON.stringify(summary(samples, pageErrors)));
+    const order = { reloads: reloads.length, disorder: disorder(reloads) };
+    console.log(JSON.stringify({ ...summary(samples, pageErrors), ...order }));
   } finally {
     await browser.close();
   }

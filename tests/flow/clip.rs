@@ -65,6 +65,17 @@ pub(crate) fn looped(clip: &[Tag], seconds: u32) -> Vec<Tag> {
     out
 }
 
+/// Every picture with 20 kB more, as filler data (H.264 7.3.2.7).
+pub(crate) fn heavy(tags: &[Tag]) -> Vec<Tag> {
+    let filler = [&20_000u32.to_be_bytes()[..], &[12], &[0xff; 19_998], &[0x80]].concat();
+    let picture = |t: &Tag| t.kind == TagKind::Video && t.body.get(1) == Some(&1);
+    let body = |t: &Tag| match picture(t) {
+        true => [&t.body[..], &filler].concat().into(),
+        false => t.body.clone(),
+    };
+    tags.iter().map(|t| Tag { body: body(t), ..t.clone() }).collect()
+}
+
 /// The access units in tags, by track, in the order sent.
 pub(crate) fn units(tags: &[Tag]) -> Vec<Unit> {
     let unit = |t: &Tag| {

@@ -3,12 +3,13 @@
 
 use crate::clip;
 use crate::encoder::{Encoder, roaming};
+use crate::export::castctl;
 use crate::fetched;
 use crate::nodes::{addr, base};
 use crate::oracle::playlist::Playlist;
 use crate::oracle::{Exception, Oracle};
 use crate::postgres;
-use crate::process::{Ended, Up, castctl, node};
+use crate::process::{Ended, Up, node};
 use crate::server::{local, silent, within};
 use castctl::rt::task;
 use reqwest::{StatusCode, Url};
@@ -35,7 +36,7 @@ impl Cluster {
         std::fs::write(&secret, "a secret of this test's cluster\n").expect("written");
         let state = match apis {
             1 => format!("--data={}", dir.path().join("api").display()),
-            _ => format!("--database={}", postgres::database().await),
+            _ => format!("--database={}", postgres::shared().database()),
         };
         let mut cluster = Cluster { dir, secret, state, apis: Vec::new(), key: String::new() };
         for _ in 0..apis {

@@ -15,15 +15,18 @@ fn ask(id: &str, start: Option<Wall>, millis: i64) -> Ask {
     Ask { id: id.into(), class: "com.example.note".into(), start, duration: millis * 1000, data }
 }
 
+/// What every cue of these tests says.
+pub(crate) const SAY: &str = "100 % \"ä\"";
+
 /// EXT-X-DATERANGE lines of a playlist by id.
-fn ranges(text: &str) -> BTreeMap<String, String> {
+pub(crate) fn ranges(text: &str) -> BTreeMap<String, String> {
     let lines = text.lines().filter(|l| l.starts_with("#EXT-X-DATERANGE:"));
     let attributes = |l: &str| playlist::attributes(&l["#EXT-X-DATERANGE:".len()..]);
     lines.map(|l| (attributes(l).expect("attributes")["ID"].clone(), l.to_owned())).collect()
 }
 
 /// Events of a part or segment: id in the tag, time in seconds.
-fn events(bytes: &[u8]) -> Vec<(String, f64)> {
+pub(crate) fn events(bytes: &[u8]) -> Vec<(String, f64)> {
     let mut out = Vec::new();
     let word = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four"));
     let mut at = 0;
@@ -36,7 +39,7 @@ fn events(bytes: &[u8]) -> Vec<(String, f64)> {
             assert!(body.starts_with("https://aomedia.org/emsg/ID3\0\0ID3\u{4}"), "{body}");
             let json = &body[body.find("castctl.cue\0").expect("the frame") + 12..];
             let value: serde_json::Value = serde_json::from_str(json).expect("JSON");
-            assert_eq!(value["data"]["say"], "100 % \"ä\"");
+            assert_eq!(value["data"]["say"], SAY);
             let id = value["id"].as_str().expect("an id").to_owned();
             out.push((id, time as f64 / f64::from(word(at + 12))));
         }

@@ -1,24 +1,32 @@
 //! Disks that fill up or turn read-only under a running server: a small file system of its own in a
 //! mount namespace of its own, which needs no privilege. The publisher is told why, readiness says
 //! so, what is stored stays readable, and when the disk is well again so is everything else.
+//!
+//! `mount -o remount,ro` is refused while a log is being written. What turns a disk read-only under
+//! open files is the kernel, when it finds the file system broken (`errors=remount-ro`); that is a
+//! file system of the tests here, behind the door that the server has for it.
 
 use crate::clip;
 use crate::encoder::Encoder;
 use crate::fetched;
 use crate::oracle::playlist::Playlist;
 use crate::process::{Up, run};
-use crate::server::within;
+use crate::server::{KEY, Server, brisk, within};
+use castctl::cmd::roles::Recording;
 use castctl::log::dir::LogDir;
 use castctl::log::format::record::Record;
-use castctl::media::flv::file::{Tag, TagKind};
+use castctl::log::format::version::Wrote;
+use castctl::log::fs::{Disk, FileSystem, Lock, LogFile, Open};
 use castctl::media::timeline::mark::Mark;
 use castctl::rtmp::error::SessionError;
 use reqwest::{StatusCode, Url};
 use rustix::process::Signal;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 const MANIFEST: &str = "\
@@ -31,8 +39,6 @@ channels:
 server:
   lowSpace: 8MiB
 ";
-
-const KEY: &str = "main-key-1";
 
 struct Site {
     up: Up,
@@ -57,6 +63,7 @@ impl Site {
         command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
         command.arg(env!("CARGO_BIN_EXE_castctl")).arg(&data).arg(&manifest);
         command.env("NO_COLOR", "1").env_remove("CASTCTL_MANIFEST").env_remove("CASTCTL_DATA");
+        command.env("CASTCTL_INTERNAL", "127.0.0.1:0");
         Site { up: Up::run(command).await, data, _dir: dir }
     }
 
@@ -74,21 +81,9 @@ impl Site {
         root.join(self.data.strip_prefix("/").expect("absolute")).join(name)
     }
 
-    /// Waits until `/readyz` answers so, with `text` in its body.
+    /// See [`readiness`].
     async fn readiness(&self, status: StatusCode, text: &str) {
-        let url = format!("http://{}/readyz", self.up.ports()[2]);
-        within(text, async {
-            loop {
-                let answer = reqwest::get(&url).await.expect("an answer");
-                let found = answer.status();
-                let body = answer.text().await.expect("a body");
-                if found == status && body.contains(text) {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        readiness(self.up.ports()[2], status, text).await;
     }
 
     async fn remount(&self, how: &str) {
@@ -111,6 +106,23 @@ impl Site {
     }
 }
 
+/// Waits until `/readyz` answers so, with `text` in its body.
+async fn readiness(admin: SocketAddr, status: StatusCode, text: &str) {
+    let url = format!("http://{admin}/readyz");
+    within(text, async {
+        loop {
+            let answer = reqwest::get(&url).await.expect("an answer");
+            let found = answer.status();
+            let body = answer.text().await.expect("a body");
+            if found == status && body.contains(text) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// Writes until nothing more fits.
 fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).expect("a file");
@@ -118,20 +130,9 @@ fn fill(path: &Path) {
     while file.write_all(&block).is_ok() {}
 }
 
-/// Every picture with 20 kB more, as filler data (H.264 7.3.2.7): what is reserved is soon used up.
-fn heavy(tags: &[Tag]) -> Vec<Tag> {
-    let filler = [&20_000u32.to_be_bytes()[..], &[12], &[0xff; 19_998], &[0x80]].concat();
-    let picture = |t: &Tag| t.kind == TagKind::Video && t.body.get(1) == Some(&1);
-    let body = |t: &Tag| match picture(t) {
-        true => [&t.body[..], &filler].concat().into(),
-        false => t.body.clone(),
-    };
-    tags.iter().map(|t| Tag { body: body(t), ..t.clone() }).collect()
-}
-
 /// Publishes until the server ends it; its words.
 async fn until_ended(encoder: &mut Encoder) -> String {
-    let tags = heavy(&clip::looped(&clip::bbb(), 60));
+    let tags = clip::heavy(&clip::looped(&clip::bbb(), 60));
     let ended = within("the end of the publish", encoder.real_time(&tags, |t| t)).await;
     ended.expect_err("the disk is full").to_string()
 }
@@ -247,4 +248,140 @@ async fn a_read_only_disk_takes_no_publish_and_serves_what_it_has() {
     encoder.real_time(&tags[..tags.len() / 4], |t| t).await.expect("sent");
     site.up.process.signal(Signal::TERM);
     assert_eq!(within("the end", site.up.process.ended()).await.code, Some(0));
+}
+
+/// The machine's disk, which turns read-only under open files while this says so.
+#[derive(Debug, Clone, Default)]
+struct Turning(Arc<AtomicBool>);
+
+impl Turning {
+    fn turn(&self, read_only: bool) {
+        self.0.store(read_only, Ordering::SeqCst);
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        match self.0.load(Ordering::SeqCst) {
+            true => Err(rustix::io::Errno::ROFS.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl FileSystem for Turning {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        match dir.is_dir() {
+            true => Ok(()),
+            false => self.writable().and_then(|()| Disk.create_dir_all(dir)),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        Disk.list(dir)
+    }
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn LogFile>> {
+        if how != Open::Read {
+            self.writable()?;
+        }
+        let file = Disk.open(path, how)?;
+        Ok(Arc::new(TurningFile { file, disk: self.clone() }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.writable().and_then(|()| Disk.rename(from, to))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.writable().and_then(|()| Disk.sync_dir(dir))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Lock>> {
+        self.writable().and_then(|()| Disk.lock(path))
+    }
+
+    fn free_space(&self, dir: &Path) -> io::Result<u64> {
+        Disk.free_space(dir)
+    }
+
+    fn stamp(&self, path: &Path) -> io::Result<u64> {
+        Disk.stamp(path)
+    }
+
+    fn is_read_only(&self, _dir: &Path) -> io::Result<bool> {
+        Ok(self.writable().is_err())
+    }
+}
+
+#[derive(Debug)]
+struct TurningFile {
+    file: Arc<dyn LogFile>,
+    disk: Turning,
+}
+
+impl LogFile for TurningFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+
+    fn write_at(&self, bufs: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.disk.writable().and_then(|()| self.file.write_at(bufs, offset))
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.disk.writable().and_then(|()| self.file.truncate(len))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.writable().and_then(|()| self.file.sync_data())
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.disk.writable().and_then(|()| self.file.allocate(offset, len))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_turns_read_only_ends_the_publish_and_recovers_with_it() {
+    let disk = Turning::default();
+    let recording = Recording { format: Wrote::TODAY, disk: Arc::new(disk.clone()) };
+    let server = Server::on(recording, vec![brisk("main", &[KEY])], |_| ()).await;
+    readiness(server.admin, StatusCode::OK, "serving").await;
+    let mut encoder = Encoder::connect(server.rtmp, KEY).await.expect("accepted");
+    let publish = castctl::rt::task::spawn("encoder", async move {
+        let tags = clip::looped(&clip::bbb(), 60);
+        encoder.real_time(&tags, |t| t).await.expect_err("the disk is read-only").to_string()
+    });
+    let session = fetched::session(&server.url("/"), "main").await;
+    fetched::media_until(&session, "video", |p| complete(p) >= 2).await;
+    disk.turn(true);
+    let why = within("the end of the publish", publish).await.expect("joined").expect("no panic");
+    assert!(why.contains("NetStream.Publish.Failed"), "{why}");
+    assert!(why.contains("Read-only file system"), "{why}");
+    readiness(server.admin, StatusCode::SERVICE_UNAVAILABLE, "is read-only").await;
+    let refused = Encoder::connect(server.rtmp, KEY).await.err().expect("refused").to_string();
+    assert!(refused.contains("is read-only: remount it for writing"), "{refused}");
+    stored(&session).await;
+    let before = fetched::media_until(&session, "video", |_| true).await;
+    let listed = before.segments.iter().filter(|s| s.uri.is_some()).map(|s| s.msn).max();
+
+    disk.turn(false);
+    readiness(server.admin, StatusCode::OK, "serving").await;
+    let mut encoder = Encoder::connect(server.rtmp, KEY).await.expect("accepted again");
+    let tags = clip::looped(&clip::bbb(), 4);
+    encoder.real_time(&tags, |t| t).await.expect("taken");
+    let back = |p: &Playlist| {
+        let last = p.segments.last().is_some_and(|s| !s.gap);
+        breaks(p) >= 1 && complete(p) >= 3 && last
+    };
+    let list = fetched::media_until(&session, "video", back).await;
+    let msns: Vec<u64> = list.segments.iter().map(|s| s.msn).collect();
+    assert!(msns.windows(2).all(|w| w[1] == w[0] + 1), "{msns:?}");
+    assert!(msns.last().copied() > listed, "numbers go on: {msns:?} behind {listed:?}");
+    stored(&session).await;
+    encoder.finish().await;
+    server.stop().await;
 }

@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-async fn castctl(words: &[&str]) -> Ended {
+pub(crate) async fn castctl(words: &[&str]) -> Ended {
     process::run(Command::new(env!("CARGO_BIN_EXE_castctl")).args(words)).await
 }
 
 /// Exports, which has to succeed; the summary.
-async fn export(words: &[&str]) -> Value {
+pub(crate) async fn export(words: &[&str]) -> Value {
     let ended = castctl(&[&["export", "--json"], words].concat()).await;
     assert_eq!(ended.code, Some(0), "{words:?}: {}", ended.err);
     serde_json::from_str(&ended.out).unwrap_or_else(|e| panic!("{e}: {}", ended.out))
@@ -25,7 +25,7 @@ async fn export(words: &[&str]) -> Value {
 
 /// Publishes clips one after another on a channel that takes them as fast as they come; the
 /// session's directory, and the directory that holds it.
-async fn recorded(clips: &[PathBuf]) -> (PathBuf, tempfile::TempDir) {
+pub(crate) async fn recorded(clips: &[PathBuf]) -> (PathBuf, tempfile::TempDir) {
     let server = Server::start(vec![fast("main", &[KEY])]).await;
     for clip in clips {
         let mut encoder = Encoder::connect(server.rtmp, KEY).await.expect("accepted");
@@ -38,13 +38,13 @@ async fn recorded(clips: &[PathBuf]) -> (PathBuf, tempfile::TempDir) {
 
 /// The packets of one kind as another program reads them: presentation time and hash of the bytes.
 /// Of a movie as its media has them, not as it is presented.
-async fn packets(path: &Path, kind: &str) -> Vec<(f64, String)> {
+pub(crate) async fn packets(path: &Path, kind: &str) -> Vec<(f64, String)> {
     let movie = path.extension().is_some_and(|e| e == "mp4");
     probed(path, kind, if movie { &["-ignore_editlist", "1"] } else { &[] }).await
 }
 
 /// The packets as they are presented.
-async fn probed(path: &Path, kind: &str, options: &[&str]) -> Vec<(f64, String)> {
+pub(crate) async fn probed(path: &Path, kind: &str, options: &[&str]) -> Vec<(f64, String)> {
     let mut ffprobe = Command::new("ffprobe");
     ffprobe.args(["-v", "error", "-show_data_hash", "CRC32"]).args(options);
     ffprobe.args(["-select_streams", kind, "-show_entries", "packet=pts_time,data_hash"]);
@@ -59,7 +59,7 @@ async fn probed(path: &Path, kind: &str, options: &[&str]) -> Vec<(f64, String)>
 }
 
 /// Hashes of the pictures that are shown, in order.
-async fn pictures(path: &Path) -> Vec<String> {
+pub(crate) async fn pictures(path: &Path) -> Vec<String> {
     let mut ffmpeg = Command::new("ffmpeg");
     ffmpeg.args(["-hide_banner", "-v", "error", "-nostdin", "-i"]).arg(path);
     ffmpeg.args(["-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-"]);
@@ -69,8 +69,18 @@ async fn pictures(path: &Path) -> Vec<String> {
     lines.filter_map(|l| l.rsplit(' ').next().map(str::to_owned)).collect()
 }
 
+/// When the pictures are shown, seconds, as another program presents them.
+async fn shown_at(path: &Path) -> Vec<f64> {
+    let mut ffprobe = Command::new("ffprobe");
+    ffprobe.args(["-v", "error", "-select_streams", "v", "-show_entries", "frame=pts_time"]);
+    let ended = process::run(ffprobe.args(["-of", "csv=p=0"]).arg(path)).await;
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{}", path.display());
+    let time = |l: &str| l.split(',').next()?.parse().ok();
+    ended.out.lines().filter_map(time).collect()
+}
+
 /// MediaInfo finds nothing wrong.
-async fn sound(path: &Path) {
+pub(crate) async fn sound(path: &Path) {
     let ended = process::run(Command::new("mediainfo").arg("--Output=JSON").arg(path)).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     let bad = ["IsTruncated", "ConformanceErrors", "FileExtension_Invalid"];
@@ -79,7 +89,7 @@ async fn sound(path: &Path) {
 }
 
 /// What Chromium shows of a file or folder in so many seconds.
-async fn watched(path: &Path, seconds: &str, more: &[&str]) -> Value {
+pub(crate) async fn watched(path: &Path, seconds: &str, more: &[&str]) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/file.mjs");
     let mut node = Command::new("node");
     let process = Process::start(node.arg(script).arg(path).arg(seconds).args(more));
@@ -152,6 +162,12 @@ async fn the_first_and_the_last_picture_are_the_asked_ones() {
         assert!(begins.is_some_and(|b| b.abs_diff(first) <= 1), "{first} is {begins:?}: {summary}");
         let begins = begins.unwrap_or(0);
         assert_eq!(shown, all[begins..begins + last - first], "{summary}");
+        // The edit list leaves out what is decoded before: the first picture is shown at once.
+        let times = shown_at(&at("cut.mp4")).await;
+        assert_eq!(times.len(), last - first, "{summary}");
+        assert!(times[0].abs() < 0.001, "{times:?}: {summary}");
+        let skipped = packets(&at("cut.mp4"), "v").await.len() - times.len();
+        assert!(skipped > 0 || begins % 75 == 0, "from {begins} on: {summary}");
         let seconds = (last - first) as f64 / 25.0;
         assert!((summary["duration"].as_f64().unwrap_or(0.0) - seconds).abs() < 0.03, "{summary}");
     }

@@ -149,13 +149,13 @@ fn find<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> &'a [u8] {
 }
 
 /// The timescale of an init section's track.
-fn timescale(init: &[u8]) -> u32 {
+pub(crate) fn timescale(init: &[u8]) -> u32 {
     let mdhd = find(init, &[b"moov", b"trak", b"mdia", b"mdhd"]);
     word(mdhd, if mdhd[0] == 1 { 20 } else { 12 })
 }
 
 /// Every sample of a segment. Relies on each trun naming every size, as its data follows the moof.
-fn fragments(bytes: &Bytes) -> Vec<Sample> {
+pub(crate) fn fragments(bytes: &Bytes) -> Vec<Sample> {
     let (mut out, mut moof) = (Vec::new(), None);
     for (kind, from, to) in boxes(bytes) {
         match &kind {

@@ -6,6 +6,7 @@
 mod oracle;
 
 mod accounted;
+mod announced;
 mod away;
 mod browser;
 mod clip;
@@ -18,6 +19,7 @@ mod disks;
 mod encoder;
 mod enhanced;
 mod export;
+mod exporting;
 mod fetched;
 mod fidelity;
 mod limits;

@@ -135,7 +135,7 @@ pub(crate) struct Nodes {
 
 impl Nodes {
     /// Short segments and parts.
-    fn new() -> Nodes {
+    pub(crate) fn new() -> Nodes {
         Nodes::with("segment: 1s\n  targetDuration: 2s\n  part: 200ms\n  latencyBudget: 200ms")
     }
 

@@ -8,13 +8,15 @@ use crate::fetched;
 use crate::nodes::{Nodes, addr, base};
 use crate::oracle::playlist::Playlist;
 use crate::process::{Ended, Process, ffmpeg};
-use crate::proxies::{Cache, Hits, balancer, cache};
+use crate::proxies::{Cache, Hits, balancer, cache, nginx_cache};
+use crate::rules::live::{Air, answered};
 use crate::server::{KEY, local};
 use castctl::media::flv::file::Tag;
 use castctl::rt::task;
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 use rustix::process::Signal;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -241,4 +243,68 @@ fn judge(seconds: u64, seen: &[Value], played: &[Played]) {
         assert!(number(s, "advancedLast") >= 0.6 * number(s, "secondsLast"), "{s}");
         assert!(number(s, "audioBytes") > 0.0, "{s}");
     }
+}
+
+/// The configurations of the manual page, with many viewers that wait for the same: one answer of
+/// an edge serves them, whatever else stands in their queries.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_caches_ask_once_for_many() {
+    let mut air = Air::on(12_500).await;
+    let edges = [air.edge.clone(), air.stage.edge().await];
+    let edges = edges.map(|url| url.socket_addrs(|| None).expect("an address")[0]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let caches = [nginx_cache(dir.path(), &edges).await, cache(dir.path(), &edges).await.proxy];
+    for cache in &caches {
+        let (msn, part) = air.settled().await.next().expect("parts");
+        let query = format!("_HLS_msn={msn}&_HLS_part={part}");
+        let queries = ["", "&token=a", "&_HLS_other=1"].map(|other| format!("{query}{other}"));
+        let waiting: Vec<_> = (0..30)
+            .map(|n| {
+                let path = air.url(&format!("video/index.m3u8?{}", queries[n % 3]));
+                let path = format!("{}?{}", path.path(), path.query().unwrap_or_default());
+                task::spawn("viewer", fetched::get(cache.base().join(&path).expect("a URL")))
+            })
+            .collect();
+        // All of them wait at the cache before there is an answer.
+        air.settled().await;
+        air.more(400).await;
+        let mut etags = BTreeSet::new();
+        for waiting in waiting {
+            let answer = answered(waiting).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            etags.insert(answer.headers()["etag"].to_str().expect("text").to_owned());
+        }
+        assert_eq!(etags.len(), 1, "one answer");
+        // Another directive has another answer, and media is kept.
+        let list = air.settled().await;
+        let uri = list.segments[0].uri.clone().expect("complete");
+        let segment = air.url(&format!("video/{uri}"));
+        let through = || cache.base().join(segment.path()).expect("a URL");
+        let first = fetched::ok(through()).await;
+        assert_eq!(first, fetched::ok(segment.clone()).await);
+        let again = fetched::get(through()).await;
+        let headers = again.headers();
+        let hit = headers.get("x-cache-status").is_some_and(|s| s == "HIT")
+            || headers
+                .get("x-varnish")
+                .is_some_and(|ids| ids.to_str().is_ok_and(|i| i.contains(' ')));
+        assert!(hit, "{headers:?}");
+        assert_eq!(again.bytes().await.expect("a body"), first);
+        // The entry leads each viewer on with its own query.
+        for query in ["", "?token=a", "?token=b", "?token=a"] {
+            let entry = format!("live/main/index.m3u8{query}");
+            let answer = fetched::get(cache.base().join(&entry).expect("a URL")).await;
+            let want = format!("/live/main/s1/index.m3u8{query}");
+            assert_eq!(answer.headers()["location"], want, "{entry}");
+        }
+        // Errors are not kept.
+        let gone = air.url(&format!("video/{}x", uri));
+        for _ in 0..2 {
+            let answer = fetched::get(cache.base().join(gone.path()).expect("a URL")).await;
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+            let status = answer.headers().get("x-cache-status").map(|s| s != "HIT");
+            assert!(status.unwrap_or(true), "{:?}", answer.headers());
+        }
+    }
+    air.end().await.close();
 }

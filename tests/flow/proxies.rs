@@ -1,5 +1,6 @@
 //! What operators put in front of edges: a balancer that sends each request to the next edge
-//! (nginx), and a cache (Varnish) whose key is the path and the three directives.
+//! (nginx), and caches (Varnish, nginx) whose key is the path and the three directives, as
+//! `man/castctl-hls.7` has them.
 
 use crate::process::Process;
 use crate::server::{local, within};
@@ -37,54 +38,67 @@ impl Proxy {
     }
 }
 
-/// nginx that asks the edges in turn and keeps nothing.
-pub(crate) async fn balancer(dir: &Path, edges: &[SocketAddr]) -> Proxy {
-    let (dir, addr) = (dir.join("nginx"), free_port());
+/// The manual page with the caches' configurations.
+const MANUAL: &str = include_str!("../../man/castctl-hls.7");
+
+/// nginx with this in its http block, listening at `addr`.
+async fn nginx(dir: &Path, addr: SocketAddr, http: &str) -> Proxy {
     std::fs::create_dir_all(dir.join("tmp")).expect("a directory");
-    let servers: String = edges.iter().map(|e| format!("server {e};\n")).collect();
     let temp: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {}/tmp/{kind};\n", dir.display()))
         .concat();
     let text = format!(
-        "daemon off;\nmaster_process off;\npid {dir}/pid;\nevents {{}}\n\
-         http {{\naccess_log off;\n{temp}\
-         upstream edges {{\n{servers}keepalive 64;\n}}\n\
-         server {{\nlisten {addr};\nlocation / {{\nproxy_pass http://edges;\n\
-         proxy_http_version 1.1;\nproxy_set_header Connection '';\n}}\n}}\n}}\n",
-        dir = dir.display()
+        "daemon off;\nmaster_process off;\npid {}/pid;\nevents {{}}\n\
+         http {{\naccess_log off;\n{temp}{http}}}\n",
+        dir.display()
     );
     let conf = dir.join("nginx.conf");
     std::fs::write(&conf, text).expect("written");
     let mut nginx = Command::new("/usr/sbin/nginx");
-    nginx.arg("-c").arg(&conf).arg("-p").arg(&dir).arg("-e").arg(dir.join("error"));
+    nginx.arg("-c").arg(&conf).arg("-p").arg(dir).arg("-e").arg(dir.join("error"));
     let process = Process::start(&mut nginx);
     listens(addr).await;
     Proxy { _process: process, addr }
 }
 
-/// The documented key: the path, and the directives of blocking reload and delta updates. Requests
-/// for the same wait for one answer.
-fn vcl(edges: &[SocketAddr]) -> String {
-    let mut text = String::from("vcl 4.1;\nimport directors;\n");
+/// nginx that asks the edges in turn and keeps nothing.
+pub(crate) async fn balancer(dir: &Path, edges: &[SocketAddr]) -> Proxy {
+    let (dir, addr) = (dir.join("nginx"), free_port());
+    let servers: String = edges.iter().map(|e| format!("server {e};\n")).collect();
+    let http = format!(
+        "upstream edges {{\n{servers}keepalive 64;\n}}\n\
+         server {{\nlisten {addr};\nlocation / {{\nproxy_pass http://edges;\n\
+         proxy_http_version 1.1;\nproxy_set_header Connection '';\n}}\n}}\n"
+    );
+    nginx(&dir, addr, &http).await
+}
+
+/// nginx that keeps answers, as the manual page has it.
+pub(crate) async fn nginx_cache(dir: &Path, edges: &[SocketAddr]) -> Proxy {
+    let (dir, addr) = (dir.join("nginx-cache"), free_port());
+    let text = of_the_page("nginx", edges);
+    let kept = "/var/cache/nginx/castctl";
+    assert!(text.contains(kept) && text.contains("listen 8000;"), "{text}");
+    let text = text.replace(kept, &dir.join("kept").display().to_string());
+    nginx(&dir, addr, &text.replace("listen 8000;", &format!("listen {addr};"))).await
+}
+
+/// A configuration out of the manual page, as an operator would copy it, with the test's own edges
+/// in the place of the page's two.
+fn of_the_page(name: &str, edges: &[SocketAddr]) -> String {
+    let head = format!(".\\\" example {name}");
+    let lines = MANUAL.lines().skip_while(|l| *l != head).skip(1);
+    let text: Vec<&str> = lines.take_while(|l| *l != ".\\\" end").collect();
+    let mut text = text.join("\n").replace("\\e", "\\").replace("\\-", "-") + "\n";
+    assert_eq!(edges.len(), 2, "the page has two");
     for (n, edge) in edges.iter().enumerate() {
-        let (host, port) = (edge.ip(), edge.port());
-        text += &format!("backend e{n} {{ .host = \"{host}\"; .port = \"{port}\"; }}\n");
+        let (host, port) = (format!("192.0.2.{}", n + 1), edge.port());
+        assert!(text.contains(&host), "{name}: {text}");
+        let apart = format!(".host = \"{host}\"; .port = \"8080\"");
+        text = text.replace(&apart, &format!(".host = \"{}\"; .port = \"{port}\"", edge.ip()));
+        text = text.replace(&format!("{host}:8080"), &edge.to_string());
     }
-    text += "sub vcl_init {\n  new edges = directors.round_robin();\n";
-    for n in 0..edges.len() {
-        text += &format!("  edges.add_backend(e{n});\n");
-    }
-    text += "}\nsub vcl_recv { set req.backend_hint = edges.backend(); }\nsub vcl_hash {\n  \
-             hash_data(regsub(req.url, \"\\?.*\", \"\"));\n";
-    for name in ["_HLS_msn", "_HLS_part", "_HLS_skip"] {
-        text += &format!(
-            "  if (req.url ~ \"[?&]{name}=\") {{\n    \
-             hash_data(\"{name}=\" + regsub(req.url, \".*[?&]{name}=([^&]*).*\", \"\\1\"));\n  }}\n"
-        );
-    }
-    // What is over its time is over: a stale playlist stops a player.
-    text + "  return (lookup);\n}\nsub vcl_backend_response {\n  set beresp.grace = 0s;\n  \
-            set beresp.keep = 0s;\n}\n"
+    text
 }
 
 /// Varnish, and the log of what it answered from where.
@@ -98,7 +112,7 @@ pub(crate) async fn cache(dir: &Path, edges: &[SocketAddr]) -> Cache {
     let (work, addr) = (dir.join("varnish"), free_port());
     std::fs::create_dir_all(&work).expect("a directory");
     let file = dir.join("cache.vcl");
-    std::fs::write(&file, vcl(edges)).expect("written");
+    std::fs::write(&file, of_the_page("varnish", edges)).expect("written");
     let mut varnish = Command::new("varnishd");
     varnish.args(["-F", "-j", "none", "-s", "malloc,256m", "-a", &addr.to_string()]);
     let process = Process::start(varnish.arg("-n").arg(&work).arg("-f").arg(&file));

@@ -58,7 +58,7 @@ fn end(msn: u64, over: bool) -> End {
 
 fn beat(url: Option<&str>) -> Heartbeat {
     let (url, figures) = (url.map(str::to_owned), BTreeMap::from([("viewers".to_owned(), 3)]));
-    Heartbeat { role: Role::Origin, url, draining: false, render: 1, figures }
+    Heartbeat { role: Role::Origin, url, rtmp: None, draining: false, render: 1, figures }
 }
 
 fn now() -> Wall {

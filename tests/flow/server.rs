@@ -1,7 +1,9 @@
 //! A server in this process, as `castctl up` composes it: own directory, free ports, known keys.
 
 use crate::oracle::{Finding, Oracle};
-use castctl::cmd::{roles, serve_edge, up};
+use castctl::cmd::roles::{self, From, Recording};
+use castctl::cmd::{serve_edge, up};
+use castctl::log::format::version::Wrote;
 use castctl::manifest::types::{ChannelSpec, Manifest, Pace, StreamKey};
 use castctl::rt::drain::Drain;
 use castctl::rt::task;
@@ -25,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) rtmp: SocketAddr,
     pub(crate) viewers: SocketAddr,
     pub(crate) internal: SocketAddr,
+    pub(crate) admin: SocketAddr,
     dir: TempDir,
     drain: Drain,
     task: Task,
@@ -72,6 +75,15 @@ impl Server {
         channels: Vec<ChannelSpec>,
         change: impl FnOnce(&mut Manifest),
     ) -> Server {
+        Server::on(Recording::new(Wrote::TODAY), channels, change).await
+    }
+
+    /// Starts with these channels and settings, and with logs of this kind.
+    pub(crate) async fn on(
+        recording: Recording,
+        channels: Vec<ChannelSpec>,
+        change: impl FnOnce(&mut Manifest),
+    ) -> Server {
         let dir = tempfile::tempdir().expect("a directory");
         let mut manifest = Manifest { channels, ..Manifest::default() };
         manifest.server.data = dir.path().to_owned();
@@ -80,11 +92,14 @@ impl Server {
         manifest.server.internal.listen = local();
         manifest.server.admin.listen = local();
         change(&mut manifest);
-        let bound = up::bind(&manifest).await.expect("free ports and a writable directory");
+        let roles = up::roles(From::Recording(recording));
+        let bound = roles::bind(&roles, &manifest).await;
+        let bound = bound.expect("free ports and a writable directory");
         let (rtmp, viewers, internal) = (bound.rtmp(), bound.viewers(), bound.internal());
+        let admin = bound.admin();
         let drain = Drain::new();
         let task = task::spawn("server", bound.serve(drain.clone()));
-        Server { rtmp, viewers, internal, dir, drain, task }
+        Server { rtmp, viewers, internal, admin, dir, drain, task }
     }
 
     /// A URL of the viewers' listener.

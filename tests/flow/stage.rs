@@ -80,6 +80,11 @@ impl Stage {
 
     /// Another edge over the same logs: knows nothing that it has not read of them.
     pub(crate) async fn edge(&mut self) -> Url {
+        self.edge_for(Cors::Any).await
+    }
+
+    /// The same for pages of these origins.
+    pub(crate) async fn edge_for(&mut self, cors: Cors) -> Url {
         let Context { logs, client, clock, .. } = &*self.ctx;
         let sources = edge::feed::Sources {
             logs: Source::Local(logs.clone()),
@@ -89,7 +94,7 @@ impl Stage {
         let config = edge::server::Config {
             listen: local(),
             tls: None,
-            cors: Cors::Any,
+            cors,
             drain_timeout: Duration::from_secs(1),
         };
         let counters = edge::metrics::Edge::register(&Metrics::new());

@@ -1,7 +1,7 @@
 //! The law can fail: every rule, shown a small breach of it, finds exactly that.
 
 use crate::source::{Source, blank};
-use crate::{calls, limits, map, package, rooms, shape, tree};
+use crate::{calls, ids, limits, map, package, rooms, shape, tree};
 use std::collections::BTreeMap;
 
 /// All findings of the per-file rules in `text` as module `module`, as `line rule`.
@@ -266,5 +266,46 @@ fn a_limit_without_a_test_is_found() {
         let mut found = Vec::new();
         limits::judge(&src, tests.as_slice(), exempt, &mut found);
         assert_eq!(found.iter().map(|f| f.line).collect::<Vec<_>>(), want, "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_rule_has_one_test_and_a_test_its_rule() {
+    assert_eq!(ids::ids().len(), 27 + 16 + 6 + 8 + 2);
+    let all = |but: &str| -> String {
+        let ids = ids::ids().into_iter().filter(|id| id != but);
+        ids.map(|id| format!("#[test]\nfn {id}_is_kept() {{}}\n")).collect()
+    };
+    let tokio = "/// Why.\n#[tokio::test(flavor = \"x\")]\n#[cfg(unix)]\nasync fn p03_x() {}";
+    for (name, text, want) in [
+        ("all", all(""), vec![]),
+        ("one is missing", all("p03"), vec!["no test is named `p03_…`"]),
+        ("in between", all("t02b"), vec!["no test is named `t02b_…`"]),
+        ("async, with attributes", all("p03") + tokio, vec![]),
+        ("two", all("") + tokio, vec!["`p03_x`: the rule has a test, `p03_is_kept`"]),
+        (
+            "a helper",
+            all("p03") + "#[allow(x)]\nfn p03_x() {}",
+            vec!["`p03_x` is no test", "no test is named `p03_…`"],
+        ),
+        (
+            "unknown",
+            all("") + "#[test]\nfn p28_x() {}\n#[test]\nfn d03c_x() {}",
+            vec![
+                "`p28_x` is named by a rule that there is not",
+                "`d03c_x` is named by a rule that there is not",
+            ],
+        ),
+        (
+            "other names",
+            all("") + "fn p1_x() {}\nfn m05() {}\nfn tests_x() {}\nfn p01x2_y() {}",
+            vec![],
+        ),
+        ("a comment", all("p03") + "// #[test] fn p03_x()", vec!["no test is named `p03_…`"]),
+    ] {
+        let mut found = Vec::new();
+        ids::check(&[Source::new("tests/flow/rules/a.rs", "a", true, &text)], &mut found);
+        let said: Vec<&str> = found.iter().map(|f| f.what.as_str()).collect();
+        assert_eq!(said, want, "{name}");
     }
 }

@@ -52,7 +52,7 @@ fn report(msn: u64, acked: u64) -> Report {
 
 fn origin() -> Heartbeat {
     let figures = std::collections::BTreeMap::new();
-    Heartbeat { role: Role::Origin, url: None, draining: false, render: 1, figures }
+    Heartbeat { role: Role::Origin, url: None, rtmp: None, draining: false, render: 1, figures }
 }
 
 fn at(seconds: f64) -> Wall {

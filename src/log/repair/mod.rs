@@ -48,6 +48,7 @@ mod scan;
 mod swap;
 
 use crate::base::ids::Generation;
+use crate::log::aside::set_aside;
 use crate::log::error::LogError;
 use crate::log::format::FormatError;
 use crate::log::format::extent::Header;
@@ -385,10 +386,7 @@ fn notes(fs: &dyn FileSystem, dir: &Path, all: &[Scanned]) -> Result<Vec<String>
         notes.push("the end record is lost, or there was none".into());
     }
     let names = fs.list(dir).map_err(|e| io("list", dir, e))?;
-    let orphans = names.iter().filter(|n| n.ends_with(".orphan")).count();
-    if orphans > 0 {
-        notes.push(format!("{orphans} extent(s) that recovery set aside (.orphan) stay aside"));
-    }
+    notes.extend(set_aside(&names));
     if all.last().is_some_and(|e| !e.sealed) {
         notes.push("the last extent is open: castctl up seals it when it starts".into());
     }

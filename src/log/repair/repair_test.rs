@@ -628,6 +628,9 @@ fn a_lost_packet_costs_its_part_and_no_more() {
     assert_eq!(old.len().expect("known"), bytes.len() as u64);
     r.extents.iter_mut().for_each(|e| e.kept_as = None);
     assert_eq!(dry, r, "a dry run says what would be done");
+    let again = run(&memory);
+    let told = |n: &String| n.starts_with("set aside: 00000001.extent.damaged");
+    assert!(!again.changed && again.notes.iter().any(told), "{again:#?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! durable and read back; the original gets a second name (`NAME.damaged`); a rename puts the new
 //! one in its place. Nothing is ever deleted.
 
+use crate::log::aside::{DAMAGED, REPAIR};
 use crate::log::fs::{FileSystem, LogFile, Open};
 use crate::log::id::extent_name;
 use crate::log::repair::rebuild::Rebuilt;
@@ -10,13 +11,6 @@ use crate::log::repair::{RepairError, io};
 use bytes::{Bytes, BytesMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// What the name of a repaired extent has added until it is in place.
-const REPAIR: &str = ".repair";
-
-/// What the name of an original is added when a repaired extent takes its place; a later repair
-/// adds a number too.
-pub(super) const DAMAGED: &str = ".damaged";
 
 /// Bytes copied or compared at once.
 const PIECE: usize = 1 << 20;

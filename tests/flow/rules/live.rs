@@ -1,7 +1,7 @@
 //! A channel on air for the rules that need HTTP: what comes next, and when, is the test's to say.
 
 use crate::clip;
-use crate::fetched::{get, ok};
+use crate::fetched::{client, get, ok};
 use crate::oracle::playlist::{self, Playlist};
 use crate::server::{KEY, fast, within};
 use crate::stage::{Stage, tell};
@@ -14,6 +14,9 @@ use tokio::task::JoinHandle;
 
 /// TARGETDURATION in seconds; segments are 1 s, parts 200 ms.
 pub(crate) const TARGET: u64 = 2;
+
+/// Where AVCLevelIndication stands in a tag: behind the tag's five bytes and three of the record.
+const LEVEL: usize = 8;
 
 /// See the module.
 pub(crate) struct Air {
@@ -86,26 +89,46 @@ impl Air {
         castctl::rt::task::spawn("viewer", get(self.url(rest)))
     }
 
+    /// The same for a range of it.
+    pub(crate) fn ask_range(&self, rest: &str, range: &str) -> JoinHandle<Option<Response>> {
+        let asked = client().get(self.url(rest)).header("range", range).send();
+        castctl::rt::task::spawn("viewer", async { asked.await.expect("an answer") })
+    }
+
     /// The session is over.
     pub(crate) async fn end(self) -> Stage {
         self.publisher.end(true).await.result.expect("written");
         self.stage
     }
 
-    /// The generation ends and the next one begins; the encoder's next picture is its first.
+    /// The generation ends and the next one begins: the encoder connects again, and tells its
+    /// configurations first.
     pub(crate) async fn next_generation(self) -> Air {
         let Air { stage, edge, publisher, tags, sent, cues } = self;
         publisher.end(false).await.result.expect("written");
-        let publisher = stage.publisher().await;
+        let mut publisher = stage.publisher().await;
+        let timestamp = tags[sent].timestamp;
+        let told: Vec<Tag> = tags.iter().filter(|t| t.body.get(1) == Some(&0)).cloned().collect();
+        for tag in told {
+            tell(&mut publisher, &[Tag { timestamp, ..tag }]).await;
+        }
         Air { stage, edge, publisher, tags, sent, cues }
+    }
+
+    fn configuration(&self) -> &Tag {
+        self.tags.iter().find(|t| t.body.starts_with(&[0x17, 0])).expect("H.264")
+    }
+
+    /// AVCLevelIndication of the encoder's first configuration.
+    pub(crate) fn level(&self) -> u8 {
+        self.configuration().body[LEVEL]
     }
 
     /// What the encoder's configuration of pictures is from here on: another level.
     pub(crate) async fn reconfigure(&mut self, level: u8) {
-        let config = self.tags.iter().find(|t| t.body.starts_with(&[0x17, 0])).expect("H.264");
+        let config = self.configuration();
         let mut body = config.body.to_vec();
-        // AVCLevelIndication, behind the five bytes of the tag and three of the record.
-        body[8] = level;
+        body[LEVEL] = level;
         let timestamp = self.tags[self.sent].timestamp;
         let tag = Tag { timestamp, body: body.into(), ..config.clone() };
         tell(&mut self.publisher, &[tag]).await;

@@ -5,7 +5,7 @@
 
 mod broadcast;
 mod directives;
-mod live;
+pub(crate) mod live;
 mod media;
 mod playlists;
 mod transport;

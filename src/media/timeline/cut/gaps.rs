@@ -26,6 +26,12 @@ impl Cutter {
         }
     }
 
+    /// Something was listed, a gap or media: the next is due from here on.
+    pub(super) fn listed_at(&mut self, now: Now) {
+        self.last_listed = Some(now.mono);
+        self.first_gap = None;
+    }
+
     /// When the clock has something to say.
     pub fn poll_timeout(&self) -> Option<Mono> {
         if self.config.pace == Pace::Media {
@@ -35,7 +41,7 @@ impl Cutter {
             return Some(next);
         }
         let (media, listed) = (self.last_media?, self.last_listed?);
-        Some(media.min(listed).plus(self.config.gap_after()))
+        Some(self.first_gap.unwrap_or_else(|| media.min(listed).plus(self.config.gap_after())))
     }
 
     /// Writes the gaps that the clock asks for.
@@ -51,7 +57,7 @@ impl Cutter {
         }
         let gaps = self.away.advance(now, &self.config, &mut self.next_msn);
         self.write_gaps(&gaps);
-        self.last_listed = Some(now.mono);
+        self.listed_at(now);
     }
 
     pub(super) fn write_gaps(&mut self, gaps: &[Piece]) {
@@ -75,7 +81,7 @@ impl Cutter {
         if let Some(gap) = self.away.finish() {
             self.write_gaps(&[gap]);
         }
-        self.last_listed = Some(now.mono);
+        self.listed_at(now);
     }
 
     /// Fills what is absent before listing resumes at `wall`, where it is a segment's length or

@@ -179,7 +179,7 @@ impl Cutter {
                 self.split_ahead(j);
             }
         }
-        self.last_listed = Some(now.mono);
+        self.listed_at(now);
     }
 
     /// Moves the date of a boundary a little towards the clock: late arrivals are jitter, drift is

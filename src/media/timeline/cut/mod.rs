@@ -183,6 +183,9 @@ pub struct Cutter {
     held: VecDeque<Packet>,
     last_media: Option<Mono>,
     last_listed: Option<Mono>,
+    /// When the first gap of a generation that goes on where another ended is due; `None` once
+    /// anything is listed.
+    first_gap: Option<Mono>,
     away: Away,
     /// Is a backlog being read? (arrival faster than media time)
     arrival: Option<(Mono, i64)>,
@@ -203,8 +206,13 @@ impl Cutter {
             owed_jump: None,
             reconfigured: false,
         };
-        // A generation that goes on where another ended owes the viewers gaps from that end on.
+        // A generation that goes on where another ended owes the viewers gaps from that end on, and
+        // they have waited since.
         let begun = base.previous.map(|_| now.mono);
+        let first_gap = base.previous.map(|end| {
+            let waited = u64::try_from(now.wall.since(end)).unwrap_or(0);
+            now.mono.plus(config.gap_after().saturating_sub(Duration::from_micros(waited)))
+        });
         let members: Vec<Member> = plans.iter().map(member).collect();
         Cutter {
             config,
@@ -222,6 +230,7 @@ impl Cutter {
             held: VecDeque::new(),
             last_media: begun,
             last_listed: begun,
+            first_gap,
             away: Away::default(),
             arrival: None,
             backlog: false,

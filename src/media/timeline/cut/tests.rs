@@ -372,6 +372,45 @@ fn a_short_absence_of_a_segment_or_more_is_filled_on_return() {
 }
 
 #[test]
+fn a_generation_that_goes_on_owes_gaps_from_where_the_last_one_ended() {
+    let cfg = config(40_000);
+    // The monotonic clock is as young as the process; 1.5 target durations are 6 s.
+    let start = 5;
+    for (gone, due) in [(60_000, 0), (6_000, 0), (2_500, 3_500), (0, 6_000), (-90_000, 6_000)] {
+        let end = Wall(WALL0 + (start - gone) * 1000);
+        let base = Base { previous: Some(end), ..base() };
+        let mut c = Cutter::new(cfg, &[video(40_000), audio()], base, at(start));
+        let mut k = Checker::new(&cfg);
+        let first = start + due;
+        assert_eq!(c.poll_timeout(), Some(at(first).mono), "away for {gone} ms");
+        if gone < 0 {
+            continue;
+        }
+        c.handle_timeout(at(first));
+        k.drain(&mut c);
+        let reach = c.end_wall().expect("gaps");
+        let left = at(first).wall.since(reach);
+        assert!((0..cfg.part_target).contains(&left), "away for {gone} ms: {left} us are left");
+        let whole = k.gaps.iter().filter(|g| g.0 == TrackId::VIDEO && g.2.is_none()).count();
+        assert_eq!(whole as i64, (gone + due) / 2_000, "away for {gone} ms");
+        // From here on the pace is the playlist's.
+        assert!(c.poll_timeout().is_some_and(|t| t <= at(first + 600).mono));
+    }
+}
+
+#[test]
+fn an_encoder_that_is_back_before_the_first_gap_is_due_meets_none() {
+    let cfg = config(40_000);
+    let base = Base { previous: Some(Wall(WALL0 - 1_000_000)), ..base() };
+    let mut c = Cutter::new(cfg, &[video(40_000), audio()], base, at(0));
+    let mut k = Checker::new(&cfg);
+    publish(&mut c, &mut k, 500, 0, 4_000, 50);
+    assert!(k.gaps.is_empty(), "{:?}", k.gaps);
+    // Once media is listed, its own silence counts.
+    assert_eq!(c.poll_timeout(), Some(at(500 + 2_000 + 6_000).mono));
+}
+
+#[test]
 fn timestamps_that_jump_or_go_back_become_a_discontinuity() {
     for t1 in [3_600_000, 100] {
         let (mut c, mut k) = cutter();
