@@ -19,7 +19,8 @@ port=$1
 dir=$(mktemp -d)
 cd "$dir"
 stop() { pg_ctl -D data -m immediate stop; }
-start() { pg_ctl -w -D data -l log -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off" start; }
+settings="-c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off"
+start() { pg_ctl -w -D data -l log -o "-p $port -k $dir $settings" start; }
 all() { p=$(head -1 data/postmaster.pid); kill "-$1" "$p" $(cat "/proc/$p/task/$p/children"); }
 trap 'all CONT; stop >log.stop 2>&1; cd /; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
