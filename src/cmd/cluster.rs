@@ -19,11 +19,11 @@ use std::sync::Arc;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Flags {
     /// API servers of the cluster, like http://10.0.0.2:8070, several with commas between them
-    #[arg(long, value_name = "URLS", env = "CASTCTL_API")]
+    #[arg(long, value_name = "URLS", env = "CASTCTL_API", global = true)]
     api: Option<String>,
     /// File with the secret that all nodes of the cluster have; without one, nodes trust everyone
     /// who reaches their internal listeners
-    #[arg(long, value_name = "FILE", env = "CASTCTL_SECRET_FILE")]
+    #[arg(long, value_name = "FILE", env = "CASTCTL_SECRET_FILE", global = true)]
     secret_file: Option<PathBuf>,
 }
 

@@ -55,7 +55,11 @@ struct Bound {
 
 /// Runs until told to stop.
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let manifest = args.node.begin()?;
+    let mut manifest = args.node.begin()?;
+    if args.node.manifest.is_none() {
+        // One process alone has a channel by default; a cluster's are made.
+        manifest.channels.clear();
+    }
     let secret = cluster::secret(args.secret_file.as_deref())?;
     if secret.is_none() && !args.listen.ip().is_loopback() {
         let why = format!("{} is not only this machine's: anybody could publish", args.listen);

@@ -18,16 +18,18 @@ PATH=$PATH:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')
 port=$1
 dir=$(mktemp -d)
 cd "$dir"
-stop() { pg_ctl -D data -m immediate stop; }
-start() { pg_ctl -w -D data -l log -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off" start; }
-all() { p=$(head -1 data/postmaster.pid); kill "-$1" "$p" $(cat "/proc/$p/task/$p/children"); }
-trap 'all CONT; stop >log.stop 2>&1; cd /; rm -rf "$dir"' EXIT
+stop() { pg_ctl -w -D data -m immediate stop >log.stop 2>&1; }
+settings="-c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off"
+start() { pg_ctl -w -D data -l log -o "-p $port -k $dir $settings" start; }
+# One that is listed may be gone by then.
+all() { p=$(head -1 data/postmaster.pid); kill "-$1" "$p" $(cat "/proc/$p/task/$p/children") || :; }
+trap 'set +e; all CONT; stop; cd /; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
 initdb -D data -A trust -U castctl -N >log.initdb 2>&1 || { cat log.initdb >&2; exit 1; }
 while read -r word name; do
   case $word in
     start) start >log.start 2>&1 || { cat log.start log >&2; exit 1; } ;;
-    stop) stop >log.stop 2>&1 ;;
+    stop) stop ;;
     freeze) all STOP ;;
     thaw) all CONT ;;
     create) psql -q -h 127.0.0.1 -p "$port" -U castctl -d postgres -c "CREATE DATABASE $name" ;;

@@ -10,9 +10,9 @@ use castctl::api::types::{
 };
 use castctl::base::ids::{Channel, Generation, Msn, Session};
 use castctl::base::time::Wall;
-use castctl::control::registry::{
-    ChannelEntry, Database, KEYS_MAX, NODE_NAME_MAX, NOTE_MAX, Registry,
-};
+use castctl::control::registry::keys::{KEYS_MAX, NOTE_MAX};
+use castctl::control::registry::nodes::NODE_NAME_MAX;
+use castctl::control::registry::{ChannelEntry, Database, Registry};
 use castctl::rt::clock::Clock;
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -29,6 +29,10 @@ const EXEMPT: &[(&str, &str)] = &[
     ),
     ("av::demux::EARLY_MAX", "how far a missing decoding time is looked for: it refuses nothing"),
     ("av::record::HEAD_MAX", "what our own muxer may write of a head: no input reaches it"),
+    (
+        "control::registry::db::OPEN_TIMEOUT",
+        "a start that fails with its reason, and is tried again by whoever starts processes",
+    ),
     ("cmd::disk::PROBE_MAX", "the longest pause between probes: it refuses nothing"),
     ("hls::listing::GAP_MIN", "a floor for what is computed: it refuses nothing"),
     ("ingest::connection::LINGER", "follows the last word: who meets it has been told why"),

@@ -140,7 +140,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("proptest", &["*"]),
     ("reqwest", &["api", "log/remote", "inspect", "conform", "replay", "export", "bench"]),
     ("rcgen", &["*"]),
-    ("ring", &["api/auth", "control/registry"]),
+    ("ring", &["api/auth", "control/registry", "rt/tls"]),
     ("rml_amf0", &["rtmp"]),
     ("rml_rtmp", &["rtmp"]),
     ("rustix", &["log/fs", "bench"]),

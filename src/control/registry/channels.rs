@@ -58,7 +58,8 @@ impl Registry {
     /// same name goes on from them.
     ///
     /// # Errors
-    /// `NoChannel`; `Conflict` for one of the manifest, or whose session is not over; `Unavailable`.
+    /// `NoChannel`; `Conflict` for one of the manifest, or whose session is not over;
+    /// `Unavailable`.
     pub async fn delete_channel(&self, channel: &Channel) -> Result<(), Refusal> {
         if self.configured.contains_key(channel) {
             let why = format!("{channel} is in the manifest: take it out there");

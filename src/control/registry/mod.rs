@@ -11,9 +11,9 @@
 
 mod channels;
 mod db;
-mod keys;
+pub mod keys;
 mod leases;
-mod nodes;
+pub mod nodes;
 mod numbers;
 mod rows;
 mod schema;
@@ -26,9 +26,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-pub use keys::{KEYS_MAX, NOTE_MAX};
-pub use nodes::NODE_NAME_MAX;
 
 /// Where the registry keeps what it knows.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,8 +88,8 @@ pub struct Writer {
     pub alive: bool,
 }
 
-/// The open registry, for any number of callers at a time. `now` is the caller's clock, which counts
-/// for a file; with PostgreSQL, the database's does.
+/// The open registry, for any number of callers at a time. `now` is the caller's clock, which
+/// counts for a file; with PostgreSQL, the database's does.
 #[derive(Debug)]
 pub struct Registry {
     db: Db,

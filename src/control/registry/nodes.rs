@@ -160,8 +160,8 @@ impl Registry {
         Ok(open)
     }
 
-    /// Sessions that are not over and that `node` wrote last, and those of nodes that are gone which
-    /// it is appointed to take up.
+    /// Sessions that are not over and that `node` wrote last, and those of nodes that are gone
+    /// which it is appointed to take up.
     ///
     /// # Errors
     /// `Unavailable`.
