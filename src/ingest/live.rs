@@ -2,7 +2,7 @@
 //! numbers.
 
 use crate::api::types::{ChannelSettings, Durability, Grant, Pace, Report};
-use crate::base::ids::{Msn, TrackId};
+use crate::base::ids::{Generation, Msn, TrackId};
 use crate::base::time::{Mono, Now, Wall};
 use crate::ingest::constants::{check, default_rate, known_plan, plan, warn_unseen};
 use crate::ingest::context::{Context, PublishError};
@@ -55,6 +55,16 @@ pub struct Live {
     cues: Option<Cues>,
 }
 
+/// Where the time line goes on. After an end that its writer told, there. Numbers that were passed
+/// over, because the writer could not be asked, are gaps up to now: it may have listed media up to
+/// its own now (TIMELINE section 3: the anchor).
+fn anchor(previous: &Option<(Generation, End)>, grant: &Grant, now: Now) -> Option<Wall> {
+    let (_, end) = previous.as_ref()?;
+    let passed = grant.base.0.saturating_sub(end.msn.0 + 1);
+    let least = end.wall.plus(i64::try_from(passed).unwrap_or(i64::MAX).saturating_mul(1_000));
+    Some(if passed == 0 { end.wall } else { now.wall.max(least) })
+}
+
 fn sync(durability: Durability) -> Sync {
     match durability {
         Durability::Interval(every) => Sync::Interval(every),
@@ -83,7 +93,9 @@ impl Live {
         let (session, generation) = (grant.session, grant.generation);
         let id = LogId { channel: channel.clone(), session, generation };
         let previous = grant.previous.as_ref().map(|(g, e)| (*g, convert::end_from_api(e)));
-        let ended = previous.as_ref().map(|p| p.1.wall);
+        let clock = ctx.clock.clone();
+        let now = clock.now();
+        let (ended, goes_on) = (previous.as_ref().map(|p| p.1.wall), anchor(&previous, grant, now));
         let (base, dseq) = (grant.base, grant.dseq);
         let start = GenerationStart { session, generation, base, dseq, previous };
         let mut writer = ctx.logs.create_synced(&id, start, sync(settings.durability)).await?;
@@ -102,9 +114,11 @@ impl Live {
                 Pace::Media => cut::Pace::Media,
             },
         };
-        let base = Base { msn: grant.base, dseq: grant.dseq, previous: ended };
-        let clock = ctx.clock.clone();
-        let cutter = Cutter::new(config, &plans, base, clock.now());
+        let base = Base { msn: grant.base, dseq: grant.dseq, previous: goes_on };
+        let mut cutter = Cutter::new(config, &plans, base, now);
+        if let Some(ended) = ended {
+            cutter.silent_since(ended, now);
+        }
         let reports = Reports::start(ctx.client.clone(), channel, generation, grant.base, clock);
         let before = Msn(grant.base.0.saturating_sub(1));
         Ok(Live {

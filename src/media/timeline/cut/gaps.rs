@@ -6,6 +6,7 @@ use crate::base::time::{Mono, Now, Wall};
 use crate::media::timeline::away::Piece;
 use crate::media::timeline::cut::{Cutter, GAPS_MAX, Member, Pace, State};
 use crate::media::timeline::mark::{End, Gap, LastSegment, Mark, TrackEnd};
+use std::time::Duration;
 
 impl Cutter {
     /// Closes every track's open part; the segments are complete with whatever record follows.
@@ -24,6 +25,14 @@ impl Cutter {
             self.state = State::Resync { fresh: false, hold: false };
             self.discontinuity = true;
         }
+    }
+
+    /// A generation that goes on where another ended: its first gap is due by what viewers have
+    /// waited since `end`.
+    pub fn silent_since(&mut self, end: Wall, now: Now) {
+        let waited = u64::try_from(now.wall.since(end)).unwrap_or(0);
+        let left = self.config.gap_after().saturating_sub(Duration::from_micros(waited));
+        self.first_gap = Some(now.mono.plus(left));
     }
 
     /// Something was listed, a gap or media: the next is due from here on.

@@ -209,12 +209,8 @@ impl Cutter {
         // A generation that goes on where another ended owes the viewers gaps from that end on, and
         // they have waited since.
         let begun = base.previous.map(|_| now.mono);
-        let first_gap = base.previous.map(|end| {
-            let waited = u64::try_from(now.wall.since(end)).unwrap_or(0);
-            now.mono.plus(config.gap_after().saturating_sub(Duration::from_micros(waited)))
-        });
         let members: Vec<Member> = plans.iter().map(member).collect();
-        Cutter {
+        let mut cutter = Cutter {
             config,
             leader: first_video(&members),
             members,
@@ -230,12 +226,16 @@ impl Cutter {
             held: VecDeque::new(),
             last_media: begun,
             last_listed: begun,
-            first_gap,
+            first_gap: None,
             away: Away::default(),
             arrival: None,
             backlog: false,
             resync_since: None,
+        };
+        if let Some(end) = base.previous {
+            cutter.silent_since(end, now);
         }
+        cutter
     }
 
     /// What goes into the log next.
