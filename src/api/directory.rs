@@ -198,7 +198,8 @@ impl Follower {
                 self.show(&table);
                 backoff.reset();
                 if std::mem::take(told) {
-                    tracing::info!(upstream = %self.peers.first(), "the table is being followed again");
+                    let upstream = self.peers.first();
+                    tracing::info!(upstream, "the table is being followed again");
                 }
             }
         }

@@ -46,6 +46,16 @@ pub fn secret(file: Option<&Path>) -> Result<Option<Secret>, Failure> {
     Secret::new(&text).map(Some).map_err(|e| bad(&e))
 }
 
+/// What a member of a cluster says of itself, and to whom.
+pub struct Lease {
+    /// The API servers.
+    pub peers: Peers,
+    /// Its name.
+    pub node: NodeName,
+    /// What it says.
+    pub beat: Heartbeat,
+}
+
 /// A node's place in its cluster.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -104,7 +114,7 @@ impl Member {
     }
 
     /// Where other nodes reach this one, whose internal listener is at `addr`.
-    pub fn url(&self, addr: SocketAddr) -> Result<String, Failure> {
+    fn url(&self, addr: SocketAddr) -> Result<String, Failure> {
         match &self.advertise {
             Some(url) => Ok(url.clone()),
             None if addr.ip().is_unspecified() => Err(Failure::usage(format!(
@@ -115,10 +125,21 @@ impl Member {
         }
     }
 
-    /// What it says of itself.
-    pub fn heartbeat(&self, role: Role, url: Option<String>, rtmp: Option<String>) -> Heartbeat {
+    /// What it says of itself to its cluster, if it is of one; `internal` and `rtmp` are its own
+    /// listeners.
+    pub fn lease(
+        &self,
+        role: Role,
+        internal: Option<SocketAddr>,
+        rtmp: Option<SocketAddr>,
+    ) -> Result<Option<Lease>, Failure> {
+        let Some(peers) = self.peers.clone() else { return Ok(None) };
+        let url = internal.map(|addr| self.url(addr)).transpose()?;
+        let host = url.as_ref().and_then(|u| Some(u.split_once("://")?.1.rsplit_once(':')?.0));
+        let rtmp = host.zip(rtmp).map(|(host, addr)| format!("rtmp://{host}:{}/live", addr.port()));
         let (render, figures) = (RENDER, BTreeMap::new());
-        Heartbeat { role, url, rtmp, draining: false, render, figures }
+        let beat = Heartbeat { role, url, rtmp, draining: false, render, figures };
+        Ok(Some(Lease { peers, node: self.node.clone(), beat }))
     }
 
     /// Makes the tokens of requests for logs.

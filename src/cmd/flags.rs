@@ -2,7 +2,8 @@
 //! defaults; clap puts the environment below the flag.
 
 use crate::cmd::common::{self, Failure};
-use crate::cmd::roles::{self, From};
+use crate::cmd::recorder::Recording as How;
+use crate::cmd::roles::From;
 use crate::log::format::version::Wrote;
 use crate::manifest::types::{Manifest, Server, TlsFiles, ViewerServer};
 use crate::telemetry::logging::{self, LogFormat};
@@ -76,7 +77,7 @@ impl Recording {
                  later: a pretence for tests"
             );
         }
-        From::Recording(roles::Recording::new(self.format))
+        From::Recording(How::new(self.format))
     }
 
     /// These flags over a manifest.

@@ -9,10 +9,11 @@ use crate::manifest::types::{ChannelSpec, Manifest, StreamKey};
 
 /// Run an origin: receive encoders, record them, serve the logs to other nodes
 ///
-/// Alone, viewers are served by `castctl serve-edge --upstream` with the address printed as `internal`.
-/// Without a manifest there is one channel, `main`, with the key given or one made at the first
-/// start. With `--api` it is one origin of a cluster: channels, keys and numbers are the API
-/// server's, and edges find it there. Runs until SIGTERM or SIGINT; a second signal forces the end.
+/// Alone, viewers are served by `castctl serve-edge --upstream` with the address printed as
+/// `internal`; without a manifest there is one channel, `main`, with the key given or one made at
+/// the first start. With `--api` it is one origin of a cluster: channels, keys and numbers are the
+/// API server's, and edges find it there. Runs until SIGTERM or SIGINT; a second signal forces the
+/// end.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

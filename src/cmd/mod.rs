@@ -18,6 +18,7 @@ pub mod ingest;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
+pub mod recorder;
 pub mod repair;
 pub mod replay;
 pub mod roles;

@@ -2,25 +2,18 @@
 //! served until the drain, ended in the reverse order of starting. `up`, `ingest` and `serve-edge`
 //! are choices of these.
 
-use crate::api::client;
 use crate::api::cluster::Role;
 use crate::api::directory::{Directory, Follower};
 use crate::api::lease;
-use crate::api::orders::{self, Orders, Taken};
 use crate::api::peers::Peers;
-use crate::cmd::cluster::Member;
+use crate::cmd::cluster::{Lease, Member};
 use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::recorder::{self, Recorder, Recording};
 use crate::cmd::{disk, settings};
 use crate::control::embedded as registry;
-use crate::control::registry::{ChannelEntry, Database, Registry};
 use crate::edge;
 use crate::ingest;
-use crate::ingest::context::Context;
-use crate::log::format::version::Wrote;
-use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::id::LogId;
-use crate::log::logs::Logs;
-use crate::log::options::Options;
 use crate::log::remote::{self, Remote};
 use crate::log::source::Source;
 use crate::manifest::types::Manifest;
@@ -33,7 +26,6 @@ use crate::telemetry::admin::Admin;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ready::{Latch, Ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -50,22 +42,6 @@ pub enum From {
     Cluster,
 }
 
-/// How a process records.
-#[derive(Debug, Clone)]
-pub struct Recording {
-    /// The version of the format that it writes.
-    pub format: Wrote,
-    /// The disk that its logs lie on.
-    pub disk: Arc<dyn FileSystem>,
-}
-
-impl Recording {
-    /// On the machine's own disk.
-    pub fn new(format: Wrote) -> Recording {
-        Recording { format, disk: Arc::new(Disk) }
-    }
-}
-
 /// Which roles a process has. Addresses and limits are the manifest's.
 #[derive(Debug, Clone)]
 pub struct Roles {
@@ -77,25 +53,6 @@ pub struct Roles {
     pub edge: bool,
     /// Its place in a cluster.
     pub member: Member,
-}
-
-/// What records: the logs, who decides their numbers, and the RTMP listener.
-struct Recorder {
-    logs: Logs,
-    /// And the calls that it answers; `None` where the registry is the cluster's.
-    registry: Option<(Registry, client::Calls)>,
-    orders: Orders,
-    taken: Taken,
-    rtmp: ingest::server::Server,
-}
-
-/// What a member of a cluster says of itself.
-struct Lease {
-    peers: Peers,
-    member: Member,
-    role: Role,
-    url: Option<String>,
-    rtmp: Option<String>,
 }
 
 /// Everything bound and opened, before anything is served.
@@ -123,7 +80,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let (logs, directory, recorder, follower) = match &roles.from {
         From::Recording(recording) => {
             let (recorder, directory, follower) =
-                record(manifest, recording, member, &metrics, &clock).await?;
+                recorder::record(manifest, recording, member, &metrics, &clock).await?;
             (Source::Local(recorder.logs.clone()), directory, Some(recorder), follower)
         }
         From::Upstream(url) => {
@@ -170,80 +127,13 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
         }
         false => None,
     };
-    let lease = lease(roles, origin.as_ref(), recorder.as_ref())?;
-    Ok(Bound { ready, metrics, clock, admin, directory, recorder, follower, lease, origin, edge })
-}
-
-/// What the process will say of itself to its cluster, if it is of one.
-fn lease(
-    roles: &Roles,
-    origin: Option<&origin::server::Server>,
-    recorder: Option<&Recorder>,
-) -> Result<Option<Lease>, Failure> {
-    let member = roles.member.clone();
-    let Some(peers) = member.peers.clone() else { return Ok(None) };
     let role = match roles.from {
         From::Recording(_) => Role::Origin,
         From::Upstream(_) | From::Cluster => Role::Edge,
     };
-    let url = origin.map(|o| member.url(o.addr())).transpose()?;
-    let host = url.as_ref().and_then(|u| Some(u.split_once("://")?.1.rsplit_once(':')?.0));
-    let rtmp =
-        host.zip(recorder).map(|(host, r)| format!("rtmp://{host}:{}/live", r.rtmp.addr().port()));
-    Ok(Some(Lease { peers, member, role, url, rtmp }))
-}
-
-/// The logs, the registry and the RTMP listener.
-async fn record(
-    manifest: &Manifest,
-    recording: &Recording,
-    member: &Member,
-    metrics: &Metrics,
-    clock: &Clock,
-) -> Result<(Recorder, Directory, Option<Follower>), Failure> {
-    let server = &manifest.server;
-    let options = Options { format: recording.format, ..settings::logs(server) };
-    let logs = Logs::with(Arc::clone(&recording.disk), &server.data, options);
-    let logs = logs.map_err(Failure::failed)?;
-    let (client, registry, directory, follower) = match &member.peers {
-        Some(peers) => {
-            let (directory, follower) = Directory::of(peers.clone(), clock.clone());
-            (client::Client::remote(peers.clone()), None, directory, Some(follower))
-        }
-        None => {
-            let channels: Vec<ChannelEntry> =
-                manifest.channels.iter().map(settings::channel).collect();
-            let file = server.data.join("registry.db");
-            let registry = Registry::open(&Database::File(file), &channels).await;
-            let registry = registry.map_err(Failure::failed)?;
-            reserve(&server.data.join("registry.db-wal"));
-            let (client, calls, table) = client::embedded();
-            let directory = Directory::embedded(client.clone(), table);
-            (client, Some((registry, calls)), directory, None)
-        }
-    };
-    let context = Context {
-        node: member.node.clone(),
-        logs: logs.clone(),
-        client,
-        clock: clock.clone(),
-        metrics: ingest::metrics::Ingest::register(metrics),
-    };
-    let rtmp = ingest::server::Server::bind(settings::rtmp(server), context).await;
-    let rtmp = rtmp.map_err(Failure::failed)?;
-    let (orders, taken) = orders::channel();
-    Ok((Recorder { logs, registry, orders, taken, rtmp }, directory, follower))
-}
-
-/// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so
-/// that ends are still told when the disk is full.
-const JOURNAL_ROOM: u64 = 8 << 20;
-
-fn reserve(journal: &Path) {
-    let reserved = Disk.open(journal, Open::Write).and_then(|f| f.allocate(0, JOURNAL_ROOM));
-    if let Err(e) = reserved {
-        tracing::warn!("no room is kept for {}: {e}", journal.display());
-    }
+    let internal = origin.as_ref().map(|o| o.addr());
+    let lease = member.lease(role, internal, recorder.as_ref().map(|r| r.rtmp.addr()))?;
+    Ok(Bound { ready, metrics, clock, admin, directory, recorder, follower, lease, origin, edge })
 }
 
 type Task<T> = JoinHandle<Option<T>>;
@@ -317,10 +207,9 @@ impl Bound {
             let serve = async_ok(edge.serve(latch, drain.clone()));
             readers.push(("the viewers' server", task::spawn("viewers", serve)));
         }
-        if let Some(Lease { peers, member, role, url, rtmp }) = self.lease {
-            let beat = member.heartbeat(role, url, rtmp);
+        if let Some(Lease { peers, node, beat }) = self.lease {
             let times = (clock.clone(), drain.clone(), after.clone());
-            let keep = lease::keep(peers, member.node, beat, times, unfinished_tx);
+            let keep = lease::keep(peers, node, beat, times, unfinished_tx);
             asked.push(task::spawn("lease", async_ok(keep)));
         }
         let early = first_end(&mut writers, &mut readers, &drain).await;

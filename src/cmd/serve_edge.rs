@@ -16,8 +16,8 @@ use std::net::SocketAddr;
 pub struct Args {
     #[command(flatten)]
     node: flags::Node,
-    /// Internal address of an origin, of `castctl up` or of another edge, like http://10.0.0.2:8090;
-    /// in a cluster, `--api` instead
+    /// Internal address of an origin, of `castctl up` or of another edge, like
+    /// http://10.0.0.2:8090; in a cluster, `--api` instead
     #[arg(long, value_name = "URL", env = "CASTCTL_UPSTREAM", required_unless_present = "api")]
     #[arg(conflicts_with = "api")]
     upstream: Option<String>,

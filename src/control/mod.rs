@@ -1,7 +1,7 @@
 //! The control plane: who may write which channel, and from which numbers on.
 //!
-//! `registry` decides and stores (`registry::numbers` is the pure part); `embedded` is the loop that
-//! brings it the calls of its own process; `server` listens for those of other nodes and of
+//! `registry` decides and stores (`registry::numbers` is the pure part); `embedded` is the loop
+//! that brings it the calls of its own process; `server` listens for those of other nodes and of
 //! operators, `routes` says which request is which call, `openapi` describes them.
 //!
 //! Invariant: every number a writer starts from is decided in one database transaction, once.
@@ -12,3 +12,6 @@ pub mod openapi;
 pub mod registry;
 mod routes;
 pub mod server;
+
+#[cfg(test)]
+mod server_test;

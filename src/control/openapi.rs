@@ -60,10 +60,11 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/channels/{channel}" "A channel with its keys", ChannelState),
     route!("DELETE" "/v1/channels/{channel}" "Deletes a channel; its recordings stay", ()),
     route!("POST" "/v1/channels/{channel}/keys" "Makes a stream key", NewKey => 201 MadeKey),
-    route!("DELETE" "/v1/channels/{channel}/keys/{key}" "Revokes a stream key; its publish ends", ()),
+    route!("DELETE" "/v1/channels/{channel}/keys/{key}" "Revokes a stream key; its publish ends",
+        ()),
     route!("GET" "/v1/channels/{channel}/sessions/{session}" "A session", Session),
-    route!("POST" "/v1/channels/{channel}/generations" "A generation to write, after whoever writes \
-        now was asked to stop", Want => 200 Grant),
+    route!("POST" "/v1/channels/{channel}/generations" "A generation to write, after whoever \
+        writes now was asked to stop", Want => 200 Grant),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/session" "Sets a session's \
         constants if they are not set; the ones in force", SessionRecord => 200 SessionRecord),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/report" "A segment started",
@@ -105,7 +106,10 @@ pub fn document() -> Value {
         let mut operation = json!({
             "summary": r.about,
             "responses": {
-                status.to_string(): { "description": "done", "content": content(answer(&mut schemas)) },
+                status.to_string(): {
+                    "description": "done",
+                    "content": content(answer(&mut schemas)),
+                },
                 "default": { "description": "refused", "content": content(refusal.clone()) },
             },
         });
@@ -126,8 +130,9 @@ pub fn document() -> Value {
             "title": "castctl",
             "version": "1",
             "description": "The registry of a castctl cluster. Every request carries a token made \
-                with the cluster's secret: `Authorization: Bearer castctl1.{name in hexadecimal}.{expires, seconds}.{HMAC-SHA256 of \
-                what stands before it, in hexadecimal}`.",
+                with the cluster's secret: `Authorization: Bearer castctl1.NAME.EXPIRES.MAC`; NAME \
+                is the sender's in hexadecimal, EXPIRES seconds since the epoch, MAC the \
+                HMAC-SHA256 of what stands before it, in hexadecimal.",
         },
         "paths": paths,
         "components": {

@@ -1,6 +1,6 @@
-//! When a log is not read on although it has not ended: a newer generation goes on with the session,
-//! and the writer of this one is gone, or is not to be listened to any more; or the log is read
-//! somewhere else now.
+//! When a log is not read on although it has not ended: a newer generation goes on with the
+//! session, and the writer of this one is gone, or is not to be listened to any more; or the log is
+//! read somewhere else now.
 
 use crate::api::directory::Directory;
 use crate::api::types::{LiveSession, Table};

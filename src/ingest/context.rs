@@ -1,7 +1,7 @@
 //! What every publisher on an origin shares, and why a publish ends that its encoder did not end.
 
 use crate::api::client::Client;
-use crate::api::types::{NodeName, Refusal, Want};
+use crate::api::types::{End as Told, NodeName, Refusal, Want};
 use crate::base::ids::{Channel, Generation, Session};
 use crate::ingest::metrics::Ingest;
 use crate::log::error::LogError;
@@ -107,6 +107,15 @@ impl PublishError {
             PublishError::Refused(_) => "registry",
         }
     }
+}
+
+/// What became of a publisher that was ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its last records are written and its log is sealed, or why not.
+    pub result: Result<(), PublishError>,
+    /// The end that the registry could not be told.
+    pub untold: Option<Told>,
 }
 
 /// Why a claim failed.

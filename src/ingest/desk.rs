@@ -4,24 +4,21 @@
 //!
 //! Invariant: the table's lock is never held across an await.
 
-use crate::api::cues::Refused;
-use crate::api::orders::{Order, Stop};
-use crate::api::types::{ChannelSettings, End as Told, Refusal, Unfinished};
-use crate::base::error::Kind;
+use crate::api::orders::Order;
+use crate::api::types::{ChannelSettings, End as Told, Unfinished};
 use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::{Mono, Wall};
 use crate::ingest::context::{ClaimError, Context, Ends, PublishError};
 use crate::ingest::convert;
 use crate::ingest::cues;
 use crate::ingest::publisher::Publisher;
-use crate::ingest::seat::{Asked, Handover, Seat, Slot, Table};
+use crate::ingest::seat::{Asked, Handover, Seat, Table};
 use crate::ingest::stalled::Stalled;
 use crate::media::timeline::mark::End;
 use crate::rt::drain::{Drain, Work};
 use crate::rt::task;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 /// How long a new connection waits for the publisher that the old one holds; above the longest wait
@@ -53,7 +50,7 @@ impl Desk {
         &self.ctx
     }
 
-    fn table<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
+    pub(super) fn table<R>(&self, f: impl FnOnce(&mut Table) -> R) -> R {
         f(&mut self.slots.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -82,61 +79,6 @@ impl Desk {
                 t.slots.remove(&seat.channel);
             }
         });
-    }
-
-    /// Brings an order to the channel's owner, or says that there is none.
-    pub fn order(&self, order: Order) {
-        let channel = match &order {
-            Order::Cue(post) => post.channel.clone(),
-            Order::Stop(stop) => stop.channel.clone(),
-        };
-        let sent = self.table(|t| match (t.slots.get(&channel), order) {
-            // Another key's publisher that is connected keeps the channel.
-            (Some(Slot { key: Some(held), .. }), Order::Stop(stop))
-                if stop.key.as_ref().is_some_and(|k| k != held) =>
-            {
-                let why = ClaimError::InUse(stop.channel).to_string();
-                let _ = stop.reply.send(Err(Refusal::Conflict(why)));
-                Ok(())
-            }
-            (Some(slot), order) if !slot.stalled => slot.orders.try_send(order),
-            (_, order) => Err(TrySendError::Closed(order)),
-        });
-        match sent {
-            Ok(()) => {}
-            Err(TrySendError::Full(Order::Cue(post))) => {
-                let why = "too many cues of this channel at once: try again";
-                let _ = post.reply.send(Err(Refused::new(Kind::Unavailable, why)));
-            }
-            Err(TrySendError::Closed(Order::Cue(post))) => {
-                let why = "nobody publishes to this channel here";
-                let _ = post.reply.send(Err(Refused::new(Kind::NotFound, why)));
-            }
-            Err(TrySendError::Full(Order::Stop(stop))) => {
-                let why = Refusal::Unavailable("the writer is busy with cues".into());
-                let _ = stop.reply.send(Err(why));
-            }
-            Err(TrySendError::Closed(Order::Stop(stop))) => drop(stop.reply.send(Ok(()))),
-        }
-    }
-
-    /// Ends the generation that another origin is to go on after, if it is this publisher's; the
-    /// publisher comes back where it is not.
-    pub async fn stop(
-        &self,
-        publisher: Box<Publisher>,
-        seat: &Seat,
-        stop: Stop,
-    ) -> Option<Box<Publisher>> {
-        if publisher.generation() > stop.generation {
-            let _ = stop.reply.send(Ok(()));
-            return Some(publisher);
-        }
-        tracing::info!(channel = %seat.channel, generation = %publisher.generation(),
-            "another origin goes on with the channel");
-        self.end(publisher, seat, false).await;
-        let _ = stop.reply.send(Ok(()));
-        None
     }
 
     /// The channel's publisher for a connection that presented `key`: the one that is there, or a

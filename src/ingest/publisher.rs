@@ -5,7 +5,7 @@ use crate::api::types::{ChannelSettings, End, Grant};
 use crate::base::ids::{Generation, Session, TrackId};
 use crate::base::time::{Mono, Now};
 use crate::ingest::constants::session_record;
-use crate::ingest::context::{Context, PublishError};
+use crate::ingest::context::{Context, Ended, PublishError};
 use crate::ingest::convert;
 use crate::ingest::cues::{Ask, CueRefused};
 use crate::ingest::live::Live;
@@ -46,15 +46,6 @@ pub struct Publisher {
     told_of_tracks: bool,
     /// Why its log takes nothing more: the generation can only be ended.
     broken: Option<LogError>,
-}
-
-/// What became of a publisher that was ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// Its last records are written and its log is sealed, or why not.
-    pub result: Result<(), PublishError>,
-    /// The end that the registry could not be told.
-    pub untold: Option<End>,
 }
 
 impl Publisher {

@@ -2,7 +2,8 @@
 //! is never public. What it serves it reads through `log::source`, so that a node without a disk
 //! (an edge) serves the logs that it follows in the same way.
 //!
-//! `server` listens and routes; `stream` makes a log's records into an answer. The requests are written down in `log::remote::wire` and `api::wire`.
+//! `server` listens and routes; `stream` makes a log's records into an answer. The requests are
+//! written down in `log::remote::wire`, `api::wire` and `api::orders`.
 //!
 //! Invariant: a reader that does not read costs one batch of memory and nothing else: the next is
 //! read when the last was taken.

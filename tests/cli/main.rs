@@ -74,6 +74,12 @@ fn the_help_tree_is_the_golden_one() {
 }
 
 #[test]
+fn the_description_of_the_api_is_the_golden_one() {
+    let text = serde_json::to_string_pretty(&castctl::control::openapi::document()).expect("JSON");
+    golden(&root().join("tests/golden/openapi.json"), &(text + "\n"));
+}
+
+#[test]
 fn every_command_and_flag_says_what_it_does() {
     fn check(c: &clap::Command) {
         assert!(c.get_about().is_some(), "{} has no sentence", c.get_name());

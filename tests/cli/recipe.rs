@@ -1,5 +1,5 @@
-//! `recipes/replay-in-ci.sh` as a CI job runs it: it passes, and it fails when something is
-//! altered.
+//! The recipes as they are run: `replay-in-ci.sh` passes, and fails when something is altered;
+//! `two-origins-two-edges.sh` loses an origin and goes on.
 
 use crate::{castctl, root, text};
 use std::os::unix::fs::PermissionsExt;
@@ -51,6 +51,19 @@ fn the_recipe_passes_and_finds_an_altered_recording() {
     assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("DIFFERS: the recording's checksum"));
     assert_eq!(recipe(&[], binary).status.code(), Some(2));
+}
+
+#[test]
+fn the_recipe_of_a_cluster_goes_on_without_an_origin() {
+    let out = Command::new(root().join("recipes/two-origins-two-edges.sh"))
+        .env("CASTCTL", env!("CARGO_BIN_EXE_castctl"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the recipe runs");
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(said.contains("both edges go on with g2-"), "{said}");
+    assert!(said.contains("session 1 on south"), "{said}");
 }
 
 /// A castctl that publishes something else than it was given: what a broken path would do.

@@ -12,7 +12,7 @@ use crate::fetched;
 use crate::oracle::playlist::Playlist;
 use crate::process::{Up, run};
 use crate::server::{KEY, Server, brisk, within};
-use castctl::cmd::roles::Recording;
+use castctl::cmd::recorder::Recording;
 use castctl::log::dir::LogDir;
 use castctl::log::format::record::Record;
 use castctl::log::format::version::Wrote;

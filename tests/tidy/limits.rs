@@ -15,6 +15,8 @@ const EXEMPT: &[(&str, &str)] = &[
         "bench::viewer::TIMEOUT",
         "longer than a server holds an answer; a request that meets it is counted as failed",
     ),
+    ("api::directory::PAST_MAX", "a cache: what it forgets is asked for again"),
+    ("log::nodes::NODES_MAX", "a cache: a node that it lets go is connected to again"),
     (
         "api::cues::SECONDS_MOST",
         "what a number can be at all: CUE_DURATION_MAX refuses what is shorter by far",

@@ -110,7 +110,7 @@ const IMPURE: &[&[&str]] = &[
 /// name no runtime).
 #[rustfmt::skip]
 pub(crate) const DOORS: &[(&str, &[&str])] = &[
-    ("axum", &["edge", "origin", "ingest", "control/server", "telemetry"]),
+    ("axum", &["edge", "origin", "ingest", "control/server", "control/routes", "telemetry"]),
     ("bytes", &["*"]),
     ("clap", &["cmd"]),
     ("clap_complete", &["cmd"]),
@@ -121,14 +121,14 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("flate2", &["hls/rope"]),
     ("h264_reader", &["media/codec"]),
     ("futures_util", &["api/teller", "origin"]),
-    ("http_body_util", &["origin", "control/server", "bench/crowd"]),
+    ("http_body_util", &["origin", "control/routes", "bench/crowd"]),
     ("http_body", &[
         "rt/gather", "rt/http", "edge", "origin",
         "ingest", "control/server", "telemetry",
     ]),
     ("hyper", &[
         "rt/http", "edge", "origin", "ingest",
-        "control/server", "telemetry", "bench/crowd",
+        "control/routes", "telemetry", "bench/crowd",
     ]),
     ("hyper_util", &["rt/http", "bench/crowd"]),
     ("indicatif", &["cmd", "inspect", "conform", "replay", "export", "bench"]),

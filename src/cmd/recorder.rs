@@ -1,0 +1,104 @@
+//! What a process is made of that records: logs, a registry or the way to the cluster's, the RTMP
+//! listener.
+
+use crate::api::client;
+use crate::api::directory::{Directory, Follower};
+use crate::api::orders::{self, Orders, Taken};
+use crate::cmd::cluster::Member;
+use crate::cmd::common::Failure;
+use crate::cmd::settings;
+use crate::control::registry::{ChannelEntry, Database, Registry};
+use crate::ingest;
+use crate::ingest::context::Context;
+use crate::log::format::version::Wrote;
+use crate::log::fs::{Disk, FileSystem, Open};
+use crate::log::logs::Logs;
+use crate::log::options::Options;
+use crate::manifest::types::Manifest;
+use crate::rt::clock::Clock;
+use crate::telemetry::metrics::Metrics;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How a process records.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The version of the format that it writes.
+    pub format: Wrote,
+    /// The disk that its logs lie on.
+    pub disk: Arc<dyn FileSystem>,
+}
+
+impl Recording {
+    /// On the machine's own disk.
+    pub fn new(format: Wrote) -> Recording {
+        Recording { format, disk: Arc::new(Disk) }
+    }
+}
+
+/// What records: the logs, who decides their numbers, and the RTMP listener.
+pub struct Recorder {
+    /// The logs.
+    pub logs: Logs,
+    /// The registry and the calls that it answers; `None` where the registry is the cluster's.
+    pub registry: Option<(Registry, client::Calls)>,
+    /// Brings orders to the writers.
+    pub orders: Orders,
+    /// Where they take them.
+    pub taken: Taken,
+    /// The RTMP listener.
+    pub rtmp: ingest::server::Server,
+}
+
+/// The logs, the registry and the RTMP listener.
+pub async fn record(
+    manifest: &Manifest,
+    recording: &Recording,
+    member: &Member,
+    metrics: &Metrics,
+    clock: &Clock,
+) -> Result<(Recorder, Directory, Option<Follower>), Failure> {
+    let server = &manifest.server;
+    let options = Options { format: recording.format, ..settings::logs(server) };
+    let logs = Logs::with(Arc::clone(&recording.disk), &server.data, options);
+    let logs = logs.map_err(Failure::failed)?;
+    let (client, registry, directory, follower) = match &member.peers {
+        Some(peers) => {
+            let (directory, follower) = Directory::of(peers.clone(), clock.clone());
+            (client::Client::remote(peers.clone()), None, directory, Some(follower))
+        }
+        None => {
+            let channels: Vec<ChannelEntry> =
+                manifest.channels.iter().map(settings::channel).collect();
+            let file = server.data.join("registry.db");
+            let registry = Registry::open(&Database::File(file), &channels).await;
+            let registry = registry.map_err(Failure::failed)?;
+            reserve(&server.data.join("registry.db-wal"));
+            let (client, calls, table) = client::embedded();
+            let directory = Directory::embedded(client.clone(), table);
+            (client, Some((registry, calls)), directory, None)
+        }
+    };
+    let context = Context {
+        node: member.node.clone(),
+        logs: logs.clone(),
+        client,
+        clock: clock.clone(),
+        metrics: ingest::metrics::Ingest::register(metrics),
+    };
+    let rtmp = ingest::server::Server::bind(settings::rtmp(server), context).await;
+    let rtmp = rtmp.map_err(Failure::failed)?;
+    let (orders, taken) = orders::channel();
+    Ok((Recorder { logs, registry, orders, taken, rtmp }, directory, follower))
+}
+
+/// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so
+/// that ends are still told when the disk is full.
+const JOURNAL_ROOM: u64 = 8 << 20;
+
+fn reserve(journal: &Path) {
+    let reserved = Disk.open(journal, Open::Write).and_then(|f| f.allocate(0, JOURNAL_ROOM));
+    if let Err(e) = reserved {
+        tracing::warn!("no room is kept for {}: {e}", journal.display());
+    }
+}

@@ -1,0 +1,83 @@
+//! Orders on their way to a channel's owner, and the end of a generation that another origin goes
+//! on after.
+
+use crate::api::cues::Refused;
+use crate::api::orders::{Order, Stop};
+use crate::api::types::Refusal;
+use crate::base::error::Kind;
+use crate::base::ids::Channel;
+use crate::ingest::context::ClaimError;
+use crate::ingest::desk::Desk;
+use crate::ingest::publisher::Publisher;
+use crate::ingest::seat::Seat;
+use tokio::sync::mpsc::error::TrySendError;
+
+impl Desk {
+    /// Brings an order to the channel's owner, or says that there is none.
+    pub fn order(&self, order: Order) {
+        let channel = match &order {
+            Order::Cue(post) => &post.channel,
+            Order::Stop(stop) => &stop.channel,
+        };
+        let owner = self.table(|t| {
+            let slot = t.slots.get(channel).filter(|s| !s.stalled);
+            slot.map(|s| (s.key.clone(), s.orders.clone()))
+        });
+        let Some((held, orders)) = owner else { return nobody(order) };
+        // Another key's publisher that is connected keeps the channel.
+        if let (Order::Stop(stop), Some(held)) = (&order, held)
+            && stop.key.as_ref().is_some_and(|key| *key != held)
+        {
+            return refuse(order, ClaimError::InUse);
+        }
+        match orders.try_send(order) {
+            Ok(()) => {}
+            Err(TrySendError::Full(order)) => busy(order),
+            Err(TrySendError::Closed(order)) => nobody(order),
+        }
+    }
+
+    /// Ends the generation that another origin is to go on after, if it is this publisher's; the
+    /// publisher comes back where it is not.
+    pub async fn stop(
+        &self,
+        publisher: Box<Publisher>,
+        seat: &Seat,
+        stop: Stop,
+    ) -> Option<Box<Publisher>> {
+        if publisher.generation() > stop.generation {
+            let _ = stop.reply.send(Ok(()));
+            return Some(publisher);
+        }
+        tracing::info!(channel = %seat.channel, generation = %publisher.generation(),
+            "another origin goes on with the channel");
+        self.end(publisher, seat, false).await;
+        let _ = stop.reply.send(Ok(()));
+        None
+    }
+}
+
+/// Nobody writes the channel here: a generation that was to end has ended.
+fn nobody(order: Order) {
+    let why = "nobody publishes to this channel here";
+    match order {
+        Order::Cue(post) => drop(post.reply.send(Err(Refused::new(Kind::NotFound, why)))),
+        Order::Stop(stop) => drop(stop.reply.send(Ok(()))),
+    }
+}
+
+/// The owner has more orders than it has taken.
+fn busy(order: Order) {
+    let why = "too many cues of this channel at once: try again";
+    match order {
+        Order::Cue(post) => drop(post.reply.send(Err(Refused::new(Kind::Unavailable, why)))),
+        Order::Stop(stop) => drop(stop.reply.send(Err(Refusal::Unavailable(why.into())))),
+    }
+}
+
+/// The channel is somebody else's.
+fn refuse(order: Order, why: impl FnOnce(Channel) -> ClaimError) {
+    if let Order::Stop(Stop { channel, reply, .. }) = order {
+        let _ = reply.send(Err(Refusal::Conflict(why(channel).to_string())));
+    }
+}
