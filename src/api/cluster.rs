@@ -155,3 +155,63 @@ pub struct Status {
     /// By name.
     pub channels: Vec<(Channel, Option<SessionState>)>,
 }
+
+/// A generation as it is stored, for who looks for media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// Its number.
+    pub generation: Generation,
+    /// Its session.
+    pub session: Session,
+    /// Who wrote it.
+    pub node: NodeName,
+    /// Its first MSN.
+    pub base: u64,
+    /// When it was granted.
+    pub granted: Wall,
+    /// The newest segment start that was reported: its MSN and date.
+    pub reported: Option<(u64, Wall)>,
+    /// Its decided end: the last MSN, and the date where its media ends.
+    pub end: Option<(u64, Wall)>,
+}
+
+/// What somebody wants to read of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// What is on air, or was last.
+    Live,
+    /// The segment of this number.
+    Msn(u64),
+    /// The media of this moment.
+    At(Wall),
+}
+
+/// Where a position of a channel is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolved {
+    /// The channel.
+    pub channel: Channel,
+    /// Those that have it, the best first; then those that were looked at and have not.
+    pub sources: Vec<Source>,
+}
+
+/// A log, and whether it is one to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Of this session.
+    pub session: Session,
+    /// This generation's.
+    pub generation: Generation,
+    /// The node that wrote it.
+    pub node: NodeName,
+    /// Where that is read; `None`: it never said.
+    pub url: Option<String>,
+    /// The node lives.
+    pub alive: bool,
+    /// It has the position.
+    pub has: bool,
+    /// In words.
+    pub why: String,
+}

@@ -3,6 +3,7 @@
 //! followed so that their table is here; while they are away the table stays as it was.
 
 use crate::api::client::{self, Client, Shown};
+use crate::api::kept::Kept;
 use crate::api::peers::{ANSWER, Peers};
 use crate::api::types::{LiveSession, Refusal, Table};
 use crate::api::wire::{self, LINE_MAX, Line, TABLE};
@@ -47,6 +48,7 @@ pub struct Follower {
     clock: Clock,
     table: watch::Sender<Arc<Table>>,
     known: watch::Sender<bool>,
+    kept: Option<Kept>,
 }
 
 impl Directory {
@@ -61,7 +63,7 @@ impl Directory {
         let (table_tx, table) = watch::channel(Arc::default());
         let (known_tx, known) = watch::channel(false);
         let asks = Asks::Peers(peers.clone(), Arc::default());
-        let follower = Follower { peers, clock, table: table_tx, known: known_tx };
+        let follower = Follower { peers, clock, table: table_tx, known: known_tx, kept: None };
         (Directory { table, known, asks }, follower)
     }
 
@@ -154,6 +156,17 @@ enum Broken {
 }
 
 impl Follower {
+    /// Keeps the table on disk too, and begins with what is there.
+    pub fn kept(mut self, kept: Kept) -> Follower {
+        if let Some(table) = kept.load() {
+            let channels = table.sessions.len();
+            tracing::info!(channels, "the table of channels is as it was kept, until it is told");
+            self.show(&table);
+        }
+        self.kept = Some(kept);
+        self
+    }
+
     /// Follows the node's table for ever.
     pub async fn run(self) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
@@ -195,7 +208,9 @@ impl Follower {
                 return Err(Broken::Long);
             }
             if whole {
-                self.show(&table);
+                if self.show(&table) {
+                    self.keep(&table).await;
+                }
                 backoff.reset();
                 if std::mem::take(told) {
                     let upstream = self.peers.first();
@@ -205,8 +220,19 @@ impl Follower {
         }
     }
 
-    fn show(&self, table: &Table) {
-        self.table.send_if_modified(|shown| {
+    /// A disk that takes nothing costs the next start, nothing else.
+    async fn keep(&self, table: &Table) {
+        let Some(kept) = self.kept.clone() else { return };
+        let table = table.clone();
+        let stored = tokio::task::spawn_blocking(move || kept.store(&table)).await;
+        if let Ok(Err(e)) = stored {
+            tracing::warn!("the table of channels can't be kept: {e}");
+        }
+    }
+
+    /// True when it is news.
+    fn show(&self, table: &Table) -> bool {
+        let news = self.table.send_if_modified(|shown| {
             let news = **shown != *table;
             if news {
                 *shown = Arc::new(table.clone());
@@ -214,6 +240,7 @@ impl Follower {
             news
         });
         self.known.send_if_modified(|known| !std::mem::replace(known, true));
+        news
     }
 }
 

@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod recorder;
 pub mod repair;
 pub mod replay;
+pub mod resolve;
 pub mod roles;
 pub mod secret;
 pub mod serve_api;
@@ -64,6 +65,7 @@ enum Command {
     ServeApi(serve_api::Args),
     Channel(channel::Args),
     Status(status::Args),
+    Resolve(resolve::Args),
     Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -92,6 +94,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::ServeApi(args) => serve_api::run(args),
         Command::Channel(args) => channel::run(args),
         Command::Status(args) => status::run(args),
+        Command::Resolve(args) => resolve::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -4,6 +4,7 @@
 
 use crate::api::cluster::Role;
 use crate::api::directory::{Directory, Follower};
+use crate::api::kept::Kept;
 use crate::api::lease;
 use crate::api::peers::Peers;
 use crate::cmd::cluster::{Lease, Member};
@@ -26,6 +27,7 @@ use crate::telemetry::admin::Admin;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ready::{Latch, Ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,8 +40,8 @@ pub enum From {
     Recording(Recording),
     /// Another node, whose internal listener this is.
     Upstream(String),
-    /// Every node of the cluster, as its API servers say.
-    Cluster,
+    /// Every node of the cluster, as its API servers say; what they said last is kept here.
+    Cluster(Option<PathBuf>),
 }
 
 /// Which roles a process has. Addresses and limits are the manifest's.
@@ -91,10 +93,14 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
             let (directory, follower) = Directory::of(peers, clock.clone());
             (Source::Remote(remote), directory, None, Some(follower))
         }
-        From::Cluster => {
+        From::Cluster(state) => {
             let none = || Failure::usage("say where the API servers are (--api)");
             let peers = member.peers.clone().ok_or_else(none)?;
-            let (directory, follower) = Directory::of(peers, clock.clone());
+            let (directory, mut follower) = Directory::of(peers, clock.clone());
+            if let Some(dir) = state {
+                let cannot = |e| Failure::failed(format!("{}: {e}", dir.display()));
+                follower = follower.kept(Kept::in_dir(dir).map_err(cannot)?);
+            }
             let of = directory.clone();
             let holder = move |id: &LogId| of.holder(&id.channel, id.session, id.generation);
             let logs = member.logs(Arc::new(holder), clock.clone());
@@ -129,7 +135,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     };
     let role = match roles.from {
         From::Recording(_) => Role::Origin,
-        From::Upstream(_) | From::Cluster => Role::Edge,
+        From::Upstream(_) | From::Cluster(_) => Role::Edge,
     };
     let internal = origin.as_ref().map(|o| o.addr());
     let lease = member.lease(role, internal, recorder.as_ref().map(|r| r.rtmp.addr()))?;

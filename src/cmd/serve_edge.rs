@@ -6,11 +6,12 @@ use crate::cmd::flags;
 use crate::cmd::roles::{self, Bound, From, Roles, local};
 use crate::manifest::types::Manifest;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Serve viewers from other nodes' logs
 ///
 /// All edges are equal: any number of them may stand behind any load balancer or CDN, and one may
-/// be the upstream of others (`--internal`). Nothing is kept on disk. Runs until SIGTERM or SIGINT;
+/// be the upstream of others (`--internal`). Nothing is kept on disk, unless `--state` is given. Runs until SIGTERM or SIGINT;
 /// a second signal forces the end.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -21,6 +22,10 @@ pub struct Args {
     #[arg(long, value_name = "URL", env = "CASTCTL_UPSTREAM", required_unless_present = "api")]
     #[arg(conflicts_with = "api")]
     upstream: Option<String>,
+    /// Directory where the table of channels is kept, so that this edge can start and serve while
+    /// no API server answers [default: nowhere]
+    #[arg(long, value_name = "DIR", env = "CASTCTL_STATE", requires = "api")]
+    state: Option<PathBuf>,
     #[command(flatten)]
     cluster: cluster::Flags,
     #[command(flatten)]
@@ -46,7 +51,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     server.internal.listen = args.internal.unwrap_or(server.internal.listen);
     let serves = args.internal.is_some();
     let member = args.cluster.member(Some(&args.who))?;
-    let from = args.upstream.map_or(From::Cluster, From::Upstream);
+    let from = args.upstream.map_or(From::Cluster(args.state), From::Upstream);
     let roles = Roles { from, origin: serves, edge: true, member };
     common::block_on(roles::run(roles, manifest, move |m, b| announce(m, b, serves)))?
 }

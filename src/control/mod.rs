@@ -2,13 +2,15 @@
 //!
 //! `registry` decides and stores (`registry::numbers` is the pure part); `embedded` is the loop
 //! that brings it the calls of its own process; `server` listens for those of other nodes and of
-//! operators, `routes` says which request is which call, `openapi` describes them.
+//! operators, `routes` says which request is which call, `openapi` describes them; `plan` decides
+//! what needs no database (pure).
 //!
 //! Invariant: every number a writer starts from is decided in one database transaction, once.
 
 pub mod embedded;
 pub mod metrics;
 pub mod openapi;
+pub mod plan;
 pub mod registry;
 mod routes;
 pub mod server;

@@ -1,7 +1,9 @@
 //! The API's description, in the form of OpenAPI 3.1: made of the types that are sent, and of one
 //! list of requests. It is `GET /v1/openapi.json`, and a file in the tree that a test compares.
 
-use crate::api::cluster::{ChannelState, Heartbeat, Lease, MadeKey, NewKey, Node, Status};
+use crate::api::cluster::{
+    ChannelState, Heartbeat, Lease, MadeKey, NewKey, Node, Resolved, Status,
+};
 use crate::api::types::{
     Admission, ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord,
     Unfinished, Want,
@@ -76,8 +78,22 @@ pub const ROUTES: &[Route] = &[
     route!("DELETE" "/v1/nodes/{node}" "A node leaves", ()),
     route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
         Vec<Unfinished>),
+    route!("GET" "/v1/resolve" "Where a position of a channel is read: live, or that of a media \
+        sequence number, or of a time in microseconds since the epoch. All renditions of the \
+        source are in one log", Resolved),
     route!("GET" "/v1/openapi.json" "This description", Value),
 ];
+
+/// What the one request with a query is asked with: name, type, required.
+const RESOLVE: (&str, &[(&str, &str, bool)]) = (
+    "/v1/resolve",
+    &[
+        ("channel", "string", true),
+        ("rendition", "string", false),
+        ("msn", "integer", false),
+        ("time", "integer", false),
+    ],
+);
 
 fn content(schema: Schema) -> Value {
     json!({ "application/json": { "schema": schema } })
@@ -113,7 +129,13 @@ pub fn document() -> Value {
                 "default": { "description": "refused", "content": content(refusal.clone()) },
             },
         });
-        let parameters = parameters(r.path);
+        let mut parameters = parameters(r.path);
+        if r.path == RESOLVE.0 {
+            parameters.extend(RESOLVE.1.iter().map(|(name, kind, required)| {
+                let schema = json!({ "type": kind });
+                json!({ "name": name, "in": "query", "required": required, "schema": schema })
+            }));
+        }
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
         }

@@ -1,7 +1,7 @@
 //! What the API server answers to which request; `openapi` lists them.
 
 use crate::api::client::Shown;
-use crate::api::cluster::{Heartbeat, NewKey};
+use crate::api::cluster::{Heartbeat, NewKey, Position, Resolved};
 use crate::api::orders::StopAsk;
 use crate::api::peers::Peers;
 use crate::api::teller;
@@ -10,7 +10,9 @@ use crate::api::types::{
 };
 use crate::api::wire::Session as SessionLine;
 use crate::base::ids::{Channel, Generation, Session};
+use crate::base::time::Wall;
 use crate::control::openapi;
+use crate::control::plan::resolve::resolve;
 use crate::control::server::Shared;
 use crate::rt::http::Service;
 use crate::rt::task;
@@ -185,9 +187,32 @@ impl Routes {
             (&Method::GET, ["v1", "status"]) => {
                 json(self.0.registry.status(self.0.clock.now().wall).await?)
             }
+            (&Method::GET, ["v1", "resolve"]) => {
+                json(self.resolve(head.uri.query().unwrap_or("")).await?)
+            }
             (&Method::GET, ["v1", "openapi.json"]) => json(openapi::document()),
             _ => Err(Refusal::NotFound(format!("{} {path} is nothing here", head.method))),
         }
+    }
+
+    /// `channel`, and `msn` or `time` (microseconds since the epoch); without either, live.
+    async fn resolve(&self, query: &str) -> Result<Resolved, Refusal> {
+        let (mut channel, mut position) = (None, Position::Live);
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "channel" => channel = Some(part::<Channel>(value)?),
+                "msn" => position = Position::Msn(number(value)?),
+                "time" => position = Position::At(Wall(number(value)?.cast_signed())),
+                _ => {}
+            }
+        }
+        let none = || Refusal::Invalid("say which channel: ?channel=NAME".into());
+        let channel = channel.ok_or_else(none)?;
+        let registry = &self.0.registry;
+        let past = registry.history(&channel).await?;
+        let status = registry.status(self.0.clock.now().wall).await?;
+        let sources = resolve(&past, &status.nodes, position, status.now);
+        Ok(Resolved { channel, sources })
     }
 
     async fn generations(

@@ -87,10 +87,15 @@ impl Cluster {
     }
 
     async fn edge(&self, name: &str) -> Up {
+        self.edge_of(name, &self.urls()).await
+    }
+
+    async fn edge_of(&self, name: &str, api: &str) -> Up {
         let words = [
             "serve-edge".into(),
-            format!("--api={}", self.urls()),
+            format!("--api={api}"),
             format!("--node={name}"),
+            format!("--state={}", self.dir.path().join(name).display()),
             "--viewers=127.0.0.1:0".into(),
         ];
         self.run(&words, "admin").await
@@ -159,6 +164,18 @@ async fn an_origin_that_is_killed_is_replaced_and_viewers_go_on() {
             fetched::media_until(&at(base), rendition, is_back).await;
         }
     }
+    // Both logs are known, and why which one is read.
+    let found = cluster.operator("resolve main --explain").await;
+    assert_eq!(found.code, Some(0), "{}", found.err);
+    let found: serde_json::Value = serde_json::from_str(&found.out).expect("JSON");
+    assert_eq!(found["sources"][0]["node"], "two");
+    assert_eq!(found["sources"][0]["url"], two.line("internal"));
+    let past = cluster.operator("resolve main --msn 1000").await;
+    let past: serde_json::Value = serde_json::from_str(&past.out).expect("JSON");
+    assert_eq!(
+        (&past["sources"][0]["node"], &past["sources"][0]["has"]),
+        (&"one".into(), &true.into())
+    );
     // A viewer who comes now finds the same session.
     let late = cluster.edge("late").await;
     let found = fetched::session(&base(&late), "main").await;
@@ -212,12 +229,21 @@ async fn nobody_on_air_notices_that_the_api_is_away() {
     let encoder = task::spawn("encoder", roaming(rtmp.clone(), cluster.key.clone(), tags));
     let session = fetched::session(&base(&edge), "main").await;
     fetched::media_until(&session, "video", beyond(1003)).await;
+    // It was here once.
+    let late = cluster.edge("late").await;
+    fetched::session(&base(&late), "main").await;
+    stop(vec![late]).await;
     let api = cluster.apis.remove(0);
     let listen = addr(&api, "api");
     kill(api).await;
     let newest = next(&fetched::media(&session, "video").await);
     // Longer than a lease.
     fetched::media_until(&session, "video", beyond(newest + 8)).await;
+    // An edge that starts now knows from its disk what is on air.
+    let late = cluster.edge_of("late", &format!("http://{listen}")).await;
+    let found = fetched::session(&base(&late), "main").await;
+    assert_eq!(found.path(), session.path());
+    fetched::media_until(&found, "video", beyond(newest)).await;
     let refused = Encoder::connect(rtmp[0], "somebody-else").await.err().expect("refused");
     assert!(refused.to_string().contains("unavailable"), "{refused}");
     let api = cluster.api(listen).await;
@@ -227,7 +253,7 @@ async fn nobody_on_air_notices_that_the_api_is_away() {
     assert!(list.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "{list:?}");
     encoder.abort();
     silent(&oracle.report().await);
-    stop(vec![edge, origin]).await;
+    stop(vec![edge, late, origin]).await;
     stop(cluster.apis).await;
 }
 

@@ -206,6 +206,20 @@ pub(super) async fn store_end(
     Ok(())
 }
 
+/// Every generation of a channel, newest first, as many as anybody looks through.
+pub(super) async fn history(
+    db: &mut AnyConnection,
+    channel: &Channel,
+) -> Result<Vec<LastGeneration>, Fault> {
+    let sql = concat!(
+        "SELECT ",
+        generation_columns!(),
+        " FROM generation g WHERE g.channel = $1 ORDER BY g.generation DESC LIMIT 10000"
+    );
+    let rows = sqlx::query(sql).bind(channel.as_str()).fetch_all(db).await?;
+    rows.iter().map(generation).collect()
+}
+
 pub(super) async fn generations(
     db: &mut AnyConnection,
     channel: &Channel,

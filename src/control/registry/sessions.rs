@@ -5,6 +5,7 @@ use super::db::{Fault, Tx, int, json, lock, text, to_json};
 use super::numbers::{self, LastGeneration, Line};
 use super::rows::{self, signed};
 use super::{Registry, Writer, keys};
+use crate::api::cluster::Past;
 use crate::api::types::{
     ChannelSettings, End, Grant, LiveSession, Refusal, Report, SessionRecord, Table, Want,
 };
@@ -236,6 +237,31 @@ impl Registry {
             let open = int(&row, 1)? != 0;
             let generations = rows::generations(&mut tx, channel, session).await?;
             Ok(Some(LiveSession { session, over, open, generations }))
+        };
+        self.db.answer(call).await
+    }
+
+    /// What generations a channel has had, newest first.
+    ///
+    /// # Errors
+    /// `NoChannel`; `Unavailable`.
+    pub async fn history(&self, channel: &Channel) -> Result<Vec<Past>, Refusal> {
+        let call = async {
+            let mut tx = self.db.read().await?;
+            let all = rows::history(&mut tx, channel).await?;
+            if all.is_empty() && self.settings(&mut tx, channel).await?.is_none() {
+                return Err(Refusal::NoChannel.into());
+            }
+            let past = |g: LastGeneration| Past {
+                generation: g.generation,
+                session: g.session,
+                node: g.node,
+                base: g.base.0,
+                granted: g.granted,
+                reported: g.report.map(|(r, _)| (r.msn.0, r.wall)),
+                end: g.end.map(|e| (e.msn, Wall(e.wall))),
+            };
+            Ok(all.into_iter().map(past).collect())
         };
         self.db.answer(call).await
     }

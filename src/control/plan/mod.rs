@@ -1,0 +1,3 @@
+//! What is decided of what is known: pure.
+
+pub mod resolve;

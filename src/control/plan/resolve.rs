@@ -1,0 +1,155 @@
+//! Where a position of a channel is read: every generation is looked at, and each answer has its
+//! reason.
+
+use crate::api::cluster::{Node, Past, Position, Source};
+use crate::base::time::{MICROS, Wall};
+
+/// Most generations that an answer names: those that have the position, then the newest of the
+/// others.
+pub const SOURCES_MAX: usize = 20;
+
+/// Orders a channel's generations by how good they are to read `position` from. `past` may be in
+/// any order; `now` is the registry's clock.
+pub fn resolve(past: &[Past], nodes: &[Node], position: Position, now: Wall) -> Vec<Source> {
+    let newest = past.iter().map(|p| p.generation).max();
+    let mut all: Vec<Source> = past
+        .iter()
+        .map(|p| {
+            let (has, why) = judge(p, newest == Some(p.generation), position, now);
+            let node = nodes.iter().find(|n| n.name == p.node);
+            let alive = node.is_some_and(|n| n.alive);
+            let url = node.and_then(|n| n.said.url.clone());
+            let why = match (has, alive) {
+                (true, false) => format!("{why}; its node is gone: its log waits there"),
+                _ => why,
+            };
+            let (session, generation) = (p.session, p.generation);
+            Source { session, generation, node: p.node.clone(), url, alive, has, why }
+        })
+        .collect();
+    all.sort_by_key(|s| (!s.has, !s.alive, std::cmp::Reverse(s.generation)));
+    all.truncate(SOURCES_MAX);
+    all
+}
+
+fn seconds(micros: i64) -> f64 {
+    micros.max(0) as f64 / MICROS as f64
+}
+
+/// Does a generation's log have it, and why.
+fn judge(p: &Past, newest: bool, position: Position, now: Wall) -> (bool, String) {
+    let last = p.end.or(p.reported).map(|(msn, _)| msn);
+    match position {
+        Position::Live => match (newest, p.end, p.reported) {
+            (false, ..) => (false, "a newer generation goes on after it".into()),
+            (true, Some((msn, _)), _) => (true, format!("the last: it ended with segment {msn}")),
+            (true, None, Some((msn, at))) => {
+                let ago = seconds(now.since(at));
+                (true, format!("writes now: segment {msn} began {ago:.1} s ago"))
+            }
+            (true, None, None) => (true, "was granted, and has told of no media yet".into()),
+        },
+        Position::Msn(msn) if msn < p.base => {
+            (false, format!("begins with segment {}, after it", p.base))
+        }
+        Position::Msn(msn) => match (p.end, last) {
+            (Some((end, _)), _) if msn > end => {
+                (false, format!("ended with segment {end}, before it"))
+            }
+            (Some((end, _)), _) => (true, format!("has segments {} to {end}", p.base)),
+            (None, _) if !newest => (false, "its end was never told".into()),
+            (None, Some(last)) if msn > last => {
+                (true, format!("writes now, segment {last} so far: it comes here"))
+            }
+            (None, _) => (true, format!("has segments from {} on", p.base)),
+        },
+        Position::At(at) if at < p.granted => {
+            (false, format!("was granted {:.1} s after it", seconds(p.granted.since(at))))
+        }
+        Position::At(at) => match p.end {
+            Some((_, end)) if at >= end => {
+                (false, format!("ended {:.1} s before it", seconds(at.since(end))))
+            }
+            Some(_) => (true, "was on air then".into()),
+            None if at > now => (newest, "is on air: that moment is still to come".into()),
+            None => (newest, "has been on air since before then".into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::cluster::{Heartbeat, Role};
+    use crate::base::ids::{Generation, Session};
+
+    fn at(second: i64) -> Wall {
+        Wall(second * MICROS)
+    }
+
+    fn past(g: u64, node: &str, base: u64, granted: i64, end: Option<(u64, i64)>) -> Past {
+        Past {
+            generation: Generation(g),
+            session: Session(1),
+            node: node.into(),
+            base,
+            granted: at(granted),
+            reported: Some((base + 3, at(granted + 6))),
+            end: end.map(|(msn, second)| (msn, at(second))),
+        }
+    }
+
+    fn node(name: &str, alive: bool) -> Node {
+        let url = Some(format!("http://{name}:8090"));
+        let said = Heartbeat {
+            role: Role::Origin,
+            url,
+            rtmp: None,
+            draining: false,
+            render: 2,
+            figures: Default::default(),
+        };
+        Node { name: name.into(), said, seen: at(0), alive }
+    }
+
+    #[test]
+    fn whoever_has_it_comes_first_and_everyone_has_a_reason() {
+        let all =
+            [past(1, "north", 1000, 100, Some((1009, 120))), past(2, "south", 1012, 130, None)];
+        let nodes = [node("north", false), node("south", true)];
+        let (now, best) = (at(140), |position| {
+            let found = resolve(&all, &nodes, position, at(140));
+            assert_eq!(found.len(), 2);
+            let first = found[0].clone();
+            (first.has.then_some(first.generation.0), first.why, found[1].why.clone())
+        });
+        assert_eq!(now, at(140));
+        for (position, generation, why, other) in [
+            (Position::Live, Some(2), "writes now: segment 1015", "a newer generation goes on"),
+            (Position::Msn(1004), Some(1), "has segments 1000 to 1009; its node", "begins with"),
+            (Position::Msn(1013), Some(2), "has segments from 1012", "ended with segment 1009"),
+            (Position::Msn(1020), Some(2), "writes now, segment 1015 so far", "ended with"),
+            (Position::Msn(1010), None, "begins with segment 1012", "ended with segment 1009"),
+            (Position::Msn(1), None, "begins with segment 1012", "begins with segment 1000"),
+            (Position::At(at(110)), Some(1), "was on air then", "was granted 20.0 s after"),
+            (Position::At(at(125)), None, "was granted 5.0 s after", "ended 5.0 s before it"),
+            (Position::At(at(135)), Some(2), "has been on air", "ended 15.0 s before it"),
+            (Position::At(at(999)), Some(2), "is on air: that moment", "ended 879.0 s before"),
+        ] {
+            let (got, because, second) = best(position);
+            assert_eq!(got, generation, "{position:?}: {because}");
+            assert!(because.starts_with(why), "{position:?}: {because}");
+            assert!(second.starts_with(other), "{position:?}: {second}");
+        }
+    }
+
+    #[test]
+    fn an_answer_names_so_many() {
+        let all: Vec<Past> =
+            (1..100).map(|g| past(g, "n", g * 10, g as i64, Some((g * 10 + 5, 50)))).collect();
+        let found = resolve(&all, &[], Position::Msn(15), at(60));
+        assert_eq!(found.len(), SOURCES_MAX);
+        assert_eq!((found[0].generation.0, found[0].has), (1, true));
+        assert_eq!(found[1].generation.0, 99, "then the newest");
+    }
+}
