@@ -8,7 +8,7 @@ use crate::fetched;
 use crate::nodes::{addr, base};
 use crate::oracle::playlist::Playlist;
 use crate::oracle::{Exception, Oracle};
-use crate::postgres;
+use crate::postgres::{self, Postgres};
 use crate::process::{Ended, Up, node};
 use crate::server::{local, silent, within};
 use castctl::rt::task;
@@ -32,12 +32,16 @@ impl Cluster {
     /// So many API servers, and the channel `main`.
     async fn start(apis: usize) -> Cluster {
         let dir = tempfile::tempdir().expect("a directory");
-        let secret = dir.path().join("secret");
-        std::fs::write(&secret, "a secret of this test's cluster\n").expect("written");
         let state = match apis {
             1 => format!("--data={}", dir.path().join("api").display()),
             _ => format!("--database={}", postgres::shared().database()),
         };
+        Cluster::on(dir, state, apis).await
+    }
+
+    async fn on(dir: TempDir, state: String, apis: usize) -> Cluster {
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "a secret of this test's cluster\n").expect("written");
         let mut cluster = Cluster { dir, secret, state, apis: Vec::new(), key: String::new() };
         for _ in 0..apis {
             let api = cluster.api(local()).await;
@@ -254,6 +258,71 @@ async fn nobody_on_air_notices_that_the_api_is_away() {
     encoder.abort();
     silent(&oracle.report().await);
     stop(vec![edge, late, origin]).await;
+    stop(cluster.apis).await;
+}
+
+/// As without API servers: their database is killed, and stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_on_air_notices_that_the_database_is_away() {
+    let database = Postgres::start();
+    let state = format!("--database={}", database.database());
+    let cluster = Cluster::on(tempfile::tempdir().expect("a directory"), state, 2).await;
+    let (one, two) = (cluster.origin("one").await, cluster.origin("two").await);
+    let edge = cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    oracle.except(Exception::Holes);
+    let tags = clip::looped(&clip::bbb(), 120);
+    let rtmp = vec![addr(&one, "rtmp")];
+    let encoder = task::spawn("encoder", roaming(rtmp.clone(), cluster.key.clone(), tags));
+    let session = fetched::session(&base(&edge), "main").await;
+    fetched::media_until(&session, "video", beyond(1003)).await;
+    let more = async |n| {
+        let newest = next(&fetched::media(&session, "video").await);
+        fetched::media_until(&session, "video", beyond(newest + n)).await
+    };
+    database.crash();
+    more(4).await;
+    // The API servers know what is on air.
+    let late = cluster.edge("late").await;
+    let found = fetched::session(&base(&late), "main").await;
+    assert_eq!(found.path(), session.path());
+    let refused = Encoder::connect(rtmp[0], "somebody-else").await.err().expect("refused");
+    assert!(refused.to_string().contains("unavailable"), "{refused}");
+    database.again();
+    more(3).await;
+    database.freeze();
+    more(4).await;
+    database.thaw();
+    let list = more(4).await;
+    assert!(list.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "{list:?}");
+    // And what is new is taken again.
+    let made = cluster.operator("channel key add main").await;
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    encoder.abort();
+    silent(&oracle.report().await);
+    stop(vec![late, edge, one, two]).await;
+    stop(cluster.apis).await;
+}
+
+/// An origin is drained while it is on air: the encoder's own reconnect is all that anybody sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_origin_hands_over_without_a_gap() {
+    let cluster = Cluster::start(1).await;
+    let (one, two) = (cluster.origin("one").await, cluster.origin("two").await);
+    let edge = cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    oracle.except(Exception::Holes);
+    let origins = vec![addr(&one, "rtmp"), addr(&two, "rtmp")];
+    let tags = clip::looped(&clip::bbb(), 120);
+    let encoder = task::spawn("encoder", roaming(origins, cluster.key.clone(), tags));
+    let session = fetched::session(&base(&edge), "main").await;
+    fetched::media_until(&session, "video", beyond(1002)).await;
+    stop(vec![one]).await;
+    let list = fetched::media_until(&session, "video", is_back).await;
+    assert_eq!(list.segments.iter().filter(|s| s.gap).count(), 0, "{list:?}");
+    encoder.abort();
+    silent(&oracle.report().await);
+    stop(vec![edge, two]).await;
     stop(cluster.apis).await;
 }
 
