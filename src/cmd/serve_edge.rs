@@ -11,8 +11,8 @@ use std::path::PathBuf;
 /// Serve viewers from other nodes' logs
 ///
 /// All edges are equal: any number of them may stand behind any load balancer or CDN, and one may
-/// be the upstream of others (`--internal`). Nothing is kept on disk, unless `--state` is given. Runs until SIGTERM or SIGINT;
-/// a second signal forces the end.
+/// be the upstream of others (`--internal`). Nothing is kept on disk, unless `--state` is given.
+/// Runs until SIGTERM or SIGINT; a second signal forces the end.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
