@@ -122,11 +122,16 @@ impl Window {
     /// Lists numbers before `msn` that no mark accounts for; they share the time until `wall`.
     pub(super) fn fill(&mut self, msn: Msn, wall: Wall) -> bool {
         let Some(last) = self.segments.back() else { return false };
-        let (mut start, dseq) = (last.wall.plus(last.duration), last.dseq);
         let (first, missing) = (last.msn.next(), msn.0.saturating_sub(last.msn.0 + 1));
         if missing == 0 {
             return false;
         }
+        // What was listed may reach a little beyond the next writer's now, where its dates ran
+        // ahead of the clock: dates may overlap by less than a second, and never go back
+        // (draft-pantos-hls-rfc8216bis-22, 6.2.1).
+        let least = GAP_MIN.saturating_mul(missing.cast_signed());
+        let latest = wall.plus(-least).max(last.wall);
+        let (mut start, dseq) = (last.wall.plus(last.duration).min(latest), last.dseq);
         let limit = i64::from(self.session.target_duration) * MICROS;
         let each = (wall.since(start) / missing.cast_signed()).clamp(GAP_MIN, limit.max(GAP_MIN));
         for n in first.0..msn.0 {

@@ -291,3 +291,19 @@ fn the_registrys_word_ends_a_session_whose_last_record_is_missing() {
     let mut newer = Tape::new().two_seconds().next_generation(LastSegment::Short, 0).window();
     assert!(!newer.end_session(Generation(1)), "a newer generation goes on");
 }
+
+/// A writer that could not be asked had listed media whose dates ran ahead of the next one's clock.
+#[test]
+fn dates_do_not_go_back_where_numbers_were_passed_over() {
+    for ahead in [0, 3, 200, 1_900] {
+        let tape = Tape::new().two_seconds().cut().part(500, true).part(500, false);
+        let tape = tape.part(500, false).part(500, false);
+        let tape = tape.next_generation(LastSegment::Short, 5).pause(-ahead);
+        let window = tape.cut().part(500, true).two_seconds().window();
+        let text = render(&window, View::Live, false, &[]).expect("listed");
+        let dates = text.lines().filter_map(|l| l.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:"));
+        let dates: Vec<Wall> = dates.map(|d| d.parse().expect("a date")).collect();
+        assert!(dates.len() >= 8, "{text}");
+        assert!(dates.is_sorted(), "{ahead} ms: {text}");
+    }
+}
