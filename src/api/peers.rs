@@ -5,6 +5,7 @@
 
 use crate::api::auth::Secret;
 use crate::api::types::{NodeName, Refusal};
+use crate::rt::client::said;
 use crate::rt::clock::Clock;
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -57,21 +58,6 @@ pub struct Peers {
 
 fn unavailable(e: &dyn std::fmt::Display) -> Refusal {
     Refusal::Unavailable(e.to_string())
-}
-
-/// A client's error with its causes, without the URL that stands beside it.
-fn said(e: &reqwest::Error) -> String {
-    let mut why = match e {
-        e if e.is_timeout() => "no answer in time".to_owned(),
-        e if e.is_connect() => "cannot connect".to_owned(),
-        _ => "the answer broke off".to_owned(),
-    };
-    let mut source = std::error::Error::source(e);
-    while let Some(cause) = source {
-        why = format!("{why}: {cause}");
-        source = cause.source();
-    }
-    why
 }
 
 impl Peers {

@@ -30,14 +30,17 @@ impl Usage {
 /// What the process and everything it started used. What has ended meanwhile is missing.
 pub fn usage(pid: u32) -> std::io::Result<Usage> {
     let mut sum = Usage::default();
-    let mut todo = vec![pid];
+    let (root, mut todo) = (pid, vec![pid]);
     while let Some(pid) = todo.pop() {
-        let own = one(pid)?;
+        let own = match one(pid) {
+            Err(_) if pid != root => continue,
+            own => own?,
+        };
         sum.user_ms += own.user_ms;
         sum.system_ms += own.system_ms;
         sum.rss += own.rss;
         sum.pss += own.pss;
-        for task in std::fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+        for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             // A thread that has ended between the two calls has no children.
             let children = std::fs::read_to_string(task.path().join("children"));
             todo.extend(

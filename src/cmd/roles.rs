@@ -309,10 +309,20 @@ pub async fn run(
     manifest: Manifest,
     announce: impl FnOnce(&Manifest, &Bound),
 ) -> Result<Exit, Failure> {
-    let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+    let stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
     let bound = bind(&roles, &manifest).await?;
     announce(&manifest, &bound);
     let drain = Drain::new();
+    until_told(stop, drain.clone(), bound.serve(drain)).await
+}
+
+/// Serves until the first signal starts the drain and the drain is over; a second signal forces
+/// the end.
+pub async fn until_told(
+    mut stop: Stop,
+    drain: Drain,
+    serve: impl Future<Output = Result<(), Failure>>,
+) -> Result<Exit, Failure> {
     let signals = async {
         stop.next().await;
         tracing::info!("draining; a second signal forces the end");
@@ -320,7 +330,7 @@ pub async fn run(
         stop.next().await;
     };
     tokio::select! {
-        ended = bound.serve(drain.clone()) => ended.map(|()| Exit::Done),
+        ended = serve => ended.map(|()| Exit::Done),
         () = signals => Ok(Exit::Forced),
     }
 }

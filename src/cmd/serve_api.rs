@@ -2,7 +2,7 @@
 
 use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
-use crate::cmd::roles::local;
+use crate::cmd::roles::{local, until_told};
 use crate::cmd::{data, flags, settings};
 use crate::control::metrics::Api;
 use crate::control::registry::{ChannelEntry, Database, Registry};
@@ -70,21 +70,12 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let config =
         Config { listen: args.listen, drain_timeout: manifest.server.drain_timeout, secret };
     common::block_on(async {
-        let mut stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
+        let stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
         let bound = bind(&args, &manifest, config).await?;
         common::out(format!("api: http://{}", local(bound.server.addr())));
         common::out(format!("admin: http://{}", bound.admin.addr()));
         let drain = Drain::new();
-        let signals = async {
-            stop.next().await;
-            tracing::info!("draining; a second signal forces the end");
-            drain.start();
-            stop.next().await;
-        };
-        tokio::select! {
-            () = serve(bound, drain.clone()) => Ok(Exit::Done),
-            () = signals => Ok(Exit::Forced),
-        }
+        until_told(stop, drain.clone(), serve(bound, drain)).await
     })?
 }
 
@@ -104,7 +95,7 @@ async fn bind(args: &Args, manifest: &Manifest, config: Config) -> Result<Bound,
     Ok(Bound { server, admin, ready, _data: held })
 }
 
-async fn serve(bound: Bound, drain: Drain) {
+async fn serve(bound: Bound, drain: Drain) -> Result<(), Failure> {
     let after = Drain::new();
     let admin = task::spawn("admin", bound.admin.serve(after.clone()));
     let latch = bound.ready.latch("api");
@@ -115,4 +106,5 @@ async fn serve(bound: Bound, drain: Drain) {
     tokio::join!(bound.server.serve(latch, drain.clone()), draining);
     after.start();
     let _ = admin.await;
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! handler.
 
 pub mod backoff;
+pub mod client;
 pub mod clock;
 pub mod drain;
 pub mod gather;

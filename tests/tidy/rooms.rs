@@ -139,7 +139,9 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("object_store", &["store"]),
     ("prometheus_client", &["telemetry"]),
     ("proptest", &["*"]),
-    ("reqwest", &["api", "log/remote", "inspect", "conform", "replay", "export", "bench"]),
+    ("reqwest", &[
+        "api", "rt/client", "log/remote", "inspect", "conform", "replay", "export", "bench",
+    ]),
     ("rcgen", &["*"]),
     ("ring", &["api/auth", "control/registry", "rt/tls"]),
     ("rml_amf0", &["rtmp"]),

@@ -16,6 +16,7 @@ use crate::log::subscription::Found;
 use crate::log::tail::{Tail, Written};
 use crate::media::timeline::mark::Mark;
 use crate::rt::backoff::Backoff;
+use crate::rt::client::said;
 use crate::rt::task;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -182,7 +183,7 @@ impl Puller {
             let chunk = match tokio::time::timeout(inner.options.silence, answer.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Err(broken("the answer ended before the log".into())),
-                Ok(Err(e)) => return Err(broken(super::said(&e))),
+                Ok(Err(e)) => return Err(broken(said(&e))),
                 Err(_) => {
                     let why = format!("nothing was heard for {:?}", inner.options.silence);
                     return Err(broken(why));

@@ -24,6 +24,7 @@ use crate::log::remote::follow::Followed;
 use crate::log::remote::wire::{Ask, Since};
 use crate::log::shared::lock;
 use crate::log::subscription::{From, Piece, Site, Subscription};
+use crate::rt::client::said;
 use crate::rt::clock::Clock;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode, Url};
@@ -342,21 +343,6 @@ fn plain(url: &Url) -> PathBuf {
     let mut url = url.clone();
     let _ = url.set_password(None);
     url.as_str().into()
-}
-
-/// A client's error with its causes, without the URL that stands beside it.
-fn said(e: &reqwest::Error) -> String {
-    let mut why = match e {
-        e if e.is_timeout() => "no answer in time".to_owned(),
-        e if e.is_connect() => "cannot connect".to_owned(),
-        _ => "the answer broke off".to_owned(),
-    };
-    let mut source = std::error::Error::source(e);
-    while let Some(cause) = source {
-        why = format!("{why}: {cause}");
-        source = cause.source();
-    }
-    why
 }
 
 impl std::fmt::Debug for Remote {
