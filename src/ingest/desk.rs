@@ -324,7 +324,7 @@ impl Desk {
         match result.await {
             Ok((publisher, ended)) => {
                 tracing::info!(channel = %settings.name, %session,
-                    generation = %publisher.generation(), "taken up");
+                    generation = %publisher.generation(), "taken up again after a restart");
                 let now = self.ctx.clock.now();
                 let gone = ended.map_or(0, |e| now.wall.since(e)).max(0);
                 let gone = Duration::from_micros(gone.unsigned_abs());

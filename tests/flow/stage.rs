@@ -66,13 +66,14 @@ impl Stage {
     /// A new generation's publisher, with an encoder connected to it.
     pub(crate) async fn publisher(&self) -> Publisher {
         let request = PublishRequest { key: self.key.clone(), node: "local".into() };
-        let admitted = self.client().admit(request).await.expect("a good key").settings;
+        let admitted = self.client().admit(request).await.expect("a good key");
+        let (settings, key) = (admitted.settings, Some(admitted.key));
         let granted = self
             .client()
-            .grant(&admitted.name, Want { node: "local".into(), key: None })
+            .grant(&settings.name, Want { node: "local".into(), key })
             .await
             .expect("granted");
-        let mut publisher = Publisher::new(self.ctx.clone(), admitted, granted);
+        let mut publisher = Publisher::new(self.ctx.clone(), settings, granted);
         publisher.resume().await.expect("a log");
         publisher.connected().expect("a log that takes records");
         publisher
