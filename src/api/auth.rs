@@ -51,6 +51,9 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// What a node's name is, for messages.
+pub const NODE_NAME: &str = "1 to 64 of a-z, 0-9, '.', '-' and '_'";
+
 /// May this be a node's name: 1 to [`NODE_NAME_MAX`] of `a-z 0-9 . _ -`?
 pub fn is_node_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);

@@ -4,33 +4,31 @@
 //! ```text
 //! POST /v1/channels/{channel}/cues    `Ask` as JSON; 201 and `Announced`
 //! ```
+//! An origin takes it itself; an API server brings it to the origin that writes the channel.
 //! Refusals are a line of text: 400 it can never be announced; 404 nobody writes the channel here;
 //! 409 its id was used, or too many are open; 413 it is longer than [`BODY_MAX`]; 503 not now.
 
+use crate::api::peers::Peers;
+use crate::api::types::Refusal;
 use crate::api::wire::CHANNELS;
 use crate::base::error::Kind;
 use crate::base::ids::Channel;
 use crate::base::time::{MICROS, Wall};
-use reqwest::{StatusCode, Url};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Largest request body in bytes: a cue's data has at most 4 KiB, and JSON may write a character of
 /// its other fields as six.
 pub const BODY_MAX: usize = 16 << 10;
 
-/// How long a node may take to answer: a cue waits for its turn with its writer, and for its
-/// record to be written.
-const ANSWER: Duration = Duration::from_secs(10);
-
 /// Longest duration that is a number of microseconds at all; how long a cue may last is the
 /// writer's business.
 const SECONDS_MOST: f64 = 1e9;
 
 /// What somebody wants announced.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ask {
     /// Its name, unique in the session.
@@ -45,11 +43,12 @@ pub struct Ask {
     #[serde(default)]
     pub duration: f64,
     /// What is to be known of it; any JSON.
+    #[schemars(with = "serde_json::Value")]
     pub data: Box<RawValue>,
 }
 
 /// What was announced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Announced {
     /// Its name.
@@ -126,49 +125,47 @@ pub struct Post {
     pub reply: oneshot::Sender<Result<Announced, Refused>>,
 }
 
-/// Asks a node over HTTP; `base` is its internal address.
+/// Asks an origin, or the API servers of its cluster, which bring it there.
 ///
 /// # Errors
-/// It refuses, or does not answer in time.
-pub async fn post(base: &str, channel: &Channel, ask: &Ask) -> Result<Announced, Refused> {
-    let none = |e: reqwest::Error| Refused::new(Kind::Unavailable, format!("{base}: {}", said(&e)));
-    let path = format!("{}{CHANNELS}{channel}/cues", base.trim_end_matches('/'));
-    let url: Url = path.parse().map_err(|e| Refused::new(Kind::Invalid, format!("{base}: {e}")))?;
+/// It is refused, or nobody answers in time.
+pub async fn post(peers: &Peers, channel: &Channel, ask: &Ask) -> Result<Announced, Refused> {
     let body = serde_json::to_vec(ask).map_err(|e| Refused::new(Kind::Invalid, e))?;
     if body.len() > BODY_MAX {
         return Err(too_long());
     }
-    let http = reqwest::Client::builder().timeout(ANSWER).build().map_err(none)?;
-    let answer = http.post(url).header("content-type", "application/json").body(body);
-    let answer = answer.send().await.map_err(none)?;
-    let status = answer.status();
-    let words = answer.bytes().await.map_err(none)?;
-    if status == StatusCode::CREATED {
-        let odd = |e| Refused::new(Kind::Unavailable, format!("{base}: its answer: {e}"));
-        return serde_json::from_slice(&words).map_err(odd);
+    peers.post(&format!("{CHANNELS}{channel}/cues"), ask).await.map_err(Refused::from)
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        let (kind, why) = match refusal {
+            Refusal::NotFound(why) => (Kind::NotFound, why),
+            Refusal::Conflict(why) => (Kind::Conflict, why),
+            Refusal::Invalid(why) => (Kind::Invalid, why),
+            Refusal::Unavailable(why) => (Kind::Unavailable, why),
+            e @ Refusal::NoChannel => (Kind::NotFound, e.to_string()),
+            e => (Kind::Unavailable, e.to_string()),
+        };
+        Refused { kind, why }
     }
-    let kind = match status {
-        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Kind::Invalid,
-        StatusCode::NOT_FOUND => Kind::NotFound,
-        StatusCode::CONFLICT => Kind::Conflict,
-        _ => Kind::Unavailable,
-    };
-    Err(Refused::new(kind, String::from_utf8_lossy(&words).trim()))
+}
+
+impl From<Refused> for Refusal {
+    fn from(Refused { kind, why }: Refused) -> Refusal {
+        match kind {
+            Kind::NotFound => Refusal::NotFound(why),
+            Kind::Conflict | Kind::Exhausted => Refusal::Conflict(why),
+            Kind::Invalid => Refusal::Invalid(why),
+            _ => Refusal::Unavailable(why),
+        }
+    }
 }
 
 /// It is longer than [`BODY_MAX`].
 pub fn too_long() -> Refused {
     let why = format!("a cue has at most {BODY_MAX} bytes in all, and its data fewer");
     Refused::new(Kind::Invalid, why)
-}
-
-/// What went wrong, by its cause: reqwest's own words stop at "error sending request".
-fn said(e: &reqwest::Error) -> String {
-    if e.is_timeout() {
-        return format!("no answer within {} s", ANSWER.as_secs());
-    }
-    let cause = std::iter::successors(std::error::Error::source(e), |e| e.source()).last();
-    cause.map_or_else(|| e.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]

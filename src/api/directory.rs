@@ -259,8 +259,7 @@ mod tests {
     use std::sync::Mutex;
 
     fn peers(base: &str) -> Peers {
-        let signer = Signer { secret: None, name: "test".into(), clock: Clock::system() };
-        Peers::new(base, signer).expect("an address")
+        Peers::new(base, Signer::stranger()).expect("an address")
     }
 
     /// A node whose table says one of these at a time; a body that ends with an empty line goes on

@@ -21,6 +21,9 @@ pub const ANSWER: Duration = Duration::from_secs(5);
 /// How long connecting may take: a server is near, or gone.
 const CONNECT: Duration = Duration::from_secs(2);
 
+/// Most characters of a refusal's reason that are repeated.
+const REASON_MAX: usize = 300;
+
 /// Who sends, and the secret that proves it.
 #[derive(Debug, Clone)]
 pub struct Signer {
@@ -86,7 +89,11 @@ impl Peers {
 
     /// The server that is asked first, for messages.
     pub fn first(&self) -> String {
-        let mut url = self.bases[self.last.load(Ordering::Relaxed) % self.bases.len()].clone();
+        self.name(self.last.load(Ordering::Relaxed))
+    }
+
+    fn name(&self, server: usize) -> String {
+        let mut url = self.bases[server % self.bases.len()].clone();
         let _ = url.set_password(None);
         url.as_str().trim_end_matches('/').to_owned()
     }
@@ -118,7 +125,7 @@ impl Peers {
             if let Some(body) = body {
                 request = request.header("content-type", "application/json").body(body.clone());
             }
-            let base = &self.bases[server % self.bases.len()];
+            let base = self.name(server);
             why = match tokio::time::timeout(answer, request.send()).await {
                 Ok(Ok(got)) if got.status() != StatusCode::SERVICE_UNAVAILABLE => {
                     self.last.store(server, Ordering::Relaxed);
@@ -213,10 +220,10 @@ async fn refusal(answer: Response) -> Refusal {
     if let Ok(refusal) = serde_json::from_slice::<Refusal>(&body) {
         return refusal;
     }
-    let text = String::from_utf8_lossy(&body);
-    let text = format!("{status}: {}", text.trim().chars().take(300).collect::<String>());
+    let text: String = String::from_utf8_lossy(&body).trim().chars().take(REASON_MAX).collect();
+    let text = if text.is_empty() { status.to_string() } else { text };
     match status {
-        StatusCode::BAD_REQUEST => Refusal::Invalid(text),
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Refusal::Invalid(text),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Refusal::Denied(text),
         StatusCode::NOT_FOUND => Refusal::NotFound(text),
         StatusCode::CONFLICT => Refusal::Conflict(text),

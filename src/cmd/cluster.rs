@@ -1,6 +1,6 @@
 //! A process that is one of many: who it is, where the API servers are, the cluster's secret.
 
-use crate::api::auth::{Secret, is_node_name};
+use crate::api::auth::{NODE_NAME, Secret, is_node_name};
 use crate::api::cluster::{Heartbeat, Role};
 use crate::api::peers::{Peers, Signer};
 use crate::api::types::NodeName;
@@ -88,8 +88,7 @@ impl Flags {
             (Some(_), None) => host_name()?.into(),
         };
         if !is_node_name(&node) {
-            let form = "a node's name has 1 to 64 of a-z, 0-9, '.', '-' and '_'";
-            return Err(Failure::usage(format!("--node {node:?}: {form}")));
+            return Err(Failure::usage(format!("--node {node:?}: a node's name is {NODE_NAME}")));
         }
         let (clock, name) = (Clock::system(), node.clone());
         let signer = Signer { secret: secret.clone(), name, clock };

@@ -5,16 +5,21 @@ use crate::base::error::Kind;
 use crate::base::ids::Channel;
 use crate::base::time::Wall;
 use crate::base::units;
+use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
 use serde_json::value::RawValue;
 use std::time::Duration;
+
+/// Where `castctl up` and a lone origin take cues by default.
+const INTERNAL: &str = "http://127.0.0.1:8090";
 
 /// Announce something to a channel's viewers: an advertisement, a goal, a chapter
 ///
 /// The cue is recorded with the media, stands as EXT-X-DATERANGE in every playlist that covers it,
 /// and as an event in the media at its moment. Viewers are told ahead of it where it is announced
-/// ahead: they are some seconds behind. Exit code 1: it was refused, for nobody publishes to the
-/// channel, or its id was used.
+/// ahead: they are some seconds behind. `--api` is the API servers of a cluster, or the internal
+/// address of an origin or of `castctl up`; by default that of one on this machine. Exit code 1: it
+/// was refused, for nobody publishes to the channel, or its id was used.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The channel
@@ -34,9 +39,8 @@ pub struct Args {
     /// What is to be known of it, any JSON of at most 4 KiB
     #[arg(long, value_name = "JSON", value_parser = json)]
     data: Box<RawValue>,
-    /// Internal address of the origin or of `castctl up`
-    #[arg(long, value_name = "URL", env = "CASTCTL_API", default_value = "http://127.0.0.1:8090")]
-    api: String,
+    #[command(flatten)]
+    cluster: cluster::Flags,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,7 +59,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         duration: args.duration.unwrap_or_default().as_secs_f64(),
         data: args.data,
     };
-    match common::block_on(cues::post(&args.api, &args.channel, &ask))? {
+    let peers = args.cluster.peers(INTERNAL)?;
+    match common::block_on(cues::post(&peers, &args.channel, &ask))? {
         Ok(announced) if args.json => {
             let text = serde_json::to_string(&announced).map_err(Failure::failed)?;
             common::out(text);
@@ -68,7 +73,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Err(Refused { kind: Kind::Unavailable, why }) => Err(Failure::failed(why)),
         Err(Refused { kind: Kind::Invalid, why }) => Err(Failure::usage(why)),
         Err(Refused { why, .. }) => {
-            common::say(format!("refused: {why} ({})", args.api));
+            common::say(format!("refused: {why} ({})", peers.first()));
             Ok(Exit::No)
         }
     }

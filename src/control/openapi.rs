@@ -4,6 +4,7 @@
 use crate::api::cluster::{
     ChannelState, Heartbeat, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
+use crate::api::cues::{Announced, Ask};
 use crate::api::types::{
     Admission, ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord,
     Unfinished, Want,
@@ -21,6 +22,8 @@ pub struct Route {
     pub method: &'static str,
     /// With `{names}` for what differs.
     pub path: &'static str,
+    /// What may stand behind it: names and types of parameters.
+    query: &'static [(&'static str, &'static str)],
     /// What it is for.
     about: &'static str,
     /// What is sent.
@@ -34,6 +37,7 @@ macro_rules! route {
         Route {
             method: $method,
             path: $path,
+            query: &[],
             about: $about,
             body: None,
             answer: (200, |g| g.subschema_for::<$answer>()),
@@ -43,12 +47,17 @@ macro_rules! route {
         Route {
             method: $method,
             path: $path,
+            query: &[],
             about: $about,
             body: Some(|g| g.subschema_for::<$body>()),
             answer: ($status, |g| g.subschema_for::<$answer>()),
         }
     };
 }
+
+/// A place in a channel.
+const POSITION: &[(&str, &str)] =
+    &[("channel", "string"), ("rendition", "string"), ("msn", "integer"), ("time", "integer")];
 
 /// Every request that is answered.
 #[rustfmt::skip]
@@ -64,6 +73,8 @@ pub const ROUTES: &[Route] = &[
     route!("POST" "/v1/channels/{channel}/keys" "Makes a stream key", NewKey => 201 MadeKey),
     route!("DELETE" "/v1/channels/{channel}/keys/{key}" "Revokes a stream key; its publish ends",
         ()),
+    route!("POST" "/v1/channels/{channel}/cues" "Announces something to the channel's viewers",
+        Ask => 201 Announced),
     route!("GET" "/v1/channels/{channel}/sessions/{session}" "A session", Session),
     route!("POST" "/v1/channels/{channel}/generations" "A generation to write, after whoever \
         writes now was asked to stop", Want => 200 Grant),
@@ -78,35 +89,28 @@ pub const ROUTES: &[Route] = &[
     route!("DELETE" "/v1/nodes/{node}" "A node leaves", ()),
     route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
         Vec<Unfinished>),
-    route!("GET" "/v1/resolve" "Where a position of a channel is read: live, or that of a media \
-        sequence number, or of a time in microseconds since the epoch. All renditions of the \
-        source are in one log", Resolved),
+    Route { query: POSITION, ..route!("GET" "/v1/resolve" "Where a position of a channel is read: \
+        live, or that of a media sequence number, or of a time in microseconds since the epoch. \
+        All renditions of the source are in one log", Resolved) },
     route!("GET" "/v1/openapi.json" "This description", Value),
 ];
-
-/// What the one request with a query is asked with: name, type, required.
-const RESOLVE: (&str, &[(&str, &str, bool)]) = (
-    "/v1/resolve",
-    &[
-        ("channel", "string", true),
-        ("rendition", "string", false),
-        ("msn", "integer", false),
-        ("time", "integer", false),
-    ],
-);
 
 fn content(schema: Schema) -> Value {
     json!({ "application/json": { "schema": schema } })
 }
 
-fn parameters(path: &str) -> Vec<Value> {
-    let names = path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
-    let one = |name| {
+fn parameters(route: &Route) -> Vec<Value> {
+    let names = route.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
+    let of_path = names.map(|name| {
         let number = matches!(name, "session" | "generation");
         let kind = if number { "integer" } else { "string" };
         json!({ "name": name, "in": "path", "required": true, "schema": { "type": kind } })
-    };
-    names.map(one).collect()
+    });
+    let of_query = route
+        .query
+        .iter()
+        .map(|(name, kind)| json!({ "name": name, "in": "query", "schema": { "type": kind } }));
+    of_path.chain(of_query).collect()
 }
 
 /// The whole description.
@@ -129,13 +133,7 @@ pub fn document() -> Value {
                 "default": { "description": "refused", "content": content(refusal.clone()) },
             },
         });
-        let mut parameters = parameters(r.path);
-        if r.path == RESOLVE.0 {
-            parameters.extend(RESOLVE.1.iter().map(|(name, kind, required)| {
-                let schema = json!({ "type": kind });
-                json!({ "name": name, "in": "query", "required": required, "schema": schema })
-            }));
-        }
+        let parameters = parameters(r);
         if !parameters.is_empty() {
             operation["parameters"] = parameters.into();
         }

@@ -1,7 +1,7 @@
 //! What the API server answers to which request; `openapi` lists them.
 
-use crate::api::client::Shown;
 use crate::api::cluster::{Heartbeat, NewKey, Position, Resolved};
+use crate::api::cues;
 use crate::api::orders::StopAsk;
 use crate::api::peers::Peers;
 use crate::api::teller;
@@ -15,7 +15,6 @@ use crate::control::openapi;
 use crate::control::plan::resolve::resolve;
 use crate::control::server::Shared;
 use crate::rt::http::Service;
-use crate::rt::task;
 use crate::telemetry::metrics::{ByReason, Raised};
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
@@ -27,7 +26,6 @@ use serde::de::DeserializeOwned;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Largest request body: a session's constants with its renditions have 2 KiB.
 pub(super) const BODY_MAX: usize = 256 << 10;
@@ -90,7 +88,8 @@ impl Service for Routes {
             Ok(Said::Json(status, body)) => (status, Body::from(body), "application/json"),
             Ok(Said::Table) => {
                 let Shared { clock, drain, .. } = &*self.0;
-                let lines = teller::lines(self.shown(), clock.clone(), drain.clone());
+                let shown = self.0.table.subscribe();
+                let lines = teller::lines(shown, clock.clone(), drain.clone());
                 (StatusCode::OK, Body::from_stream(lines), "application/x-ndjson")
             }
             Err(refusal) => {
@@ -140,24 +139,6 @@ async fn body<T: DeserializeOwned>(body: Incoming) -> Result<T, Refusal> {
 }
 
 impl Routes {
-    /// The table as the teller wants it; asked for only once there is one.
-    fn shown(&self) -> Shown {
-        let mut from = self.0.table.subscribe();
-        let first = from.borrow_and_update().clone().unwrap_or_default();
-        let (tx, rx) = watch::channel(first);
-        task::spawn("shown table", async move {
-            loop {
-                tokio::select! {
-                    changed = from.changed() => if changed.is_err() { return },
-                    () = tx.closed() => return,
-                }
-                let table = from.borrow_and_update().clone().unwrap_or_default();
-                tx.send_replace(table);
-            }
-        });
-        rx
-    }
-
     fn allowed(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let Some(secret) = &self.0.secret else { return Ok(()) };
         let header = headers.get(AUTHORIZATION).and_then(|v| v.to_str().ok());
@@ -180,7 +161,7 @@ impl Routes {
                 let ask: PublishRequest = body(sent).await?;
                 json(self.0.registry.admit(&ask, self.0.clock.now().wall).await?)
             }
-            (&Method::GET, ["v1", "table"]) => match self.0.table.borrow().is_some() {
+            (&Method::GET, ["v1", "table"]) => match *self.0.known.borrow() {
                 true => Ok(Said::Table),
                 false => Err(Refusal::Unavailable("the database has not answered yet".into())),
             },
@@ -289,6 +270,15 @@ impl Routes {
         Ok(())
     }
 
+    /// Brings a cue to the origin that writes the channel.
+    async fn announce(&self, channel: &Channel, ask: &cues::Ask) -> Result<Said, Refusal> {
+        let writer = self.0.registry.writer(channel).await?;
+        let nobody = || Refusal::NotFound("nobody publishes to this channel".into());
+        let url = writer.and_then(|w| w.url).ok_or_else(nobody)?;
+        let origin = Peers::new(&url, self.0.signer.clone())?;
+        status(StatusCode::CREATED, cues::post(&origin, channel, ask).await?)
+    }
+
     async fn channels(
         &self,
         method: &Method,
@@ -320,6 +310,9 @@ impl Routes {
                 let (channel, terms): (Channel, NewKey) = (part(channel)?, body(sent).await?);
                 let now = self.0.clock.now().wall;
                 status(StatusCode::CREATED, registry.add_key(&channel, terms, now).await?)
+            }
+            (&Method::POST, [channel, "cues"]) => {
+                self.announce(&part(channel)?, &body(sent).await?).await
             }
             (&Method::DELETE, [channel, "keys", id]) => {
                 json(registry.revoke_key(&part(channel)?, id).await?)

@@ -53,8 +53,9 @@ pub(super) struct Shared {
     pub(super) secret: Option<Secret>,
     pub(super) signer: Signer,
     pub(super) clock: Clock,
-    /// `None` until it has been read once.
-    pub(super) table: watch::Sender<Option<Arc<Table>>>,
+    pub(super) table: watch::Sender<Arc<Table>>,
+    /// It has been read once.
+    pub(super) known: watch::Sender<bool>,
     /// The table may have changed.
     pub(super) changed: Notify,
     pub(super) drain: Drain,
@@ -85,9 +86,10 @@ impl Server {
         let http = Http::bind(config.listen, "api", limits, None).await?;
         let secret = config.secret;
         let signer = Signer { secret: secret.clone(), name: "api".into(), clock: clock.clone() };
-        let (table, _) = watch::channel(None);
+        let (table, known) = (watch::Sender::default(), watch::Sender::new(false));
         let (changed, drain) = (Notify::new(), Drain::new());
-        let shared = Shared { registry, secret, signer, clock, table, changed, drain, metrics };
+        let shared =
+            Shared { registry, secret, signer, clock, table, known, changed, drain, metrics };
         Ok(Server { http, shared: Arc::new(shared) })
     }
 
@@ -102,10 +104,10 @@ impl Server {
         let Server { http, shared } = self;
         ready.close("the database has not answered yet");
         let looking = task::spawn("table", look(Arc::clone(&shared)));
-        let mut known = shared.table.subscribe();
+        let mut known = shared.known.subscribe();
         let opening = async {
             tokio::select! {
-                _ = known.wait_for(Option::is_some) => ready.open(),
+                _ = known.wait_for(|known| *known) => ready.open(),
                 () = drain.wait() => {}
             }
             drain.wait().await;
@@ -128,10 +130,11 @@ async fn look(shared: Arc<Shared>) {
             if shown != Some(revision) {
                 let table = Arc::new(shared.registry.table(shared.clock.now().wall).await?);
                 shared.table.send_if_modified(|t| {
-                    let news = t.as_ref() != Some(&table);
-                    *t = Some(table);
+                    let news = *t != table;
+                    *t = table;
                     news
                 });
+                shared.known.send_if_modified(|known| !std::mem::replace(known, true));
             }
             Ok::<_, Refusal>(revision)
         };

@@ -41,7 +41,9 @@ impl Leave {
     /// For a log that is about to be read.
     pub fn new(sources: &Sources, id: LogId) -> Leave {
         let Sources { directory, clock, .. } = sources.clone();
-        let (table, holder) = (directory.table(), Leave::held(&directory, &id));
+        let (mut table, holder) = (directory.table(), Leave::held(&directory, &id));
+        // It is looked at first of all.
+        table.mark_changed();
         Leave { id, directory, table, clock, holder, at: None }
     }
 
@@ -60,32 +62,39 @@ impl Leave {
     /// to be read from its new place. Cancel-safe; may be asked again.
     pub async fn due(&mut self) -> Result<(), LogError> {
         loop {
-            let table = Arc::clone(&self.table.borrow_and_update());
-            let holder = Leave::held(&self.directory, &self.id);
-            if holder.is_some() && holder != self.holder {
-                let (url, why) = (holder.unwrap_or_default(), "the log is read here now");
-                let kind = Kind::Unavailable;
-                return Err(LogError::Upstream { url, why: why.into(), kind });
-            }
-            if self.at.is_none() && self.is_replaced(&table) {
-                self.at = Some(self.clock.now().mono.plus(LAST_WORDS));
-            }
-            let Some(at) = self.at else {
-                if self.table.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+            let at = self.at;
+            let clock = self.clock.clone();
+            let over = async {
+                match at {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
                 }
-                continue;
             };
             tokio::select! {
-                () = self.clock.sleep_until(at) => {
+                () = over => {
                     // Whoever is still reading what there is asks again.
                     self.at = Some(self.clock.now().mono.plus(LAST_WORDS));
                     return Ok(());
                 }
-                changed = self.table.changed() => if changed.is_err() {
-                    std::future::pending::<()>().await;
+                changed = self.table.changed() => match changed {
+                    Ok(()) => self.look()?,
+                    Err(_) => std::future::pending::<()>().await,
                 },
             }
         }
+    }
+
+    /// What the table says now.
+    fn look(&mut self) -> Result<(), LogError> {
+        let table = Arc::clone(&self.table.borrow_and_update());
+        let holder = Leave::held(&self.directory, &self.id);
+        if let Some(url) = holder.filter(|url| self.holder.as_ref() != Some(url)) {
+            let (why, kind) = ("the log is read here now".into(), Kind::Unavailable);
+            return Err(LogError::Upstream { url, why, kind });
+        }
+        if self.at.is_none() && self.is_replaced(&table) {
+            self.at = Some(self.clock.now().mono.plus(LAST_WORDS));
+        }
+        Ok(())
     }
 }

@@ -289,7 +289,7 @@ impl Desk {
     pub async fn take_up(&self, ends: &mut Ends) -> Result<(), PublishError> {
         for open in self.ctx.client.unfinished(self.ctx.node.clone()).await? {
             let key = (open.settings.name.clone(), open.session, open.generation);
-            self.take_up_one(open, ends.remove(&key)).await;
+            self.take_up_one(open, ends.remove(&key), "after a restart").await;
         }
         Ok(())
     }
@@ -303,12 +303,12 @@ impl Desk {
         };
         for open in all {
             if !self.drain.started() && !self.is_held(&open.settings.name) {
-                self.take_up_one(open, None).await;
+                self.take_up_one(open, None, "its origin is gone").await;
             }
         }
     }
 
-    async fn take_up_one(&self, open: Unfinished, end: Option<End>) {
+    async fn take_up_one(&self, open: Unfinished, end: Option<End>, why: &str) {
         let Unfinished { settings, session, generation, .. } = open;
         let result = async {
             let client = &self.ctx.client;
@@ -324,7 +324,7 @@ impl Desk {
         match result.await {
             Ok((publisher, ended)) => {
                 tracing::info!(channel = %settings.name, %session,
-                    generation = %publisher.generation(), "taken up again after a restart");
+                    generation = %publisher.generation(), "taken up again: {why}");
                 let now = self.ctx.clock.now();
                 let gone = ended.map_or(0, |e| now.wall.since(e)).max(0);
                 let gone = Duration::from_micros(gone.unsigned_abs());

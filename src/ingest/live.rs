@@ -1,7 +1,7 @@
 //! One generation being written: the cut and the log behind it, and the registry's leash on its
 //! numbers.
 
-use crate::api::types::{ChannelSettings, Durability, Grant, Pace, Report};
+use crate::api::types::{ChannelSettings, Durability, Grant, Pace};
 use crate::base::ids::{Generation, Msn, TrackId};
 use crate::base::time::{Mono, Now, Wall};
 use crate::ingest::constants::{check, default_rate, known_plan, plan, warn_unseen};
@@ -9,7 +9,7 @@ use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::cues::{Ask, CueRefused, Cues};
 use crate::ingest::probe::Known;
-use crate::ingest::reports::Reports;
+use crate::ingest::reports::{Reports, Started};
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::options::Sync;
@@ -291,7 +291,7 @@ impl Live {
         self.newest = self.newest.max(msn);
         if msn > self.reported {
             self.reported = msn;
-            self.reports.send(Report { msn, dseq, wall, acked: Msn::default() });
+            self.reports.send(Started { msn, dseq, wall });
         }
     }
 

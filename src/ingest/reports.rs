@@ -4,7 +4,7 @@
 use crate::api::client::Client;
 use crate::api::types::{Refusal, Report};
 use crate::base::ids::{Channel, Generation, Msn};
-use crate::base::time::{Mono, Now};
+use crate::base::time::{Mono, Now, Wall};
 use crate::rt::clock::Clock;
 use crate::rt::task;
 use std::time::Duration;
@@ -18,6 +18,17 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Longest pause: two leases.
 const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// A segment that started.
+#[derive(Debug, Clone, Copy)]
+pub struct Started {
+    /// Its number.
+    pub msn: Msn,
+    /// Its discontinuity sequence number.
+    pub dseq: u64,
+    /// Its date.
+    pub wall: Wall,
+}
 
 /// What the registry has confirmed.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +46,7 @@ pub struct Acked {
 /// Sends reports of one generation in the background; ends with its owner.
 #[derive(Debug)]
 pub struct Reports {
-    newest: watch::Sender<Option<Report>>,
+    newest: watch::Sender<Option<Started>>,
     acked: watch::Receiver<Acked>,
     clock: Clock,
 }
@@ -49,7 +60,7 @@ impl Reports {
         base: Msn,
         clock: Clock,
     ) -> Reports {
-        let (newest, mut wanted) = watch::channel(None::<Report>);
+        let (newest, mut wanted) = watch::channel(None::<Started>);
         let at = clock.now().mono;
         let first = Acked { msn: Msn(base.0.saturating_sub(1)), at, fenced: false, revoked: false };
         let (ack, acked) = watch::channel(first);
@@ -58,14 +69,15 @@ impl Reports {
         task::spawn(name, async move {
             let mut pause = RETRY;
             while wanted.changed().await.is_ok() {
-                let Some(mut report) = *wanted.borrow_and_update() else { continue };
-                report.acked = ack.borrow().msn;
+                let Some(started) = *wanted.borrow_and_update() else { continue };
+                let Started { msn, dseq, wall } = started;
+                let report = Report { msn, dseq, wall, acked: ack.borrow().msn };
                 match client.report(&channel, generation, report).await {
                     // Also of a revoked key: the report was taken.
                     taken @ (Ok(()) | Err(Refusal::KeyRevoked)) => {
                         pause = RETRY;
                         let (at, revoked) = (of_task.now().mono, taken.is_err());
-                        ack.send_replace(Acked { msn: report.msn, at, fenced: false, revoked });
+                        ack.send_replace(Acked { msn, at, fenced: false, revoked });
                     }
                     Err(Refusal::Fenced(_)) => {
                         ack.send_modify(|a| a.fenced = true);
@@ -84,10 +96,9 @@ impl Reports {
         Reports { newest, acked, clock }
     }
 
-    /// Queues a report; a newer one replaces it. What it says of answers is filled in when it is
-    /// sent.
-    pub fn send(&self, report: Report) {
-        self.newest.send_replace(Some(report));
+    /// Queues a report of a segment's start; a newer one replaces it.
+    pub fn send(&self, started: Started) {
+        self.newest.send_replace(Some(started));
     }
 
     /// Has a newer generation been granted?
@@ -141,7 +152,6 @@ impl Reports {
 mod tests {
     use super::*;
     use crate::api::client;
-    use crate::base::time::Wall;
 
     #[tokio::test(start_paused = true)]
     async fn a_generations_first_number_waits_for_its_answer_too() {

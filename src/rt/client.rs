@@ -1,16 +1,13 @@
 //! What HTTP clients of other nodes share.
 
-/// A client's error with its causes, without the URL that stands beside it.
+/// A client's error with its cause, without the URL that stands beside it: reqwest's own words
+/// stop at "error sending request", and those between say nothing to an operator.
 pub fn said(e: &reqwest::Error) -> String {
-    let mut why = match e {
-        e if e.is_timeout() => "no answer in time".to_owned(),
-        e if e.is_connect() => "cannot connect".to_owned(),
-        _ => "the answer broke off".to_owned(),
+    let why = match e {
+        e if e.is_timeout() => "no answer in time",
+        e if e.is_connect() => "cannot connect",
+        _ => "the answer broke off",
     };
-    let mut source = std::error::Error::source(e);
-    while let Some(cause) = source {
-        why = format!("{why}: {cause}");
-        source = cause.source();
-    }
-    why
+    let cause = std::iter::successors(std::error::Error::source(e), |e| e.source()).last();
+    cause.map_or_else(|| why.to_owned(), |cause| format!("{why}: {cause}"))
 }

@@ -197,6 +197,6 @@ async fn what_is_refused_says_why_and_ends_with_a_code() {
     stop([up]).await;
     // Nobody is there.
     let told = cue(&api, &plain).await;
-    let said = format!("error: {api}: Connection refused");
+    let said = format!("error: {api}: cannot connect: Connection refused");
     assert!(told.code == Some(3) && told.err.starts_with(&said), "{told:?}");
 }

@@ -3,13 +3,12 @@
 
 use crate::clip;
 use crate::encoder::{Encoder, roaming};
-use crate::export::castctl;
 use crate::fetched;
 use crate::nodes::{addr, base};
 use crate::oracle::playlist::Playlist;
 use crate::oracle::{Exception, Oracle};
 use crate::postgres::{self, Postgres};
-use crate::process::{Ended, Up, node};
+use crate::process::{Ended, Up, castctl, node};
 use crate::server::{local, silent, within};
 use castctl::rt::task;
 use reqwest::{StatusCode, Url};
@@ -378,6 +377,12 @@ async fn keys_are_kept_to_and_strangers_kept_out() {
     // The other key is the channel's too, but somebody is on air.
     let other = refused(&cluster.key).await;
     assert!(other.contains("with another key"), "{other}");
+    // The API server brings a cue to the origin that writes.
+    let cue = cluster.operator("cue main --id goal --data 1").await;
+    assert_eq!(cue.code, Some(0), "{}", cue.err);
+    let again = cluster.operator("cue main --id goal --data 1").await;
+    assert_eq!(again.code, Some(1), "{}", again.err);
+    assert!(again.err.starts_with("refused: this session has had a cue"), "{}", again.err);
     let revoked = cluster.operator(&format!("channel key revoke main {id}")).await;
     assert_eq!(revoked.code, Some(0), "{}", revoked.err);
     let ended = within("the publish to end", async {

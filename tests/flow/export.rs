@@ -3,7 +3,7 @@
 
 use crate::clip;
 use crate::encoder::Encoder;
-use crate::process::{self, Ended, Process, Up};
+use crate::process::{self, Process, Up, castctl};
 use crate::server::{KEY, Server, fast, local, within};
 use castctl::media::flv::file::TagKind;
 use rustix::process::Signal;
@@ -11,10 +11,6 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-
-pub(crate) async fn castctl(words: &[&str]) -> Ended {
-    process::run(Command::new(env!("CARGO_BIN_EXE_castctl")).args(words)).await
-}
 
 /// Exports, which has to succeed; the summary.
 pub(crate) async fn export(words: &[&str]) -> Value {

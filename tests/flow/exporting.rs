@@ -2,9 +2,9 @@
 
 use crate::clip;
 use crate::encoder::Encoder;
-use crate::export::{castctl, export, packets, pictures, probed, recorded, sound, watched};
+use crate::export::{export, packets, pictures, probed, recorded, sound, watched};
 use crate::fetched;
-use crate::process::Process;
+use crate::process::{Process, castctl};
 use crate::server::{KEY, Server, brisk, fast, within};
 use castctl::base::ids::TrackId;
 use castctl::export::collect::Collector;

@@ -124,6 +124,11 @@ pub(crate) async fn run(command: &mut Command) -> Ended {
     Process::start(command).ended().await
 }
 
+/// Runs castctl to its end.
+pub(crate) async fn castctl(words: &[&str]) -> Ended {
+    run(Command::new(env!("CARGO_BIN_EXE_castctl")).args(words)).await
+}
+
 /// ffmpeg, quiet but for errors, with these words.
 pub(crate) fn ffmpeg(words: &str) -> Command {
     let mut command = Command::new("ffmpeg");

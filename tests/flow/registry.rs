@@ -3,6 +3,7 @@
 
 use crate::postgres::{self, Postgres};
 use crate::server::within;
+use castctl::api::auth::NODE_NAME_MAX;
 use castctl::api::cluster::{Heartbeat, NewKey, Role};
 use castctl::api::types::{
     ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report,
@@ -11,7 +12,6 @@ use castctl::api::types::{
 use castctl::base::ids::{Channel, Generation, Msn, Session};
 use castctl::base::time::Wall;
 use castctl::control::registry::keys::{KEYS_MAX, NOTE_MAX};
-use castctl::control::registry::nodes::NODE_NAME_MAX;
 use castctl::control::registry::{ChannelEntry, Database, Registry};
 use castctl::rt::clock::Clock;
 use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use crate::fetched;
 use crate::fidelity::generations;
 use crate::oracle::playlist::Playlist;
 use crate::oracle::{Exception, Oracle, Seen};
-use crate::process::{Ended, Up, run};
+use crate::process::{Up, castctl};
 use crate::server::{self, PATIENCE, Server, local, silent, within};
 use castctl::base::ids::{Generation, TrackId};
 use castctl::hls::window::Window;
@@ -19,12 +19,7 @@ use reqwest::{StatusCode, Url};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
-
-pub(crate) async fn castctl(words: &[&str]) -> Ended {
-    run(Command::new(env!("CARGO_BIN_EXE_castctl")).args(words)).await
-}
 
 /// Takes a byte of the picture in the middle of a log of one extent; where its record begins.
 pub(crate) fn damage_a_picture(dir: &Path) -> u64 {

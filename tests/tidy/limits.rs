@@ -16,6 +16,7 @@ const EXEMPT: &[(&str, &str)] = &[
         "longer than a server holds an answer; a request that meets it is counted as failed",
     ),
     ("api::directory::PAST_MAX", "a cache: what it forgets is asked for again"),
+    ("api::peers::REASON_MAX", "the beginning of a text for people: it refuses nothing"),
     ("log::nodes::NODES_MAX", "a cache: a node that it lets go is connected to again"),
     (
         "api::cues::SECONDS_MOST",

@@ -6,13 +6,15 @@ use super::db::{Fault, Tx, int, json, lock, text, to_json};
 use super::leases::{self, GONE, Standing, lease_micros};
 use super::numbers::LastGeneration;
 use super::rows::{self, Newest};
+use crate::api::auth::{NODE_NAME, is_node_name};
 use crate::api::cluster::{Heartbeat, Lease, Node, Role, SessionState, Status};
 use crate::api::types::{NodeName, Refusal, Unfinished};
-use crate::base::time::Wall;
+use crate::base::time::{Wall, micros};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Longest name of a node: it is a path component and a metric label, as a channel's is.
-pub const NODE_NAME_MAX: usize = 64;
+/// How long a node that is gone is remembered which never wrote: edges come and go under new names.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
 
 /// A node as stored.
 struct Row {
@@ -78,10 +80,8 @@ impl Registry {
         said: &Heartbeat,
         now: Wall,
     ) -> Result<Lease, Refusal> {
-        if node.is_empty() || node.len() > NODE_NAME_MAX {
-            let why =
-                format!("a node's name has 1 to {NODE_NAME_MAX} bytes; it has {}", node.len());
-            return Err(Refusal::Invalid(why));
+        if !is_node_name(node) {
+            return Err(Refusal::Invalid(format!("{node:?} is no node's name: {NODE_NAME}")));
         }
         self.db.answer(self.do_heartbeat(node, said, now)).await
     }
@@ -123,6 +123,13 @@ impl Registry {
         .bind(url)
         .bind(now.0)
         .bind(now.plus(lease_micros()).0)
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "DELETE FROM node WHERE seen < $1 AND lease < $1 \
+             AND NOT EXISTS (SELECT 1 FROM generation g WHERE g.node = node.name)",
+        )
+        .bind(now.plus(-micros(REMEMBERED)).0)
         .execute(&mut *tx)
         .await?;
         let unfinished = match said.role == Role::Origin && !said.draining {

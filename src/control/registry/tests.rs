@@ -243,3 +243,22 @@ fn a_url_is_told_without_its_password() {
     assert_eq!(format!("{url} {url:?}").matches("secret").count(), 0);
     assert_eq!(url.to_string(), "postgres://db.example:5432/castctl");
 }
+
+#[tokio::test]
+async fn a_node_that_never_wrote_is_forgotten_a_day_after_it_has_gone() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let r = open(&dir.path().join("r.db"), &["main"]).await;
+    let main: Channel = "main".parse().expect("name");
+    let start = at(0.0);
+    for node in ["wrote", "edge-7f", "lives"] {
+        r.heartbeat(&node.into(), &origin(), start).await.expect("taken");
+    }
+    r.grant(&main, &publish("wrote"), start).await.expect("grant");
+    for (hours, known) in [(23, vec!["edge-7f", "lives", "wrote"]), (25, vec!["lives", "wrote"])] {
+        let now = at(f64::from(hours) * 3_600.0);
+        r.heartbeat(&"lives".into(), &origin(), now).await.expect("taken");
+        let nodes = r.status(now).await.expect("status").nodes;
+        let names: Vec<String> = nodes.iter().map(|n| n.name.to_string()).collect();
+        assert_eq!(names, known, "after {hours} h");
+    }
+}

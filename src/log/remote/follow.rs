@@ -12,7 +12,7 @@ use crate::log::id::LogId;
 use crate::log::remote::wire::Ask;
 use crate::log::remote::{Inner, upstream};
 use crate::log::shared::{Phase, State, lock};
-use crate::log::subscription::Found;
+use crate::log::subscription::{Found, Piece};
 use crate::log::tail::{Tail, Written};
 use crate::media::timeline::mark::Mark;
 use crate::rt::backoff::Backoff;
@@ -129,16 +129,13 @@ impl Followed {
     }
 
     async fn piece(&self, cursor: Position) -> Result<Found, LogError> {
-        let ask = Ask::Piece { from: cursor };
-        let (url, bytes) = self.inner.whole(&self.id, &ask, super::READ_MAX as usize).await?;
-        let (batches, last) = self.inner.records(&self.id, &url, bytes)?;
-        match (batches.into_iter().next(), last) {
-            (Some(batch), _) if batch.first() == cursor => Ok(Found::Records(batch)),
-            (None, Some(Item::Moved(to))) if to > cursor => Ok(Found::Moved(to)),
-            (None, Some(Item::Sealed)) => Ok(Found::End),
-            _ => {
+        match self.inner.piece(&self.id, cursor).await? {
+            Piece::Records(batch) => Ok(Found::Records(batch)),
+            Piece::Moved(to) => Ok(Found::Moved(to)),
+            Piece::Sealed => Ok(Found::End),
+            Piece::Nothing => {
                 let why = format!("nothing is there at {cursor}, where records were seen");
-                Err(upstream(&url, why, Kind::DataLoss))
+                Err(upstream(&self.inner.base, why, Kind::DataLoss))
             }
         }
     }

@@ -300,7 +300,7 @@ impl Inner {
     }
 
     /// Asks what there is at a position.
-    async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
+    pub(super) async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
         let (url, bytes) = self.whole(id, &Ask::Piece { from }, READ_MAX as usize).await?;
         let (batches, last) = self.records(id, &url, bytes)?;
         match (batches.into_iter().next(), last) {
