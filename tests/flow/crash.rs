@@ -43,7 +43,7 @@ async fn a_killed_server_comes_back_with_everything_anyone_saw() {
     let mut up = Up::start(dir.path(), None, ports).await;
     assert_eq!(up.line("key"), key, "the stream key is the same");
     up.process.says("sealed a log that lost its writer").await;
-    up.process.says("taken up again after a restart").await;
+    up.process.says("taken up again: after a restart").await;
     for rendition in ["video", "audio"] {
         let back = |p: &Playlist| {
             let complete = p.segments.iter().rev().skip_while(|s| s.uri.is_none());
@@ -117,7 +117,7 @@ async fn a_torn_tail_is_cut_off_and_said() {
     let line = said.lines().find(|l| l.contains("sealed a log")).expect("the line");
     let cut = format!("cut_bytes={} cut_packets=1 ", torn.len());
     assert!(line.contains(&cut) && line.contains("is cut off"), "wanted {cut}: {line}");
-    up.process.says("taken up again after a restart").await;
+    up.process.says("taken up again: after a restart").await;
     let sealed = std::fs::read(&extent).expect("readable");
     let kept = sealed.windows(64).any(|w| w == [7; 64]);
     assert!(!kept, "nothing of the half record is left");
