@@ -19,6 +19,7 @@ pub mod hls;
 pub mod manifest;
 pub mod rtmp;
 // Services.
+pub mod collect;
 pub mod edge;
 pub mod ingest;
 pub mod origin;

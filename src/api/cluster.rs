@@ -5,6 +5,7 @@ use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::Wall;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,13 +41,35 @@ pub struct Heartbeat {
     /// Where encoders publish, of an origin; without a load balancer in front.
     #[serde(default)]
     pub rtmp: Option<String>,
+    /// And where over TLS.
+    #[serde(default)]
+    pub rtmps: Option<String>,
     /// Takes nothing new.
     pub draining: bool,
     /// Newest render version that it makes.
     pub render: u32,
     /// What it says of itself, for people: figures by name.
     #[serde(default)]
-    pub figures: std::collections::BTreeMap<String, i64>,
+    pub figures: BTreeMap<String, i64>,
+    /// Nodes that it reads from, by the URL of their internal listeners: how many logs it follows.
+    #[serde(default)]
+    pub upstreams: BTreeMap<String, i64>,
+}
+
+impl Heartbeat {
+    /// Of a node that says no more of itself.
+    pub fn of(role: Role) -> Heartbeat {
+        Heartbeat {
+            role,
+            url: None,
+            rtmp: None,
+            rtmps: None,
+            draining: false,
+            render: 1,
+            figures: BTreeMap::new(),
+            upstreams: BTreeMap::new(),
+        }
+    }
 }
 
 /// The answer to a heartbeat.
@@ -70,6 +93,29 @@ pub struct Node {
     pub seen: Wall,
     /// Its lease has not run out.
     pub alive: bool,
+}
+
+/// Most logs that a node names at once: a request of about 100 KiB.
+pub const HELD_MAX: usize = 1_000;
+
+/// A log, as the control plane names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LogName {
+    /// Of this channel.
+    pub channel: Channel,
+    /// Of this session.
+    pub session: Session,
+    /// This generation's.
+    pub generation: Generation,
+}
+
+/// Sealed logs that a node has adopted, and serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Held {
+    /// At most [`HELD_MAX`].
+    pub logs: Vec<LogName>,
 }
 
 /// A stream key that is made.
@@ -163,7 +209,7 @@ pub struct Past {
     pub generation: Generation,
     /// Its session.
     pub session: Session,
-    /// Who wrote it.
+    /// Who has its log: who wrote it, or has adopted it.
     pub node: NodeName,
     /// Its first MSN.
     pub base: u64,
@@ -204,7 +250,7 @@ pub struct Source {
     pub session: Session,
     /// This generation's.
     pub generation: Generation,
-    /// The node that wrote it.
+    /// The node that has it.
     pub node: NodeName,
     /// Where that is read; `None`: it never said.
     pub url: Option<String>,

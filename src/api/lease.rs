@@ -14,17 +14,19 @@ pub fn path(node: &str) -> String {
 }
 
 /// Says that `node` lives until `end`, that it drains from `drain` on, and at the end that it has
-/// left. `unfinished` counts the answers that say that there is something to take up.
+/// left. `say` adds what there is to say at the time. `unfinished` counts the answers that say that
+/// there is something to take up.
 pub async fn keep(
     peers: Peers,
     node: NodeName,
-    first: Heartbeat,
+    (first, say): (Heartbeat, impl Fn(&mut Heartbeat)),
     (clock, drain, end): (Clock, Drain, Drain),
     unfinished: watch::Sender<u64>,
 ) {
     let mut told = false;
     loop {
-        let beat = Heartbeat { draining: drain.started(), ..first.clone() };
+        let mut beat = Heartbeat { draining: drain.started(), ..first.clone() };
+        say(&mut beat);
         let lease: Result<Lease, Refusal> = peers.put(&path(&node), &beat).await;
         match lease {
             Ok(lease) => {

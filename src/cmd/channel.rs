@@ -189,6 +189,8 @@ struct Made {
     channel: Channel,
     /// Where origins take publishes now.
     rtmp: Vec<String>,
+    /// And where over TLS.
+    rtmps: Vec<String>,
     id: String,
     key: String,
 }
@@ -199,11 +201,14 @@ async fn made(peers: &Peers, settings: ChannelSettings, json: bool) -> Result<()
     let MadeKey { id, key } = add(peers, &channel, &NewKey::default()).await?;
     let status: Status = peers.get("/v1/status").await?;
     let live = status.nodes.into_iter().filter(|n| n.alive && n.said.role == Role::Origin);
-    let rtmp: Vec<String> = live.filter_map(|n| n.said.rtmp).collect();
-    let made = Made { channel, rtmp, id, key };
+    let (rtmp, rtmps): (Vec<_>, Vec<_>) = live.map(|n| (n.said.rtmp, n.said.rtmps)).unzip();
+    let (rtmp, rtmps) = (rtmp.into_iter().flatten(), rtmps.into_iter().flatten());
+    let (rtmp, rtmps): (Vec<String>, Vec<String>) = (rtmp.collect(), rtmps.collect());
+    let made = Made { channel, rtmp, rtmps, id, key };
     print(json, &made, || {
         let mut lines = vec![format!("channel: {}", made.channel)];
         lines.extend(made.rtmp.iter().map(|url| format!("rtmp: {url}")));
+        lines.extend(made.rtmps.iter().map(|url| format!("rtmps: {url}")));
         lines.push(format!("key: {}", made.key));
         lines.join("\n")
     });

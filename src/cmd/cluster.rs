@@ -10,7 +10,6 @@ use crate::log::remote::{Bearer, Options};
 use crate::log::source::Source;
 use crate::media::timeline::mark::RENDER;
 use crate::rt::clock::Clock;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,6 +35,19 @@ pub struct NodeFlags {
     /// Where other nodes reach the internal listener [default: its own address]
     #[arg(long, value_name = "URL", env = "CASTCTL_ADVERTISE", requires = "api")]
     advertise: Option<String>,
+}
+
+impl NodeFlags {
+    /// With the host's name and `suffix` for a name, where none is given.
+    ///
+    /// # Errors
+    /// The host's name can't be read.
+    pub fn or_host(mut self, suffix: &str) -> Result<NodeFlags, Failure> {
+        if self.node.is_none() {
+            self.node = Some(host_name()? + suffix);
+        }
+        Ok(self)
+    }
 }
 
 /// The secret in a file.
@@ -112,6 +124,15 @@ impl Member {
         Member { node: "local".into(), peers: None, signer, secret: None, advertise: None }
     }
 
+    /// The API servers of its cluster.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn cluster(&self) -> Result<Peers, Failure> {
+        let none = || Failure::usage("say where the API servers are (--api)");
+        self.peers.clone().ok_or_else(none)
+    }
+
     /// Where other nodes reach this one, whose internal listener is at `addr`.
     fn url(&self, addr: SocketAddr) -> Result<String, Failure> {
         match &self.advertise {
@@ -124,20 +145,22 @@ impl Member {
         }
     }
 
-    /// What it says of itself to its cluster, if it is of one; `internal` and `rtmp` are its own
-    /// listeners.
+    /// What it says of itself to its cluster, if it is of one; the rest are its own listeners.
     pub fn lease(
         &self,
         role: Role,
         internal: Option<SocketAddr>,
         rtmp: Option<SocketAddr>,
+        rtmps: Option<SocketAddr>,
     ) -> Result<Option<Lease>, Failure> {
         let Some(peers) = self.peers.clone() else { return Ok(None) };
         let url = internal.map(|addr| self.url(addr)).transpose()?;
         let host = url.as_ref().and_then(|u| Some(u.split_once("://")?.1.rsplit_once(':')?.0));
-        let rtmp = host.zip(rtmp).map(|(host, addr)| format!("rtmp://{host}:{}/live", addr.port()));
-        let (render, figures) = (RENDER, BTreeMap::new());
-        let beat = Heartbeat { role, url, rtmp, draining: false, render, figures };
+        let publish = |scheme: &str, addr: Option<SocketAddr>| {
+            host.zip(addr).map(|(host, addr)| format!("{scheme}://{host}:{}/live", addr.port()))
+        };
+        let (rtmp, rtmps) = (publish("rtmp", rtmp), publish("rtmps", rtmps));
+        let beat = Heartbeat { url, rtmp, rtmps, render: RENDER, ..Heartbeat::of(role) };
         Ok(Some(Lease { peers, node: self.node.clone(), beat }))
     }
 

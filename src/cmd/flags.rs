@@ -2,10 +2,10 @@
 //! defaults; clap puts the environment below the flag.
 
 use crate::cmd::common::{self, Failure};
+use crate::cmd::reads::From;
 use crate::cmd::recorder::Recording as How;
-use crate::cmd::roles::From;
 use crate::log::format::version::Wrote;
-use crate::manifest::types::{Manifest, Server, TlsFiles, ViewerServer};
+use crate::manifest::types::{Manifest, RtmpsServer, Server, TlsFiles, ViewerServer};
 use crate::telemetry::logging::{self, LogFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,6 +44,10 @@ pub struct Recording {
     /// Where encoders publish [default: the manifest's, else 0.0.0.0:1935]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_RTMP")]
     rtmp: Option<SocketAddr>,
+    /// Where encoders publish over TLS, with the certificate given [default: the manifest's, else
+    /// nowhere]
+    #[arg(long, value_name = "ADDR", env = "CASTCTL_RTMPS")]
+    rtmps: Option<SocketAddr>,
     /// Where other nodes read logs; never public [default: the manifest's, else 127.0.0.1:8090]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
     internal: Option<SocketAddr>,
@@ -81,12 +85,25 @@ impl Recording {
     }
 
     /// These flags over a manifest.
-    pub fn apply(&self, server: &mut Server) {
+    ///
+    /// # Errors
+    /// RTMPS without a certificate.
+    pub fn apply(&self, server: &mut Server, certificate: &Certificate) -> Result<(), Failure> {
         if let Some(data) = &self.data {
             server.data.clone_from(data);
         }
         server.rtmp.listen = self.rtmp.unwrap_or(server.rtmp.listen);
         server.internal.listen = self.internal.unwrap_or(server.internal.listen);
+        let known = server.rtmps.take();
+        let listen = self.rtmps.or(known.as_ref().map(|r| r.listen));
+        let Some(listen) = listen else { return Ok(()) };
+        let tls = certificate.files().or(known.map(|r| r.tls));
+        let none = || {
+            Failure::usage("--rtmps: there is no certificate")
+                .hint("name one with --tls-certificate and --tls-key, or in the manifest")
+        };
+        server.rtmps = Some(RtmpsServer { listen, tls: tls.ok_or_else(none)? });
+        Ok(())
     }
 }
 
@@ -96,7 +113,13 @@ pub struct Viewers {
     /// Where viewers watch [default: the manifest's, else 0.0.0.0:8080]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_VIEWERS")]
     viewers: Option<SocketAddr>,
-    /// Certificate for viewers, PEM, with its chain; a renewed file is taken up within seconds
+}
+
+/// What a server that the public reaches has.
+#[derive(Debug, clap::Args)]
+pub struct Certificate {
+    /// Certificate for viewers and RTMPS, PEM, with its chain; a renewed file is taken up within
+    /// seconds
     #[arg(long, value_name = "FILE", env = "CASTCTL_TLS_CERTIFICATE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
     /// The certificate's private key, PEM
@@ -104,13 +127,18 @@ pub struct Viewers {
     tls_key: Option<PathBuf>,
 }
 
+impl Certificate {
+    /// The files, where they are given.
+    fn files(&self) -> Option<TlsFiles> {
+        let both = self.tls_certificate.clone().zip(self.tls_key.clone());
+        both.map(|(certificate, key)| TlsFiles { certificate, key })
+    }
+}
+
 impl Viewers {
     /// These flags over a manifest.
-    pub fn apply(&self, viewers: &mut ViewerServer) {
+    pub fn apply(&self, viewers: &mut ViewerServer, certificate: &Certificate) {
         viewers.listen = self.viewers.unwrap_or(viewers.listen);
-        if let (Some(certificate), Some(key)) = (self.tls_certificate.clone(), self.tls_key.clone())
-        {
-            viewers.tls = Some(TlsFiles { certificate, key });
-        }
+        viewers.tls = certificate.files().or(viewers.tls.take());
     }
 }

@@ -3,8 +3,8 @@
 use crate::base::ids::Channel;
 use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
-use crate::cmd::roles::{self, Bound, Roles, local};
-use crate::cmd::{data, flags, secret};
+use crate::cmd::roles::{self, Bound, Roles};
+use crate::cmd::{announce, data, flags, secret};
 use crate::manifest::types::{ChannelSpec, Manifest, StreamKey};
 
 /// Run an origin: receive encoders, record them, serve the logs to other nodes
@@ -20,6 +20,8 @@ pub struct Args {
     node: flags::Node,
     #[command(flatten)]
     recording: flags::Recording,
+    #[command(flatten)]
+    certificate: flags::Certificate,
     /// Name of the one channel, where there is no manifest
     #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "manifest")]
     channel: Channel,
@@ -36,7 +38,7 @@ pub struct Args {
 /// Runs until told to stop.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
-    args.recording.apply(&mut manifest.server);
+    args.recording.apply(&mut manifest.server, &args.certificate)?;
     let _data = data::own(&manifest.server.data)?;
     let member = args.cluster.member(Some(&args.who))?;
     if member.peers.is_some() {
@@ -55,8 +57,6 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn announce(manifest: &Manifest, bound: &Bound) {
-    common::out(format!("rtmp: rtmp://{}/live", local(bound.rtmp())));
-    common::out(format!("internal: http://{}", local(bound.internal())));
-    common::out(format!("admin: http://{}", bound.admin()));
-    roles::announce_keys(manifest, |_| ());
+    announce::recorder(bound);
+    announce::keys(manifest, |_| ());
 }

@@ -3,21 +3,25 @@
 //!
 //! Invariant: stdout is data, stderr is for people; only this room knows clap.
 
+pub mod announce;
 pub mod bench;
 pub mod bench_playlist;
 pub mod channel;
 pub mod cluster;
+pub mod collect;
 pub mod common;
 pub mod completions;
 pub mod cue;
 pub mod data;
 pub mod disk;
 pub mod export;
+pub mod figures;
 pub mod flags;
 pub mod ingest;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
+pub mod reads;
 pub mod recorder;
 pub mod repair;
 pub mod replay;
@@ -56,6 +60,7 @@ enum Command {
     Up(up::Args),
     Ingest(ingest::Args),
     ServeEdge(serve_edge::Args),
+    Collect(collect::Args),
     Manifest(manifest::Args),
     Inspect(inspect::Args),
     Repair(repair::Args),
@@ -85,6 +90,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(args),
         Command::Ingest(args) => ingest::run(args),
         Command::ServeEdge(args) => serve_edge::run(args),
+        Command::Collect(args) => collect::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Repair(args) => repair::run(args),

@@ -16,6 +16,7 @@ use crate::log::logs::Logs;
 use crate::log::options::Options;
 use crate::manifest::types::Manifest;
 use crate::rt::clock::Clock;
+use crate::rt::tls::Tls;
 use crate::telemetry::metrics::Metrics;
 use std::path::Path;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub struct Recorder {
 pub async fn record(
     manifest: &Manifest,
     recording: &Recording,
+    rtmps: Option<Tls>,
     member: &Member,
     metrics: &Metrics,
     clock: &Clock,
@@ -86,7 +88,7 @@ pub async fn record(
         clock: clock.clone(),
         metrics: ingest::metrics::Ingest::register(metrics),
     };
-    let rtmp = ingest::server::Server::bind(settings::rtmp(server), context).await;
+    let rtmp = ingest::server::Server::bind(settings::rtmp(server, rtmps), context).await;
     let rtmp = rtmp.map_err(Failure::failed)?;
     let (orders, taken) = orders::channel();
     Ok((Recorder { logs, registry, orders, taken, rtmp }, directory, follower))

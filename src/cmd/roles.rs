@@ -2,21 +2,19 @@
 //! served until the drain, ended in the reverse order of starting. `up`, `ingest` and `serve-edge`
 //! are choices of these.
 
-use crate::api::cluster::Role;
-use crate::api::directory::{Directory, Follower};
-use crate::api::kept::Kept;
+use crate::api::cluster::Heartbeat;
+use crate::api::directory::Directory;
 use crate::api::lease;
-use crate::api::peers::Peers;
 use crate::cmd::cluster::{Lease, Member};
-use crate::cmd::common::{self, Exit, Failure};
-use crate::cmd::recorder::{self, Recorder, Recording};
-use crate::cmd::{disk, settings};
+use crate::cmd::common::{Exit, Failure};
+use crate::cmd::disk;
+use crate::cmd::figures::Figures;
+use crate::cmd::reads::{From, Reads};
+use crate::cmd::recorder::Recorder;
+use crate::cmd::settings::{self, Certificates};
 use crate::control::embedded as registry;
 use crate::edge;
 use crate::ingest;
-use crate::log::id::LogId;
-use crate::log::remote::{self, Remote};
-use crate::log::source::Source;
 use crate::manifest::types::Manifest;
 use crate::origin;
 use crate::rt::clock::Clock;
@@ -26,23 +24,9 @@ use crate::rt::task;
 use crate::telemetry::admin::Admin;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ready::{Latch, Ready};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-
-/// Where a process has its logs and its table of channels from.
-#[derive(Debug, Clone)]
-pub enum From {
-    /// It records them itself; who may is asked of the cluster's API servers, or of a registry of
-    /// its own.
-    Recording(Recording),
-    /// Another node, whose internal listener this is.
-    Upstream(String),
-    /// Every node of the cluster, as its API servers say; what they said last is kept here.
-    Cluster(Option<PathBuf>),
-}
 
 /// Which roles a process has. Addresses and limits are the manifest's.
 #[derive(Debug, Clone)]
@@ -63,56 +47,30 @@ pub struct Bound {
     metrics: Metrics,
     clock: Clock,
     admin: Admin,
-    directory: Directory,
-    recorder: Option<Recorder>,
-    follower: Option<Follower>,
+    reads: Reads,
     lease: Option<Lease>,
     origin: Option<origin::server::Server>,
     edge: Option<edge::server::Server>,
+    figures: Figures,
 }
 
 /// Binds every listener and opens the stores; the data directory must be the caller's alone.
 pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> {
     let server = &manifest.server;
-    let tls = settings::tls(server).map_err(Failure::usage)?;
+    let Certificates { viewers: tls, rtmps } =
+        Certificates::load(server).map_err(Failure::usage)?;
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
     let member = &roles.member;
-    let (logs, directory, recorder, follower) = match &roles.from {
-        From::Recording(recording) => {
-            let (recorder, directory, follower) =
-                recorder::record(manifest, recording, member, &metrics, &clock).await?;
-            (Source::Local(recorder.logs.clone()), directory, Some(recorder), follower)
-        }
-        From::Upstream(url) => {
-            let options = remote::Options::default();
-            let remote = Remote::signed(url, options, clock.clone(), member.bearer());
-            let remote = remote.map_err(|e| Failure::of(e.kind(), e))?;
-            let peers = Peers::new(url, member.signer.clone()).map_err(Failure::usage)?;
-            let (directory, follower) = Directory::of(peers, clock.clone());
-            (Source::Remote(remote), directory, None, Some(follower))
-        }
-        From::Cluster(state) => {
-            let none = || Failure::usage("say where the API servers are (--api)");
-            let peers = member.peers.clone().ok_or_else(none)?;
-            let (directory, mut follower) = Directory::of(peers, clock.clone());
-            if let Some(dir) = state {
-                let cannot = |e| Failure::failed(format!("{}: {e}", dir.display()));
-                follower = follower.kept(Kept::in_dir(dir).map_err(cannot)?);
-            }
-            let of = directory.clone();
-            let holder = move |id: &LogId| of.holder(&id.channel, id.session, id.generation);
-            let logs = member.logs(Arc::new(holder), clock.clone());
-            (logs, directory, None, Some(follower))
-        }
-    };
+    let reads = roles.from.open(manifest, member, rtmps, &metrics, &clock).await?;
+    let (logs, directory) = (&reads.logs, &reads.directory);
     let origin = match roles.origin {
         true => {
             let served = origin::server::Served {
                 logs: logs.clone(),
                 directory: directory.clone(),
-                orders: recorder.as_ref().map(|r| r.orders.clone()),
+                orders: reads.recorder.as_ref().map(|r| r.orders.clone()),
                 secret: member.secret.clone(),
                 clock: clock.clone(),
                 metrics: origin::metrics::Origin::register(&metrics),
@@ -124,7 +82,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     };
     let edge = match roles.edge {
         true => {
-            let (directory, clock) = (directory.clone(), clock.clone());
+            let (logs, directory, clock) = (logs.clone(), directory.clone(), clock.clone());
             let sources = edge::feed::Sources { logs, directory, clock };
             let counters = edge::metrics::Edge::register(&metrics);
             let bound =
@@ -133,13 +91,13 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
         }
         false => None,
     };
-    let role = match roles.from {
-        From::Recording(_) => Role::Origin,
-        From::Upstream(_) | From::Cluster(_) => Role::Edge,
-    };
+    let watched = edge.as_ref().map(edge::server::Server::channels);
+    let figures = Figures::new(reads.disk().cloned(), logs.clone(), watched, clock.clone());
     let internal = origin.as_ref().map(|o| o.addr());
-    let lease = member.lease(role, internal, recorder.as_ref().map(|r| r.rtmp.addr()))?;
-    Ok(Bound { ready, metrics, clock, admin, directory, recorder, follower, lease, origin, edge })
+    let rtmp = reads.recorder.as_ref().map(|r| r.rtmp.addr());
+    let rtmps = reads.recorder.as_ref().and_then(|r| r.rtmp.secure_addr());
+    let lease = member.lease(roles.from.role(), internal, rtmp, rtmps)?;
+    Ok(Bound { ready, metrics, clock, admin, reads, lease, origin, edge, figures })
 }
 
 type Task<T> = JoinHandle<Option<T>>;
@@ -150,7 +108,12 @@ type Ended = Option<Result<(), String>>;
 impl Bound {
     /// Where encoders publish; panics where nothing is recorded.
     pub fn rtmp(&self) -> SocketAddr {
-        self.recorder.as_ref().expect("this process has the role").rtmp.addr()
+        self.reads.recorder.as_ref().expect("this process has the role").rtmp.addr()
+    }
+
+    /// Where encoders publish over TLS.
+    pub fn rtmps(&self) -> Option<SocketAddr> {
+        self.reads.recorder.as_ref()?.rtmp.secure_addr()
     }
 
     /// Where other nodes read; panics where no logs are served.
@@ -172,7 +135,8 @@ impl Bound {
     /// writes, then what reads, then what both ask.
     pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
         self.said();
-        let Bound { ready, metrics, clock, admin, directory, recorder, .. } = self;
+        let Bound { ready, metrics, clock, admin, reads, .. } = self;
+        let Reads { directory, recorder, adopter, follower, .. } = reads;
         let (written, after) = (Drain::new(), Drain::new());
         let (mut background, mut asked) = (Vec::new(), Vec::new());
         let (mut writers, mut readers) = (Vec::new(), Vec::new());
@@ -181,27 +145,29 @@ impl Bound {
         let latch = |is: bool, name| is.then(|| ready.latch(name));
         let rtmp_latch = latch(recorder.is_some(), "rtmp");
         let disk_latch = latch(recorder.is_some(), "disk");
-        let upstream_latch = latch(self.follower.is_some(), "upstream");
+        let upstream_latch = latch(follower.is_some(), "upstream");
+        let adopt_latch = latch(adopter.is_some(), "adopt");
         let origin_latch = latch(self.origin.is_some(), "internal");
         let edge_latch = latch(self.edge.is_some(), "viewers");
         asked.push(task::spawn("admin", async_ok(admin.serve(after.clone()))));
-        if let (Some(recorder), Some(rtmp_latch), Some(disk_latch)) =
-            (recorder, rtmp_latch, disk_latch)
-        {
-            let Recorder { logs, registry, taken: orders, rtmp, .. } = recorder;
+        if let (Some(recorder), Some(rtmp), Some(disk)) = (recorder, rtmp_latch, disk_latch) {
+            let Recorder { logs, registry, taken: orders, rtmp: server, .. } = recorder;
             if let Some((registry, calls)) = registry {
                 let serve = registry::serve(registry, calls, clock.clone(), after.clone());
                 asked.push(task::spawn("registry", async_ok(serve)));
             }
             let figures = disk::figures(logs.clone(), metrics, clock.clone());
             background.push(task::spawn("log figures", figures));
-            background.push(task::spawn("disk", disk::watch(logs, disk_latch, clock.clone())));
+            background.push(task::spawn("disk", disk::watch(logs, disk, clock.clone())));
             let given = ingest::server::Given { orders, unfinished };
-            let serve = rtmp.serve(rtmp_latch, given, drain.clone());
+            let serve = server.serve(rtmp, given, drain.clone());
             let serve = async { serve.await.map_err(|e| e.to_string()) };
             writers.push(("the RTMP server", task::spawn("rtmp", serve)));
         }
-        if let (Some(follower), Some(latch)) = (self.follower, upstream_latch) {
+        if let (Some(adopter), Some(latch)) = (adopter, adopt_latch) {
+            background.push(task::spawn("adopt", adopter.run(latch)));
+        }
+        if let (Some(follower), Some(latch)) = (follower, upstream_latch) {
             background.push(task::spawn("table", follower.run()));
             background.push(task::spawn("upstream", known(directory, latch)));
         }
@@ -213,9 +179,10 @@ impl Bound {
             let serve = async_ok(edge.serve(latch, drain.clone()));
             readers.push(("the viewers' server", task::spawn("viewers", serve)));
         }
-        if let Some(Lease { peers, node, beat }) = self.lease {
+        if let Some(lease) = self.lease {
+            background.push(task::spawn("count", self.figures.clone().count()));
             let times = (clock.clone(), drain.clone(), after.clone());
-            let keep = lease::keep(peers, node, beat, times, unfinished_tx);
+            let keep = keep(lease, self.figures, times, unfinished_tx);
             asked.push(task::spawn("lease", async_ok(keep)));
         }
         let early = first_end(&mut writers, &mut readers, &drain).await;
@@ -230,25 +197,29 @@ impl Bound {
             let _ = task.await;
         }
         background.iter().for_each(JoinHandle::abort);
-        for (what, end) in ended {
-            match end {
-                Some(Ok(())) => {}
-                Some(Err(why)) => return Err(Failure::failed(why)),
-                None => return Err(Failure::failed(format!("{what} stopped; see the log"))),
-            }
-        }
-        Ok(())
+        well(ended)
     }
 
     fn said(&self) {
         let or_none = |addr: Option<SocketAddr>| addr.map_or("none".into(), |a| a.to_string());
-        let recorder = self.recorder.as_ref();
+        let recorder = self.reads.recorder.as_ref();
         let data = recorder.map_or("none".into(), |r| r.logs.data().display().to_string());
         tracing::info!(rtmp = or_none(recorder.map(|r| r.rtmp.addr())),
             internal = or_none(self.origin.as_ref().map(origin::server::Server::addr)),
             viewers = or_none(self.edge.as_ref().map(edge::server::Server::addr)),
             admin = %self.admin.addr(), data, "serving");
     }
+}
+
+/// Says that the node lives, and how it is.
+async fn keep(
+    Lease { peers, node, beat }: Lease,
+    figures: Figures,
+    times: (Clock, Drain, Drain),
+    unfinished: watch::Sender<u64>,
+) {
+    let say = move |beat: &mut Heartbeat| figures.say(beat);
+    lease::keep(peers, node, (beat, say), times, unfinished).await;
 }
 
 /// The latch is open from the first table of the upstream on; what was known stays known.
@@ -295,6 +266,18 @@ async fn first_end(
     Some((what, end))
 }
 
+/// Did every server end well?
+fn well(ended: Vec<(&str, Ended)>) -> Result<(), Failure> {
+    for (what, end) in ended {
+        match end {
+            Some(Ok(())) => {}
+            Some(Err(why)) => return Err(Failure::failed(why)),
+            None => return Err(Failure::failed(format!("{what} stopped; see the log"))),
+        }
+    }
+    Ok(())
+}
+
 async fn all(servers: Vec<Server>) -> Vec<(&'static str, Ended)> {
     let mut out = Vec::with_capacity(servers.len());
     for (what, task) in servers {
@@ -332,38 +315,5 @@ pub async fn until_told(
     tokio::select! {
         ended = serve => ended.map(|()| Exit::Done),
         () = signals => Ok(Exit::Forced),
-    }
-}
-
-/// The base URL of the viewers' listener.
-pub fn viewers_url(manifest: &Manifest, bound: &Bound) -> String {
-    let viewers = &manifest.server.viewers;
-    let scheme = if viewers.tls.is_some() { "https" } else { "http" };
-    let own = || format!("{scheme}://{}", local(bound.viewers()));
-    viewers.public_url.clone().unwrap_or_else(own)
-}
-
-/// An address as somebody on this machine would type it.
-pub fn local(addr: SocketAddr) -> SocketAddr {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, addr.port())
-}
-
-/// Where to publish, channel by channel, with the first key of each: `key: value` lines.
-pub fn announce_keys(manifest: &Manifest, of_channel: impl Fn(&str)) {
-    for channel in &manifest.channels {
-        let name = &channel.name;
-        if manifest.channels.len() > 1 {
-            common::out(format!("channel: {name}"));
-        }
-        match channel.keys.first() {
-            Some(key) => common::out(format!("key: {}", key.expose())),
-            None => common::say(format!("channel {name} has no stream key: nobody can publish")),
-        }
-        of_channel(name.as_str());
     }
 }

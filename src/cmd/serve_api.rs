@@ -1,8 +1,9 @@
 //! castctl serve-api: the cluster's registry over HTTP.
 
+use crate::cmd::announce::local;
 use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
-use crate::cmd::roles::{local, until_told};
+use crate::cmd::roles::until_told;
 use crate::cmd::{data, flags, settings};
 use crate::control::metrics::Api;
 use crate::control::registry::{ChannelEntry, Database, Registry};

@@ -1,9 +1,11 @@
 //! castctl serve-edge: playlists and media for viewers, from other nodes' logs. Has no state.
 
+use crate::cmd::announce::{self, local};
 use crate::cmd::cluster::{self, Member};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::flags;
-use crate::cmd::roles::{self, Bound, From, Roles, local};
+use crate::cmd::reads::From;
+use crate::cmd::roles::{self, Bound, Roles};
 use crate::manifest::types::Manifest;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +34,8 @@ pub struct Args {
     who: cluster::NodeFlags,
     #[command(flatten)]
     viewers: flags::Viewers,
+    #[command(flatten)]
+    certificate: flags::Certificate,
     /// Where other edges read the logs that this one follows; never public [default: nowhere]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
     internal: Option<SocketAddr>,
@@ -47,7 +51,7 @@ pub fn roles(upstream: &str, serves: bool) -> Roles {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
     let server = &mut manifest.server;
-    args.viewers.apply(&mut server.viewers);
+    args.viewers.apply(&mut server.viewers, &args.certificate);
     server.internal.listen = args.internal.unwrap_or(server.internal.listen);
     let serves = args.internal.is_some();
     let member = args.cluster.member(Some(&args.who))?;
@@ -57,7 +61,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn announce(manifest: &Manifest, bound: &Bound, serves: bool) {
-    common::out(format!("viewers: {}", roles::viewers_url(manifest, bound)));
+    common::out(format!("viewers: {}", announce::viewers_url(manifest, bound)));
     if serves {
         common::out(format!("internal: http://{}", local(bound.internal())));
     }

@@ -5,11 +5,14 @@ use crate::control::registry::ChannelEntry;
 use crate::edge;
 use crate::edge::cors::Cors;
 use crate::ingest;
+use crate::ingest::doors::Secure;
 use crate::log::options::{Options, Sync};
-use crate::manifest::types::{self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy};
+use crate::manifest::types::{
+    self as spec, ChannelSpec, CorsOrigins, Server, SyncPolicy, TlsFiles,
+};
 use crate::media::track::FrameRate;
 use crate::origin;
-use crate::rt::tls::{Files, Tls, TlsError};
+use crate::rt::tls::{self, Files, Tls, TlsError};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,9 +56,11 @@ pub fn logs(server: &Server) -> Options {
 }
 
 /// The RTMP listener.
-pub fn rtmp(server: &Server) -> ingest::server::Config {
+pub fn rtmp(server: &Server, secure: Option<Tls>) -> ingest::server::Config {
+    let listen = server.rtmps.as_ref().map(|r| r.listen);
     ingest::server::Config {
         listen: server.rtmp.listen,
+        secure: listen.zip(secure).map(|(listen, tls)| Secure { listen, tls }),
         max_connections: server.rtmp.max_connections as usize,
         idle: server.rtmp.idle_timeout,
         drain_timeout: server.drain_timeout,
@@ -81,9 +86,28 @@ pub fn viewers(server: &Server, tls: Option<Tls>) -> edge::server::Config {
     }
 }
 
-/// The viewers' certificate, if there is one.
-pub fn tls(server: &Server) -> Result<Option<Tls>, TlsError> {
-    let files =
-        server.viewers.tls.clone().map(|t| Files { certificate: t.certificate, key: t.key });
-    files.map(Tls::load).transpose()
+/// The certificates of a server's public listeners, each where there is one.
+#[derive(Debug)]
+pub struct Certificates {
+    /// Viewers'.
+    pub viewers: Option<Tls>,
+    /// Encoders'.
+    pub rtmps: Option<Tls>,
+}
+
+impl Certificates {
+    /// Reads their files.
+    ///
+    /// # Errors
+    /// As [`Tls::load`].
+    pub fn load(server: &Server) -> Result<Certificates, TlsError> {
+        let load = |files: Option<&TlsFiles>, protocols: &[&str]| {
+            let files =
+                files.map(|t| Files { certificate: t.certificate.clone(), key: t.key.clone() });
+            files.map(|files| Tls::load(files, protocols)).transpose()
+        };
+        let viewers = load(server.viewers.tls.as_ref(), &tls::HTTP)?;
+        let rtmps = load(server.rtmps.as_ref().map(|r| &r.tls), &[])?;
+        Ok(Certificates { viewers, rtmps })
+    }
 }

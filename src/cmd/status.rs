@@ -3,6 +3,7 @@
 use crate::api::cluster::{Node, Role, Status};
 use crate::api::types::Refusal;
 use crate::base::time::{MICROS, Wall};
+use crate::base::units::HumanBytes;
 use crate::cmd::channel::{API, answer, print, word};
 use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
@@ -64,23 +65,46 @@ fn state(n: &Node) -> &'static str {
     }
 }
 
+/// A node's figures in words, as `cmd::figures` has them; one that is not known here as it is.
+fn figures(n: &Node) -> String {
+    let word = |(name, value): (&String, &i64)| match (&**name, *value) {
+        ("logs", n) => format!("writes {n}"),
+        ("notDurableMs", ms) => format!("{ms} ms not durable"),
+        ("uncollectedBytes", n) => format!("{} not collected", HumanBytes(n.unsigned_abs())),
+        ("sessions", n) => format!("{n} watched"),
+        ("behindMs", ms) => format!("{:.1} s behind", ms as f64 / 1e3),
+        (name, n) => format!("{name} {n}"),
+    };
+    n.said.figures.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+/// The nodes that a node reads from, by name where it is known, and how many logs.
+fn reads_from(n: &Node, all: &[Node]) -> String {
+    let word = |(url, logs): (&String, &i64)| {
+        let node = all.iter().find(|n| n.said.url.as_ref() == Some(url));
+        format!("{} ({logs})", node.map_or(&**url, |n| &n.name))
+    };
+    n.said.upstreams.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
 fn text(s: &Status) -> String {
-    let table = |header: [&str; 4]| {
+    let table = |header: &[&str]| {
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY);
-        table.set_header(header);
+        table.set_header(header.iter().copied());
         table
     };
-    let mut nodes = table(["node", "role", "state", "seen"]);
+    let mut nodes = table(&["node", "role", "state", "seen", "figures", "reads from"]);
     for n in &s.nodes {
         let role = match n.said.role {
             Role::Origin => "origin",
             Role::Edge => "edge",
             Role::Collector => "collector",
         };
-        nodes.add_row([&*n.name, role, state(n), &ago(s.now, n.seen)]);
+        let of = [figures(n), reads_from(n, &s.nodes)];
+        nodes.add_row([&*n.name, role, state(n), &ago(s.now, n.seen), &of[0], &of[1]]);
     }
-    let mut channels = table(["channel", "now", "generation", "newest segment"]);
+    let mut channels = table(&["channel", "now", "generation", "newest segment"]);
     for (name, session) in &s.channels {
         let generation = session.as_ref().map_or("-".into(), |x| x.generation.to_string());
         let reported = session.as_ref().and_then(|x| x.reported);

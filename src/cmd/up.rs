@@ -3,8 +3,9 @@
 
 use crate::cmd::cluster::Member;
 use crate::cmd::common::{self, Exit, Failure};
-use crate::cmd::roles::{self, Bound, From, Roles, local};
-use crate::cmd::{data, flags, secret};
+use crate::cmd::reads::From;
+use crate::cmd::roles::{self, Bound, Roles};
+use crate::cmd::{announce, data, flags, secret};
 use crate::manifest::types::Manifest;
 
 /// Run every role in one process: receive, record, serve
@@ -20,6 +21,8 @@ pub struct Args {
     recording: flags::Recording,
     #[command(flatten)]
     viewers: flags::Viewers,
+    #[command(flatten)]
+    certificate: flags::Certificate,
 }
 
 /// Everything that runs in one process.
@@ -30,8 +33,8 @@ pub fn roles(from: From) -> Roles {
 /// Runs until told to stop.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
-    args.recording.apply(&mut manifest.server);
-    args.viewers.apply(&mut manifest.server.viewers);
+    args.recording.apply(&mut manifest.server, &args.certificate)?;
+    args.viewers.apply(&mut manifest.server.viewers, &args.certificate);
     let _data = data::own(&manifest.server.data)?;
     if args.node.manifest.is_none() {
         secret::give_keys(&mut manifest)?;
@@ -41,11 +44,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Where to publish and where to watch: `key: value` lines on stdout, channel by channel.
 fn announce(manifest: &Manifest, bound: &Bound) {
-    let base = roles::viewers_url(manifest, bound);
-    common::out(format!("rtmp: rtmp://{}/live", local(bound.rtmp())));
-    common::out(format!("internal: http://{}", local(bound.internal())));
-    common::out(format!("admin: http://{}", bound.admin()));
-    roles::announce_keys(manifest, |name| {
+    let base = announce::viewers_url(manifest, bound);
+    announce::recorder(bound);
+    announce::keys(manifest, |name| {
         common::out(format!("watch: {base}/watch/{name}"));
         common::out(format!("playlist: {base}/live/{name}/index.m3u8"));
     });

@@ -2,7 +2,7 @@
 //! list of requests. It is `GET /v1/openapi.json`, and a file in the tree that a test compares.
 
 use crate::api::cluster::{
-    ChannelState, Heartbeat, Lease, MadeKey, NewKey, Node, Resolved, Status,
+    ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
 use crate::api::cues::{Announced, Ask};
 use crate::api::types::{
@@ -87,6 +87,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/nodes" "All nodes", Vec<Node>),
     route!("PUT" "/v1/nodes/{node}" "A node lives", Heartbeat => 200 Lease),
     route!("DELETE" "/v1/nodes/{node}" "A node leaves", ()),
+    route!("POST" "/v1/nodes/{node}/logs" "A node has adopted logs", Held => 200 ()),
     route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
         Vec<Unfinished>),
     Route { query: POSITION, ..route!("GET" "/v1/resolve" "Where a position of a channel is read: \

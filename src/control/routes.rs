@@ -1,6 +1,6 @@
 //! What the API server answers to which request; `openapi` lists them.
 
-use crate::api::cluster::{Heartbeat, NewKey, Position, Resolved};
+use crate::api::cluster::{HELD_MAX, Heartbeat, Held, NewKey, Position, Resolved};
 use crate::api::cues;
 use crate::api::orders::StopAsk;
 use crate::api::peers::Peers;
@@ -330,6 +330,15 @@ impl Routes {
                 json(registry.heartbeat(&(*node).into(), &beat, now).await?)
             }
             (&Method::DELETE, [node]) => json(registry.leave(&(*node).into()).await?),
+            (&Method::POST, [node, "logs"]) => {
+                let held: Held = body(sent).await?;
+                if held.logs.len() > HELD_MAX {
+                    return Err(Refusal::Invalid(format!("more than {HELD_MAX} logs at once")));
+                }
+                let held = registry.hold(&(*node).into(), &held.logs).await;
+                self.0.changed.notify_one();
+                json(held?)
+            }
             (&Method::GET, [node, "unfinished"]) => {
                 json(registry.unfinished(&(*node).into(), now).await?)
             }

@@ -126,8 +126,8 @@ async fn look(shared: Arc<Shared>) {
     let (mut shown, mut told) = (None, false);
     loop {
         let looked = async {
-            let revision = shared.registry.revision().await?;
-            if shown != Some(revision) {
+            let revision = shared.registry.revision(shared.clock.now().wall).await?;
+            if shown.as_ref() != Some(&revision) {
                 let table = Arc::new(shared.registry.table(shared.clock.now().wall).await?);
                 shared.table.send_if_modified(|t| {
                     let news = *t != table;

@@ -1,5 +1,6 @@
 //! The API server over a real socket, with a registry in a file.
 
+use crate::api::cluster::HELD_MAX;
 use crate::api::peers::{Peers, Signer};
 use crate::api::types::Refusal;
 use crate::control::metrics::Api;
@@ -78,7 +79,10 @@ async fn every_request_of_the_description_is_answered_and_no_other() {
 async fn what_cannot_be_read_is_refused_with_the_reason() {
     let (base, drain, _dir) = started().await;
     let long = format!("\"{}\"", "x".repeat(BODY_MAX));
+    let log = r#"{"channel":"main","session":1,"generation":1},"#.repeat(HELD_MAX + 1);
+    let held = format!("{{\"logs\":[{}]}}", log.trim_end_matches(','));
     for (path, body, says) in [
+        ("/v1/nodes/n/logs", &*held, "more than 1000 logs at once"),
         ("/v1/admit", "no json", "the body: expected ident"),
         ("/v1/admit", "{}", "missing field `key`"),
         ("/v1/admit", &*long, "length limit exceeded"),

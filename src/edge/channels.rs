@@ -2,6 +2,7 @@
 
 use crate::api::types::Refusal;
 use crate::base::ids::{Channel, Session as Number};
+use crate::base::time::Wall;
 use crate::edge::feed::{Feed, Sources};
 use crate::edge::metrics::Edge;
 use crate::edge::session::Session;
@@ -51,6 +52,19 @@ impl Channels {
             Some(live) => Current::Starting(live.session),
             None => Current::None,
         }
+    }
+
+    /// How many sessions are watched, and how far behind `now` the end of what is listed of one is,
+    /// in microseconds, where that is furthest of those on air.
+    pub fn figures(&self, now: Wall) -> (usize, Option<i64>) {
+        let all: Vec<Arc<Session>> = self.watched(|w| w.values().cloned().collect());
+        let of = |session: &Arc<Session>| {
+            let opened = session.opened().borrow().clone()?;
+            let live = opened.renditions.iter().filter(|r| !r.read().window.is_over());
+            let ends = live.filter_map(|r| r.read().window.end_wall());
+            ends.min().map(|end| now.since(end))
+        };
+        (all.len(), all.iter().filter_map(of).max())
     }
 
     fn watched<R>(&self, f: impl FnOnce(&mut Watched) -> R) -> R {

@@ -50,7 +50,7 @@ pub struct Config {
 pub struct Server {
     cors: Cors,
     http: Http,
-    sources: Sources,
+    channels: Channels,
     metrics: Edge,
 }
 
@@ -69,7 +69,8 @@ impl Server {
             drain: config.drain_timeout,
         };
         let http = Http::bind(config.listen, "viewer", limits, config.tls).await?;
-        Ok(Server { cors: config.cors, http, sources, metrics })
+        let channels = Channels::new(sources, metrics.clone());
+        Ok(Server { cors: config.cors, http, channels, metrics })
     }
 
     /// The bound address.
@@ -77,11 +78,15 @@ impl Server {
         self.http.addr()
     }
 
+    /// What is watched.
+    pub fn channels(&self) -> Channels {
+        self.channels.clone()
+    }
+
     /// Serves until the drain: held requests are answered 503, answers under way finish.
     pub async fn serve(self, ready: Latch, drain: Drain) {
-        let clock = self.sources.clock.clone();
-        let channels = Channels::new(self.sources, self.metrics.clone());
-        let handler = Handler::new(channels, self.metrics.clone(), drain.clone());
+        let clock = self.channels.sources().clock.clone();
+        let handler = Handler::new(self.channels, self.metrics.clone(), drain.clone());
         let metrics = self.metrics;
         let viewers = Viewers(Arc::new(Answering { handler, cors: self.cors, metrics }));
         ready.open();

@@ -137,6 +137,11 @@ impl Window {
         }
     }
 
+    /// ENDLIST is listed.
+    pub fn is_over(&self) -> bool {
+        self.ended
+    }
+
     /// How far the playlist is, for `hls::reload::decide`; the same for the live and the DVR view.
     pub fn state(&self) -> State {
         let next = match &self.open {

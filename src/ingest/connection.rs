@@ -8,6 +8,7 @@ use crate::base::time::Mono;
 use crate::ingest::context::PublishError;
 use crate::ingest::cues;
 use crate::ingest::desk::Desk;
+use crate::ingest::doors::{Socket, send};
 use crate::ingest::publisher::{AHEAD_MAX, Publisher};
 use crate::ingest::seat::{Asked, Seat};
 use crate::rt::clock::Clock;
@@ -15,11 +16,10 @@ use crate::rt::drain::Drain;
 use crate::rtmp::event::{Event, Output, PublishRequest};
 use crate::rtmp::server::{ServerConfig, ServerSession};
 use crate::telemetry::metrics::ByReason;
-use bytes::{BufMut, Bytes};
+use bytes::BufMut;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// What one read takes at most: several frames of a busy stream, little enough per idle connection.
 const READ: usize = 64 << 10;
@@ -32,9 +32,6 @@ const READ_AHEAD: usize = 4 << 10;
 /// a new one for every read would be one for every packet.
 const READ_MIN: usize = 8 << 10;
 
-/// An encoder that does not take our few bytes for this long is gone.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a peer that has been told why may take to close its side: a few round trips, and the
 /// media that was under way.
 const LINGER: Duration = Duration::from_secs(2);
@@ -46,7 +43,7 @@ const APP: &str = "live";
 pub struct Connection {
     desk: Desk,
     peer: SocketAddr,
-    stream: TcpStream,
+    stream: Socket,
     session: ServerSession,
     publish: Option<(Box<Publisher>, Seat)>,
     drain: Drain,
@@ -62,7 +59,7 @@ impl Connection {
     /// A connection on an accepted socket.
     pub fn new(
         desk: Desk,
-        stream: TcpStream,
+        stream: Socket,
         peer: SocketAddr,
         idle: Duration,
         drain: Drain,
@@ -267,22 +264,11 @@ impl Connection {
     async fn drain_session(&mut self) -> std::io::Result<()> {
         while let Some(out) = self.session.poll_output() {
             match out {
-                Output::Send(bytes) => self.send(&bytes).await?,
+                Output::Send(bytes) => send(&mut self.stream, &bytes).await?,
                 Output::Event(event) => self.event(event).await,
             }
         }
         Ok(())
-    }
-
-    async fn send(&mut self, bytes: &Bytes) -> std::io::Result<()> {
-        match tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(bytes)).await {
-            Ok(done) => done,
-            Err(_) => {
-                let seconds = WRITE_TIMEOUT.as_secs();
-                let why = format!("the peer has taken nothing of what it was sent for {seconds} s");
-                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, why))
-            }
-        }
     }
 
     async fn event(&mut self, event: Event) {

@@ -41,12 +41,7 @@ impl Context {
     pub async fn recover(&self) -> Result<Ends, LogError> {
         let mut ends = Ends::new();
         for r in self.logs.recover().await? {
-            let cut = r.cut.as_ref();
-            tracing::warn!(log = %r.id, extents = r.extents,
-                cut_bytes = cut.map_or(0, |c| c.bytes),
-                cut_packets = cut.map_or(0, |c| c.packets),
-                cut_ms = cut.map_or(0, |c| c.micros / 1000),
-                "sealed a log that lost its writer; what was torn at its end is cut off");
+            r.say();
             if let Some(end) = r.end {
                 ends.insert((r.id.channel, r.id.session, r.id.generation), end);
             }

@@ -16,6 +16,7 @@ pub mod context;
 pub mod convert;
 pub mod cues;
 pub mod desk;
+pub mod doors;
 pub mod live;
 pub mod metrics;
 mod orders;

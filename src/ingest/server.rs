@@ -5,9 +5,11 @@ use crate::api::types::Refusal;
 use crate::ingest::connection::Connection;
 use crate::ingest::context::{Context, PublishError};
 use crate::ingest::desk::Desk;
+use crate::ingest::doors::{Doors, Guest, Secure};
 use crate::rt::drain::{Drain, Work};
-use crate::rt::listen::{BindError, Listener, Seats};
+use crate::rt::listen::{BindError, Seats};
 use crate::rt::task;
+use crate::telemetry::metrics::Raised;
 use crate::telemetry::ready::Latch;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,10 +17,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// What differs between deployments.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// Where encoders connect.
     pub listen: SocketAddr,
+    /// Where they connect over TLS; `None`: nowhere.
+    pub secure: Option<Secure>,
     /// Sockets at once; further ones wait unaccepted.
     pub max_connections: usize,
     /// Longest silence of a publisher.
@@ -30,7 +34,7 @@ pub struct Config {
 /// A bound RTMP listener.
 pub struct Server {
     config: Config,
-    listener: Listener,
+    doors: Doors,
     ctx: Arc<Context>,
 }
 
@@ -49,13 +53,18 @@ pub struct Given {
 impl Server {
     /// Binds the listener; nothing is accepted yet.
     pub async fn bind(config: Config, ctx: Context) -> Result<Server, BindError> {
-        let listener = Listener::bind(config.listen, "RTMP").await?;
-        Ok(Server { config, listener, ctx: Arc::new(ctx) })
+        let doors = Doors::bind(config.listen, config.secure.clone()).await?;
+        Ok(Server { config, doors, ctx: Arc::new(ctx) })
     }
 
     /// The bound address.
     pub fn addr(&self) -> SocketAddr {
-        self.listener.addr()
+        self.doors.plain()
+    }
+
+    /// The bound address for RTMP over TLS.
+    pub fn secure_addr(&self) -> Option<SocketAddr> {
+        self.doors.secure()
     }
 
     /// Takes up open sessions, then serves until the drain: publishes are ended with a word to
@@ -96,35 +105,50 @@ impl Server {
                 taking.take_up_others().await;
             }
         });
+        let renewal = self.doors.renewal(self.ctx.clock.clone());
         ready.open();
         let mut seats = Seats::new(self.config.max_connections, "RTMP");
         loop {
             let accept = async {
                 let permit = seats.take().await;
-                (permit, self.listener.accept().await)
+                (permit, self.doors.accept().await)
             };
-            let (permit, (stream, peer)) = tokio::select! {
+            let (permit, guest) = tokio::select! {
                 biased;
                 () = drain.wait() => break,
                 accepted = accept => accepted,
             };
+            let (desk, drain) = (desk.clone(), drain.clone());
+            let (guard, peer) = (work.guard(), guest.peer);
             let idle = self.config.idle;
-            let connection = Connection::new(desk.clone(), stream, peer, idle, drain.clone());
-            let open = self.ctx.metrics.connections.clone();
-            let guard = work.guard();
             task::spawn(format!("rtmp {peer}"), async move {
-                open.inc();
-                connection.run().await;
-                open.dec();
+                meet(guest, desk, idle, drain).await;
                 drop((guard, permit));
             });
         }
         ready.close("draining");
+        if let Some(renewal) = renewal {
+            renewal.abort();
+        }
         bring.abort();
         take_up.abort();
         if !work.finish(self.config.drain_timeout).await {
             tracing::warn!("logs were not all sealed within the drain time-out");
         }
         Ok(())
+    }
+}
+
+/// Serves one encoder from its handshake on.
+async fn meet(guest: Guest, desk: Desk, idle: Duration, drain: Drain) {
+    let (peer, open) = (guest.peer, desk.context().metrics.connections.clone());
+    let _open = Raised::new(&open);
+    let welcome = tokio::select! {
+        welcome = guest.welcome() => welcome,
+        () = drain.wait() => return,
+    };
+    match welcome {
+        Ok(stream) => Connection::new(desk, stream, peer, idle, drain).run().await,
+        Err(e) => tracing::info!(%peer, "connection over: {e}"),
     }
 }

@@ -16,20 +16,20 @@ use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
 use crate::log::reader::{extents, logs, wrote};
 use crate::log::recover::{self, Recovered};
-use crate::log::shared::{Dirty, Queue, Shared};
-use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats, summaries};
+use crate::log::shared::Shared;
+use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats, stored, summaries};
 use crate::log::subscription::{Files, From, Piece, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
-use crate::log::tail::Tail;
 use crate::log::writer::Writer;
 use crate::media::timeline::mark::GenerationStart;
 use crate::rt::clock::Clock;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, OnceLock};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 /// Most bytes that one `Logs::read` gives: a segment at 100 Mbit/s and 4 s has 50 MiB.
 pub const READ_MAX: u64 = 64 << 20;
@@ -143,7 +143,21 @@ impl Logs {
     /// A log that is too damaged for that is reported in the process's log and left as it is.
     pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || inner.recover()).await
+        blocking(&self.inner.data, move || inner.recover(&mut BTreeSet::new())).await
+    }
+
+    /// As [`Logs::recover`], for who looks again and again: logs among `whole` are not looked at,
+    /// and those that are found whole or made so are added to it.
+    pub async fn adopt(
+        &self,
+        mut whole: BTreeSet<LogId>,
+    ) -> Result<(BTreeSet<LogId>, Vec<Recovered>), LogError> {
+        let inner = Arc::clone(&self.inner);
+        let adopt = move || {
+            let sealed = inner.recover(&mut whole)?;
+            Ok((whole, sealed))
+        };
+        blocking(&self.inner.data, adopt).await
     }
 
     /// Every log of the data directory, by channel, session and generation.
@@ -151,6 +165,12 @@ impl Logs {
         let inner = Arc::clone(&self.inner);
         let list = move || summaries(&*inner.fs, &inner.data, inner.options.format.reads());
         blocking(&self.inner.data, list).await
+    }
+
+    /// Bytes of all extents of the data directory.
+    pub async fn bytes(&self) -> Result<u64, LogError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(&self.inner.data, move || stored(&*inner.fs, &inner.data)).await
     }
 
     /// The logs of one session, oldest first.
@@ -322,36 +342,14 @@ impl Inner {
         let (generation, wrote) = (id.generation, self.options.format);
         let header = Header { extent: 0, generation, forced_roll: false, wrote };
         let current = new_extent(fs, &dir, header)?;
-        let file = (0, current.path.clone(), Arc::clone(&current.file));
-        let files = vec![file];
-        let dirty = Dirty { durable: HEADER_POSITION, files, names: true, ..Dirty::default() };
-        Ok(Arc::new(Shared {
-            id,
-            dir,
-            data: self.data.clone(),
-            fs: Arc::clone(&self.fs),
-            options: Arc::new(Options { sync, ..(*self.options).clone() }),
-            queue: Mutex::new(Queue::default()),
-            backlog: AtomicUsize::new(0),
-            room: Notify::new(),
-            state: watch::Sender::new(Shared::start()),
-            tail: Mutex::new(Tail::default()),
-            spare: Mutex::new(None),
-            current: Mutex::new(current),
-            dirty: Mutex::new(dirty),
-            error: OnceLock::new(),
-            sync_error: OnceLock::new(),
-            leave: AtomicU64::new(0),
-            turn: Mutex::new(()),
-            sync_queued: AtomicBool::new(false),
-            health: Arc::clone(&self.health),
-            lock: Mutex::new(Some(held)),
-            written: AtomicU64::new(0),
-        }))
+        let options = Options { sync, ..(*self.options).clone() };
+        let (data, fs, health) = (&self.data, &self.fs, &self.health);
+        Ok(Arc::new(Shared::new(id, data, fs, options, current, health, held)))
     }
 
-    fn recover(&self) -> Result<Vec<Recovered>, LogError> {
-        recover::all(self.fs.as_ref(), &self.data, self.options.format.reads(), &self.damages)
+    fn recover(&self, whole: &mut BTreeSet<LogId>) -> Result<Vec<Recovered>, LogError> {
+        let reads = self.options.format.reads();
+        recover::all(self.fs.as_ref(), &self.data, reads, &self.damages, whole)
     }
 
     fn source(&self, id: &LogId) -> Result<Files, LogError> {

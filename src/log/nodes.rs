@@ -5,7 +5,7 @@ use crate::log::id::LogId;
 use crate::log::remote::{Bearer, Options, Remote};
 use crate::log::shared::lock;
 use crate::rt::clock::Clock;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 /// Most nodes that are kept ready; a cluster has fewer, and one that is let go is made again.
@@ -40,6 +40,13 @@ impl Nodes {
     /// Where a log is read now.
     pub fn holder(&self, id: &LogId) -> Option<String> {
         (self.holder)(id)
+    }
+
+    /// How many logs are followed, by node.
+    pub(super) fn followed(&self) -> BTreeMap<String, i64> {
+        let known = lock(&self.known);
+        let each = known.iter().map(|(url, r)| (url.clone(), r.following() as i64));
+        each.filter(|(_, n)| *n > 0).collect()
     }
 
     /// The node that has a log.

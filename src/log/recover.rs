@@ -38,6 +38,7 @@ use crate::log::torn::Raw;
 use crate::log::walk::{Good, State, Walk, walk_extent};
 use crate::media::timeline::mark::{End, GenerationStart, Mark, SessionRecord};
 use bytes::BytesMut;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What recovery took out of the log.
@@ -89,6 +90,14 @@ impl Cut {
 }
 
 impl Recovered {
+    /// Says in the process's log that it was sealed, and what was cut off.
+    pub fn say(&self) {
+        let cut = self.cut.unwrap_or_default();
+        tracing::warn!(log = %self.id, extents = self.extents, cut_bytes = cut.bytes,
+            cut_packets = cut.packets, cut_ms = cut.micros / 1000,
+            "sealed a log that lost its writer; what was torn at its end is cut off");
+    }
+
     /// The answer after the last extent.
     fn of(
         walk: Walk,
@@ -113,15 +122,22 @@ impl Recovered {
 
 /// Closes every log of a data directory whose writer is dead (its lock is free) and that is not
 /// known to be whole. One that cannot be closed is reported in the process's log and left as it is.
+///
+/// Logs among `whole` are passed over, and those that are found whole or made so are added to it.
 pub(super) fn all(
     fs: &dyn FileSystem,
     data: &Path,
     reads: Range,
     damages: &Damages,
+    whole: &mut BTreeSet<LogId>,
 ) -> Result<Vec<Recovered>, LogError> {
     let mut recovered = Vec::new();
-    for id in logs(fs, data)? {
+    for id in logs(fs, data)?.into_iter().filter(|id| !whole.contains(id)).collect::<Vec<_>>() {
         let dir = id.dir(data);
+        // A writer that is about to begin has its lock before its first extent.
+        if extents(fs, &dir)?.is_empty() {
+            continue;
+        }
         let held = fs.lock(&dir.join(LOCK)).map_err(|e| LogError::io("lock", &dir, e))?;
         if held.is_none() {
             continue;
@@ -129,12 +145,16 @@ pub(super) fn all(
         let place = Place { fs, dir: &dir, id: &id, reads };
         let closed = match is_suspect(place) {
             Ok(true) => close(place, None),
-            Ok(false) => continue,
+            Ok(false) => {
+                whole.insert(id);
+                continue;
+            }
             Err(e) => Err(e),
         };
         match closed {
             Ok(log) => {
                 note_sealed(fs, &dir);
+                whole.insert(id);
                 recovered.extend(Some(log).filter(|log| log.changed));
             }
             // The server starts without it; what can be read of it stays readable.

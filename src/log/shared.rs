@@ -15,7 +15,7 @@ use crate::log::reader::Place;
 use crate::log::tail::Tail;
 use bytes::BytesMut;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -131,6 +131,44 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// A log that has just been made: `current` is its first extent, `held` its lock.
+    pub(super) fn new(
+        id: LogId,
+        data: &Path,
+        fs: &Arc<dyn FileSystem>,
+        options: Options,
+        current: Current,
+        health: &Arc<Health>,
+        held: Lock,
+    ) -> Shared {
+        let file = (0, current.path.clone(), Arc::clone(&current.file));
+        let files = vec![file];
+        let dirty = Dirty { durable: HEADER_POSITION, files, names: true, ..Dirty::default() };
+        Shared {
+            dir: id.dir(data),
+            id,
+            data: data.to_owned(),
+            fs: Arc::clone(fs),
+            options: Arc::new(options),
+            queue: Mutex::new(Queue::default()),
+            backlog: AtomicUsize::new(0),
+            room: Notify::new(),
+            state: watch::Sender::new(Shared::start()),
+            tail: Mutex::new(Tail::default()),
+            spare: Mutex::new(None),
+            current: Mutex::new(current),
+            dirty: Mutex::new(dirty),
+            error: OnceLock::new(),
+            sync_error: OnceLock::new(),
+            leave: AtomicU64::new(0),
+            turn: Mutex::new(()),
+            sync_queued: AtomicBool::new(false),
+            health: Arc::clone(health),
+            lock: Mutex::new(Some(held)),
+            written: AtomicU64::new(0),
+        }
+    }
+
     /// The initial state of a new log.
     pub(super) fn start() -> State {
         State::at(HEADER_POSITION)

@@ -13,6 +13,7 @@ use crate::log::nodes::Nodes;
 use crate::log::remote::Remote;
 use crate::log::remote::wire::Since;
 use crate::log::subscription::{From, Piece, Subscription};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -99,6 +100,14 @@ impl Source {
             Source::Local(logs) => logs.wrote(id).await,
             Source::Remote(remote) => remote.wrote(id).await,
             Source::Nodes(nodes) => nodes.of(id)?.wrote(id).await,
+        }
+    }
+
+    /// How many logs are followed, by the node that they are read from; none where they are here.
+    pub fn followed(&self) -> BTreeMap<String, i64> {
+        match self {
+            Source::Local(_) | Source::Remote(_) => BTreeMap::new(),
+            Source::Nodes(nodes) => nodes.followed(),
         }
     }
 

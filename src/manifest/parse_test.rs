@@ -4,7 +4,8 @@
 use crate::manifest::locate::{DEPTH_MAX, WEIGHT_MAX};
 use crate::manifest::parse::{ERRORS_MAX, FILE_MAX, TEXT_MAX, parse, parse_bytes};
 use crate::manifest::raw::{
-    RawChannel, RawInterval, RawListen, RawManifest, RawRtmp, RawServer, RawTls, RawViewers,
+    RawChannel, RawInterval, RawListen, RawManifest, RawRtmp, RawRtmps, RawServer, RawTls,
+    RawViewers,
 };
 use crate::manifest::types::{
     CHANNELS_MAX, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, FRAME_RATE_MAX, FRAME_RATE_MIN,
@@ -260,6 +261,17 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "certificate without name",
         "server: {viewers: {tls: {certificate: '', key: a.pem}}}",
         "castctl.yaml:1:39: server.viewers.tls.certificate: a file has a name",
+    ),
+    (
+        "RTMPS without certificate",
+        "server:\n  rtmps: {listen: 0.0.0.0:443}\n",
+        "castctl.yaml:2:10: server.rtmps: missing field `tls`",
+    ),
+    (
+        "RTMPS on RTMP's port",
+        "server: {rtmps: {listen: '0.0.0.0:1935', tls: {certificate: a.pem, key: b.pem}}}",
+        "castctl.yaml:1:26: server.rtmps.listen: 0.0.0.0:1935 clashes with \
+         server.rtmp.listen, 0.0.0.0:1935",
     ),
     (
         "no connections",
@@ -679,6 +691,7 @@ fn every_field_is_in_the_page_and_in_the_sample() {
         fields::<RawChannel>(),
         fields::<RawServer>(),
         fields::<RawRtmp>(),
+        fields::<RawRtmps>(),
         fields::<RawViewers>(),
         fields::<RawTls>(),
         fields::<RawListen>(),

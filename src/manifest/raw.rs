@@ -44,6 +44,7 @@ pub(super) struct RawServer {
     pub(super) sync: Option<RawSync>,
     pub(super) low_space: Text,
     pub(super) rtmp: Option<RawRtmp>,
+    pub(super) rtmps: Option<RawRtmps>,
     pub(super) viewers: Option<RawViewers>,
     pub(super) internal: Option<RawListen>,
     pub(super) admin: Option<RawListen>,
@@ -60,6 +61,16 @@ pub(super) struct RawRtmp {
     pub(super) idle_timeout: Text,
 }
 
+/// `server.rtmps`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the fields `listen` and `tls`")]
+pub(super) struct RawRtmps {
+    #[serde(default)]
+    pub(super) listen: Text,
+    pub(super) tls: RawTls,
+}
+
 /// `server.viewers`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -71,7 +82,7 @@ pub(super) struct RawViewers {
     pub(super) public_url: Text,
 }
 
-/// `server.viewers.tls`.
+/// `server.viewers.tls` and `server.rtmps.tls`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[serde(expecting = "the fields `certificate` and `key`")]

@@ -2,15 +2,18 @@
 
 use crate::base::units;
 use crate::manifest::check::Check;
-use crate::manifest::raw::{RawServer, RawViewers};
+use crate::manifest::raw::{RawServer, RawTls, RawViewers};
 use crate::manifest::text::http_url;
 use crate::manifest::types::{
     AdminServer, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, IDLE_TIMEOUT_MAX,
-    IDLE_TIMEOUT_MIN, InternalServer, LOW_SPACE_MAX, LOW_SPACE_MIN, RtmpServer, Server, TlsFiles,
-    ViewerServer,
+    IDLE_TIMEOUT_MIN, InternalServer, LOW_SPACE_MAX, LOW_SPACE_MIN, RtmpServer, RtmpsServer,
+    Server, TlsFiles, ViewerServer,
 };
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
+
+/// Of a listener that is not there: port 0 clashes with nothing.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 impl Check<'_> {
     pub(super) fn server(&mut self, raw: &RawServer) -> Server {
@@ -26,6 +29,7 @@ impl Check<'_> {
         let sync = raw.sync.as_ref().map_or(base.sync, |s| self.sync("server.sync", s));
         let low_space = self.low_space(raw.low_space.as_ref(), base.low_space);
         let rtmp = self.rtmp(raw);
+        let rtmps = self.rtmps(raw);
         let viewers = match &raw.viewers {
             Some(raw) => self.viewers(raw),
             None => ViewerServer::default(),
@@ -37,6 +41,7 @@ impl Check<'_> {
         let listen = self.listen("server.admin.listen", admin, base.admin.listen);
         let listeners = [
             ("server.rtmp.listen", rtmp.listen),
+            ("server.rtmps.listen", rtmps.as_ref().map_or(NOWHERE, |r| r.listen)),
             ("server.viewers.listen", viewers.listen),
             ("server.internal.listen", internal.listen),
             ("server.admin.listen", listen),
@@ -46,7 +51,7 @@ impl Check<'_> {
         let drain_timeout =
             self.duration("server.drainTimeout", &raw.drain_timeout, base.drain_timeout, range);
         let admin = AdminServer { listen };
-        Server { data, sync, low_space, rtmp, viewers, internal, admin, drain_timeout }
+        Server { data, sync, low_space, rtmp, rtmps, viewers, internal, admin, drain_timeout }
     }
 
     fn low_space(&mut self, raw: Option<&String>, default: u64) -> u64 {
@@ -86,17 +91,26 @@ impl Check<'_> {
         RtmpServer { listen, max_connections, idle_timeout }
     }
 
+    fn rtmps(&mut self, raw: &RawServer) -> Option<RtmpsServer> {
+        let raw = raw.rtmps.as_ref()?;
+        let path = "server.rtmps.listen";
+        let listen = self.listen(path, raw.listen.as_ref(), RtmpsServer::LISTEN);
+        Some(RtmpsServer { listen, tls: self.tls("server.rtmps.tls", &raw.tls) })
+    }
+
+    fn tls(&mut self, path: &str, raw: &RawTls) -> TlsFiles {
+        for (field, name) in [("certificate", &raw.certificate), ("key", &raw.key)] {
+            if name.is_empty() {
+                self.error(&format!("{path}.{field}"), "a file has a name");
+            }
+        }
+        TlsFiles { certificate: (&raw.certificate).into(), key: (&raw.key).into() }
+    }
+
     fn viewers(&mut self, raw: &RawViewers) -> ViewerServer {
         let base = ViewerServer::default();
         let listen = self.listen("server.viewers.listen", raw.listen.as_ref(), base.listen);
-        let tls = raw.tls.as_ref().map(|raw| {
-            for (path, name) in [("certificate", &raw.certificate), ("key", &raw.key)] {
-                if name.is_empty() {
-                    self.error(&format!("server.viewers.tls.{path}"), "a file has a name");
-                }
-            }
-            TlsFiles { certificate: (&raw.certificate).into(), key: (&raw.key).into() }
-        });
+        let tls = raw.tls.as_ref().map(|raw| self.tls("server.viewers.tls", raw));
         let cors_origins = match raw.cors_origins.as_deref() {
             None => CorsOrigins::Any,
             Some([star]) if star == "*" => CorsOrigins::Any,

@@ -206,6 +206,8 @@ pub struct Server {
     pub low_space: u64,
     /// `rtmp`: where encoders publish.
     pub rtmp: RtmpServer,
+    /// `rtmps`: where encoders publish over TLS. Default: nowhere.
+    pub rtmps: Option<RtmpsServer>,
     /// `viewers`: where playlists, media and the watch page are served.
     pub viewers: ViewerServer,
     /// `internal`: where other nodes read logs.
@@ -223,6 +225,7 @@ impl Default for Server {
             sync: SyncPolicy::default(),
             low_space: 1 << 30,
             rtmp: RtmpServer::default(),
+            rtmps: None,
             viewers: ViewerServer::default(),
             internal: InternalServer::default(),
             admin: AdminServer::default(),
@@ -247,6 +250,21 @@ impl Default for RtmpServer {
         let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1935);
         RtmpServer { listen, max_connections: 1000, idle_timeout: Duration::from_secs(30) }
     }
+}
+
+/// The listener for RTMP over TLS; connections and silence are limited as over plain RTMP, both
+/// together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RtmpsServer {
+    /// `listen`: address and port. Default `0.0.0.0:1936`.
+    pub listen: SocketAddr,
+    /// `tls`: the certificate. Required.
+    pub tls: TlsFiles,
+}
+
+impl RtmpsServer {
+    /// Where it listens unless told otherwise: beside plain RTMP's port; RTMPS has none of its own.
+    pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1936);
 }
 
 /// The viewers' HTTP listener.

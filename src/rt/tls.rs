@@ -1,5 +1,5 @@
 //! TLS for listeners: a certificate and its key from two PEM files, read again when they change, so
-//! that a renewed certificate needs no restart. ALPN offers h2 and http/1.1.
+//! that a renewed certificate needs no restart.
 //!
 //! Invariant: what cannot be used never replaces what is in use.
 
@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -15,12 +16,19 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::server::TlsStream;
 
 /// How often the files are looked at: a renewal has days, a mount is replaced within a minute.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Largest file that is read: a chain of a few certificates has some 10 KiB.
 pub const FILE_MAX: u64 = 1 << 20;
+
+/// What an HTTP listener offers (RFC 7301, RFC 9113).
+pub const HTTP: [&str; 2] = ["h2", "http/1.1"];
+
+/// A connection over TLS.
+pub type Secured = TlsStream<TcpStream>;
 
 /// Where a listener's certificate is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,11 +79,12 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files. `protocols` are offered by ALPN, the preferred first; none for a protocol
+    /// that has no name there.
     ///
     /// # Errors
     /// They cannot be read or used; the message names the file.
-    pub fn load(files: Files) -> Result<Tls, TlsError> {
+    pub fn load(files: Files, protocols: &[&str]) -> Result<Tls, TlsError> {
         let current = Arc::new(Current(RwLock::new(read(&files)?)));
         let provider = Arc::new(ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -83,7 +92,7 @@ impl Tls {
             .map_err(|why| pair(&files, why))?;
         let mut config =
             config.with_no_client_auth().with_cert_resolver(Arc::<Current>::clone(&current));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
         Ok(Tls { files, current, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
@@ -199,7 +208,7 @@ mod tests {
     async fn a_renewed_certificate_is_taken_up_and_a_bad_one_is_not() {
         let dir = tempfile::tempdir().expect("a directory");
         let (files, first) = write(dir.path());
-        let tls = Tls::load(files.clone()).expect("loaded");
+        let tls = Tls::load(files.clone(), &HTTP).expect("loaded");
         assert_eq!(in_use(&tls), first);
         let clock = Clock::system();
         let watch = crate::rt::task::spawn("tls", tls.clone().watch(clock.clone()));
@@ -234,7 +243,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (files, _) = write(dir.path());
         let said = |files: &Files| {
-            let text = Tls::load(files.clone()).expect_err("refused").to_string();
+            let text = Tls::load(files.clone(), &HTTP).expect_err("refused").to_string();
             text.replace(&dir.path().display().to_string(), "DIR")
         };
         let swapped = Files { certificate: files.key.clone(), key: files.certificate.clone() };

@@ -18,18 +18,18 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// What the processes of a cluster share.
-struct Cluster {
+pub(crate) struct Cluster {
     dir: TempDir,
     secret: PathBuf,
     /// `--database`, or `--data` of the one API server.
     state: String,
-    apis: Vec<Up>,
-    key: String,
+    pub(crate) apis: Vec<Up>,
+    pub(crate) key: String,
 }
 
 impl Cluster {
     /// So many API servers, and the channel `main`.
-    async fn start(apis: usize) -> Cluster {
+    pub(crate) async fn start(apis: usize) -> Cluster {
         let dir = tempfile::tempdir().expect("a directory");
         let state = match apis {
             1 => format!("--data={}", dir.path().join("api").display()),
@@ -73,7 +73,7 @@ impl Cluster {
         urls.join(",")
     }
 
-    async fn origin(&self, name: &str) -> Up {
+    pub(crate) async fn origin(&self, name: &str) -> Up {
         self.origin_at(name, local()).await
     }
 
@@ -89,7 +89,20 @@ impl Cluster {
         self.run(&words, "admin").await
     }
 
-    async fn edge(&self, name: &str) -> Up {
+    /// The agent beside an origin.
+    pub(crate) async fn agent(&self, origin: &str) -> Up {
+        let words = [
+            "collect".into(),
+            "--serve-only".into(),
+            format!("--api={}", self.urls()),
+            format!("--node={origin}-agent"),
+            format!("--data={}", self.dir.path().join(origin).display()),
+            "--internal=127.0.0.1:0".into(),
+        ];
+        self.run(&words, "admin").await
+    }
+
+    pub(crate) async fn edge(&self, name: &str) -> Up {
         self.edge_of(name, &self.urls()).await
     }
 
@@ -105,14 +118,14 @@ impl Cluster {
     }
 
     /// An operator's command, with JSON as its answer.
-    async fn operator(&self, words: &str) -> Ended {
+    pub(crate) async fn operator(&self, words: &str) -> Ended {
         let (api, secret) = (self.urls(), self.secret.display().to_string());
         let words: Vec<&str> = words.split_whitespace().collect();
         castctl(&[&words[..], &["--json", "--api", &api, "--secret-file", &secret]].concat()).await
     }
 }
 
-async fn stop(all: Vec<Up>) {
+pub(crate) async fn stop(all: Vec<Up>) {
     for up in all {
         up.process.signal(Signal::TERM);
         let ended = within("the end", up.process.ended()).await;
@@ -120,21 +133,21 @@ async fn stop(all: Vec<Up>) {
     }
 }
 
-async fn kill(up: Up) {
+pub(crate) async fn kill(up: Up) {
     up.process.signal(Signal::KILL);
     assert_eq!(up.process.ended().await.code, None, "killed");
 }
 
-fn next(p: &Playlist) -> u64 {
+pub(crate) fn next(p: &Playlist) -> u64 {
     p.media_sequence + p.segments.len() as u64
 }
 
-fn beyond(n: u64) -> impl Fn(&Playlist) -> bool {
+pub(crate) fn beyond(n: u64) -> impl Fn(&Playlist) -> bool {
     move |p: &Playlist| next(p) > n
 }
 
 /// Two whole segments stand behind the newest discontinuity.
-fn is_back(p: &Playlist) -> bool {
+pub(crate) fn is_back(p: &Playlist) -> bool {
     let broken = p.segments.iter().rposition(|s| s.discontinuity > 0);
     let complete = |s: &&crate::oracle::playlist::Segment| s.uri.is_some() && !s.gap;
     broken.is_some_and(|at| p.segments[at..].iter().filter(complete).count() >= 2)

@@ -22,7 +22,7 @@ use crate::oracle::Exception;
 use crate::process::Up;
 use crate::server::{KEY, PATIENCE, Server, brisk, local, silent, within};
 use castctl::edge::server::{HEAD_GRACE, HEAD_TIMEOUT};
-use castctl::ingest::connection::WRITE_TIMEOUT;
+use castctl::ingest::doors::WRITE_TIMEOUT;
 use castctl::ingest::publisher::AHEAD_MAX;
 use castctl::rt::clock::Clock;
 use castctl::rtmp::limits::HANDSHAKE_BYTES;

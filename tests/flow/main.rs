@@ -6,6 +6,7 @@
 mod oracle;
 
 mod accounted;
+mod adopted;
 mod announced;
 mod away;
 mod browser;

@@ -10,7 +10,8 @@ use crate::oracle::playlist::Playlist;
 use crate::process::{Ended, Process, ffmpeg};
 use crate::proxies::{Cache, Hits, balancer, cache, nginx_cache};
 use crate::rules::live::{Air, answered};
-use crate::server::{KEY, local};
+use crate::server::{KEY, PATIENCE, local};
+use castctl::hls::window::LIVE_WINDOW;
 use castctl::media::flv::file::Tag;
 use castctl::rt::task;
 use reqwest::{StatusCode, Url};
@@ -138,6 +139,9 @@ fn shown_at(line: &str) -> Option<f64> {
     Some(next()? * 3600.0 + next()? * 60.0 + next()?)
 }
 
+/// ffmpeg 5.1 knows no EXT-X-GAP either: it may ask for the gap until that has left the playlist.
+const GAP_LISTED: Duration = Duration::from_micros(LIVE_WINDOW.unsigned_abs());
+
 fn publishes(rtmp: SocketAddr, tags: &[Tag]) -> JoinHandle<Option<()>> {
     let tags = tags.to_vec();
     task::spawn("encoder", async move {
@@ -218,7 +222,7 @@ async fn four_players_play_through_a_balancer_and_a_cache() {
         ended.push(of_gstreamer(name, &process.ended().await));
     }
     for ((name, _), process) in through.iter().zip(ffmpegs) {
-        ended.push(of_ffmpeg(name, &process.ended().await));
+        ended.push(of_ffmpeg(name, &process.ended_within(PATIENCE + GAP_LISTED).await));
     }
     encoder.abort();
     let (seen, mut played): (Vec<Value>, Vec<Played>) = browsers.into_iter().unzip();

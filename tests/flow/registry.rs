@@ -4,7 +4,7 @@
 use crate::postgres::{self, Postgres};
 use crate::server::within;
 use castctl::api::auth::NODE_NAME_MAX;
-use castctl::api::cluster::{Heartbeat, NewKey, Role};
+use castctl::api::cluster::{Heartbeat, LogName, NewKey, Role};
 use castctl::api::types::{
     ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report,
     SessionRecord, Want,
@@ -58,7 +58,9 @@ fn end(msn: u64, over: bool) -> End {
 
 fn beat(url: Option<&str>) -> Heartbeat {
     let (url, figures) = (url.map(str::to_owned), BTreeMap::from([("viewers".to_owned(), 3)]));
-    Heartbeat { role: Role::Origin, url, rtmp: None, draining: false, render: 1, figures }
+    let upstreams = BTreeMap::from([("http://b:1".to_owned(), 2)]);
+    let rtmps = Some("rtmps://a/live".to_owned());
+    Heartbeat { url, rtmps, figures, upstreams, ..Heartbeat::of(Role::Origin) }
 }
 
 fn now() -> Wall {
@@ -92,6 +94,7 @@ on_both! {
     channels_are_made_listed_and_deleted
     keys_are_admitted_by_their_terms
     nodes_are_known_and_leave
+    an_adopted_log_is_read_from_who_has_it
     replicas_that_grant_at_once_repeat_nothing
 }
 
@@ -113,9 +116,9 @@ async fn numbers_grow_over_generations_sessions_and_restarts(at: Database) {
     assert_eq!(r.writer(&main).await.expect("asked"), None);
     let refused = r.report(&main, g1.generation, report, now()).await;
     assert_eq!(refused, Err(Refusal::Fenced(g1.generation)));
-    let before = r.revision().await.expect("counted");
+    let before = r.revision(now()).await.expect("counted");
     let g2 = r.grant(&main, &publish("b"), now()).await.expect("grant");
-    assert!(r.revision().await.expect("counted") > before);
+    assert!(r.revision(now()).await.expect("counted") > before);
     assert_eq!(
         (g2.session, g2.generation, g2.base, g2.dseq),
         (Session(1), Generation(2), Msn(1011), 3)
@@ -255,15 +258,15 @@ async fn keys_are_admitted_by_their_terms(at: Database) {
 
 async fn nodes_are_known_and_leave(at: Database) {
     let (r, main) = (open(&at).await, channel("main"));
-    let before = r.revision().await.expect("counted");
+    let before = r.revision(now()).await.expect("counted").0;
     r.heartbeat(&"a".into(), &beat(Some("http://a:1")), now()).await.expect("taken");
-    let first = r.revision().await.expect("counted");
+    let first = r.revision(now()).await.expect("counted").0;
     assert!(first > before);
     r.heartbeat(&"a".into(), &beat(Some("http://a:1")), now()).await.expect("taken");
     r.heartbeat(&"b".into(), &beat(None), now()).await.expect("taken");
-    assert_eq!(r.revision().await.expect("counted"), first);
+    assert_eq!(r.revision(now()).await.expect("counted").0, first);
     r.heartbeat(&"a".into(), &beat(Some("http://a:2")), now()).await.expect("moved");
-    assert!(r.revision().await.expect("counted") > first);
+    assert!(r.revision(now()).await.expect("counted").0 > first);
     let nodes = r.table(now()).await.expect("table").nodes;
     assert_eq!(nodes, BTreeMap::from([("a".into(), "http://a:2".to_owned())]));
     for name in ["", &"x".repeat(NODE_NAME_MAX + 1)] {
@@ -292,6 +295,44 @@ async fn nodes_are_known_and_leave(at: Database) {
     let (name, session) = &status.channels[0];
     let session = session.as_ref().expect("one");
     assert_eq!((name, &*session.node, session.ended), (&main, "b", false));
+}
+
+async fn an_adopted_log_is_read_from_who_has_it(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let g = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    let live = async |name: &str| {
+        r.heartbeat(&name.into(), &beat(Some("http://x:1")), now()).await.expect("taken");
+    };
+    let reads = async || {
+        let table = r.table(now()).await.expect("table");
+        let of = table.sessions[&main].generations.clone();
+        let found = r.find(&main, g.session).await.expect("asked").expect("known");
+        assert_eq!(found.generations, of, "one answer for those who watch and who ask");
+        let past = r.history(&main).await.expect("asked");
+        assert_eq!(past[0].node, of[0].1);
+        of[0].1.to_string()
+    };
+    live("a").await;
+    assert_eq!(reads().await, "a");
+    live("agent").await;
+    let before = r.revision(now()).await.expect("counted");
+    let log = |channel: &str, generation| LogName {
+        channel: channel.parse().expect("a name"),
+        session: g.session,
+        generation,
+    };
+    // What it does not know of is no mistake: a channel may have been deleted.
+    let logs = [log("main", g.generation), log("main", Generation(99)), log("other", g.generation)];
+    r.hold(&"agent".into(), &logs).await.expect("taken");
+    assert_ne!(r.revision(now()).await.expect("counted"), before);
+    assert_eq!(reads().await, "agent");
+    // Nobody is better than who is gone, but for who wrote it.
+    let before = r.revision(now()).await.expect("counted");
+    r.leave(&"agent".into()).await.expect("gone");
+    assert_ne!(r.revision(now()).await.expect("counted"), before);
+    assert_eq!(reads().await, "a");
+    r.leave(&"a".into()).await.expect("gone");
+    assert_eq!(reads().await, "agent");
 }
 
 async fn replicas_that_grant_at_once_repeat_nothing(at: Database) {
@@ -345,7 +386,7 @@ async fn a_database_that_stands_still_or_dies_is_waited_for_and_expires_nobody()
     r.admit(&ask, now()).await.expect("known");
     server.thaw();
     server.crash();
-    let refused = within("an answer", r.revision()).await;
+    let refused = within("an answer", r.revision(now())).await;
     assert!(matches!(refused, Err(Refusal::Unavailable(_))), "{refused:?}");
     server.again();
     // The connections that died with it may cost a call each.

@@ -1,8 +1,9 @@
 //! A server in this process, as `castctl up` composes it: own directory, free ports, known keys.
 
 use crate::oracle::{Finding, Oracle};
+use castctl::cmd::reads::From;
 use castctl::cmd::recorder::Recording;
-use castctl::cmd::roles::{self, From};
+use castctl::cmd::roles;
 use castctl::cmd::{serve_edge, up};
 use castctl::log::format::version::Wrote;
 use castctl::manifest::types::{ChannelSpec, Manifest, Pace, StreamKey};

@@ -3,9 +3,9 @@
 
 use crate::clip;
 use crate::encoder::Encoder;
-use crate::process::{node, run};
+use crate::process::{ffmpeg, node, run};
 use crate::server::{KEY, Server, brisk, local, within};
-use castctl::manifest::types::TlsFiles;
+use castctl::manifest::types::{RtmpsServer, TlsFiles};
 use castctl::media::timeline::mark::RENDER;
 use castctl::rt::http::PREFACE;
 use reqwest::{Client, StatusCode, Version};
@@ -119,5 +119,37 @@ async fn an_edge_speaks_tls_to_curl_and_refuses_a_bad_certificate() {
     let refused = run(command.args(wrong)).await;
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.err.contains("tls.key: it holds no certificate in PEM form"), "{refused:?}");
+    server.stop().await;
+}
+
+/// Encoders come in over TLS as they do without; who does not speak it is not let in.
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_publishes_over_rtmps() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (files, _) = certificate(dir.path());
+    let mut addr = None;
+    let server = Server::with(vec![brisk("main", &[KEY])], |m| {
+        // A port that is free now: the server does not say which one it got.
+        let free = std::net::TcpListener::bind(local()).expect("a port");
+        let listen = free.local_addr().expect("bound");
+        addr = Some(listen);
+        m.server.rtmps = Some(RtmpsServer { listen, tls: files });
+    })
+    .await;
+    let addr = addr.expect("chosen");
+    let clip = format!("{}/tests/fixtures/media/bbb.flv", env!("CARGO_MANIFEST_DIR"));
+    let to = format!("rtmps://{addr}/live/{KEY}");
+    let ended = run(&mut ffmpeg(&format!("-re -i {clip} -c copy -f flv {to}"))).await;
+    assert_eq!((ended.code, &*ended.err), (Some(0), ""));
+    let list = server.url("/live/main/index.m3u8");
+    let session = crate::fetched::get(list).await;
+    assert_eq!(session.status(), StatusCode::FOUND);
+    // Another key is told why over TLS too.
+    let wrong = format!("-re -i {clip} -c copy -f flv rtmps://{addr}/live/nobodys-key");
+    let ended = run(&mut ffmpeg(&wrong)).await;
+    assert_ne!(ended.code, Some(0), "{}", ended.err);
+    // Plain RTMP is not spoken there.
+    let plain = within("an end", Encoder::connect(addr, KEY)).await;
+    assert!(plain.is_err(), "no TLS, no publish");
     server.stop().await;
 }

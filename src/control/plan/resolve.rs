@@ -101,14 +101,7 @@ mod tests {
 
     fn node(name: &str, alive: bool) -> Node {
         let url = Some(format!("http://{name}:8090"));
-        let said = Heartbeat {
-            role: Role::Origin,
-            url,
-            rtmp: None,
-            draining: false,
-            render: 2,
-            figures: Default::default(),
-        };
+        let said = Heartbeat { url, ..Heartbeat::of(Role::Origin) };
         Node { name: name.into(), said, seen: at(0), alive }
     }
 

@@ -126,11 +126,6 @@ impl Db {
         self.kind
     }
 
-    /// For calls of one statement.
-    pub(super) fn pool(&self) -> &AnyPool {
-        &self.pool
-    }
-
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }

@@ -7,7 +7,7 @@ use super::leases::{self, GONE, Standing, lease_micros};
 use super::numbers::LastGeneration;
 use super::rows::{self, Newest};
 use crate::api::auth::{NODE_NAME, is_node_name};
-use crate::api::cluster::{Heartbeat, Lease, Node, Role, SessionState, Status};
+use crate::api::cluster::{Heartbeat, Lease, LogName, Node, Role, SessionState, Status};
 use crate::api::types::{NodeName, Refusal, Unfinished};
 use crate::base::time::{Wall, micros};
 use std::collections::BTreeMap;
@@ -127,7 +127,8 @@ impl Registry {
         .await?;
         sqlx::query(
             "DELETE FROM node WHERE seen < $1 AND lease < $1 \
-             AND NOT EXISTS (SELECT 1 FROM generation g WHERE g.node = node.name)",
+             AND NOT EXISTS \
+             (SELECT 1 FROM generation g WHERE g.node = node.name OR g.holder = node.name)",
         )
         .bind(now.plus(-micros(REMEMBERED)).0)
         .execute(&mut *tx)
@@ -183,6 +184,22 @@ impl Registry {
                 out.push(Unfinished { settings, session, generation, end });
             }
             Ok(out)
+        };
+        self.db.answer(call).await
+    }
+
+    /// A node has adopted these logs; those that the registry does not know are passed over.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn hold(&self, node: &NodeName, logs: &[LogName]) -> Result<(), Refusal> {
+        let call = async {
+            let mut tx = self.db.write().await?;
+            lock(&mut tx, "", 1).await?;
+            for log in logs {
+                rows::store_holder(&mut tx, node, log).await?;
+            }
+            Ok(tx.commit().await?)
         };
         self.db.answer(call).await
     }

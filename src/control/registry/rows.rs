@@ -2,6 +2,7 @@
 
 use super::db::{Fault, int, json, number, text, to_json};
 use super::numbers::{LastGeneration, Line};
+use crate::api::cluster::LogName;
 use crate::api::types::{End, LiveSession, NodeName, Report};
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
@@ -28,6 +29,17 @@ macro_rules! generation_columns {
     () => {
         "g.generation, g.session, g.node, g.key_id, g.base, g.dseq, g.granted, g.line_msn, \
          g.line_at, g.msn, g.report_dseq, g.wall, g.received, g.ended"
+    };
+}
+
+/// The node where the log of `generation g` is read, `$1` being now: who has adopted it, while that
+/// lives or who wrote it does not.
+macro_rules! holder {
+    () => {
+        "CASE WHEN g.holder <> '' AND (EXISTS \
+         (SELECT 1 FROM node n WHERE n.name = g.holder AND n.lease > $1) OR NOT EXISTS \
+         (SELECT 1 FROM node n WHERE n.name = g.node AND n.lease > $1)) \
+         THEN g.holder ELSE g.node END"
     };
 }
 
@@ -206,28 +218,56 @@ pub(super) async fn store_end(
     Ok(())
 }
 
-/// Every generation of a channel, newest first, as many as anybody looks through.
+/// Every generation of a channel and the node that has its log, newest first, as many as anybody
+/// looks through.
 pub(super) async fn history(
     db: &mut AnyConnection,
     channel: &Channel,
-) -> Result<Vec<LastGeneration>, Fault> {
+    now: Wall,
+) -> Result<Vec<(LastGeneration, NodeName)>, Fault> {
     let sql = concat!(
         "SELECT ",
         generation_columns!(),
-        " FROM generation g WHERE g.channel = $1 ORDER BY g.generation DESC LIMIT 10000"
+        ", ",
+        holder!(),
+        " FROM generation g WHERE g.channel = $2 ORDER BY g.generation DESC LIMIT 10000"
     );
-    let rows = sqlx::query(sql).bind(channel.as_str()).fetch_all(db).await?;
-    rows.iter().map(generation).collect()
+    let rows = sqlx::query(sql).bind(now.0).bind(channel.as_str()).fetch_all(db).await?;
+    let read = |r| Ok((generation(r)?, text(r, GENERATION_COLUMNS)?.into()));
+    rows.iter().map(read).collect()
+}
+
+/// A node has adopted a log, if there is such a generation.
+pub(super) async fn store_holder(
+    db: &mut AnyConnection,
+    node: &NodeName,
+    log: &LogName,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE generation SET holder = $4 \
+         WHERE channel = $1 AND generation = $2 AND session = $3",
+    )
+    .bind(log.channel.as_str())
+    .bind(signed(log.generation.0))
+    .bind(signed(log.session.0))
+    .bind(&**node)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn generations(
     db: &mut AnyConnection,
     channel: &Channel,
     session: Session,
+    now: Wall,
 ) -> Result<Vec<(Generation, NodeName)>, Fault> {
-    let sql = "SELECT generation, node FROM generation WHERE channel = $1 AND session = $2 \
-               ORDER BY generation";
-    let query = sqlx::query(sql).bind(channel.as_str()).bind(signed(session.0));
+    let sql = concat!(
+        "SELECT g.generation, ",
+        holder!(),
+        " FROM generation g WHERE g.channel = $2 AND g.session = $3 ORDER BY g.generation"
+    );
+    let query = sqlx::query(sql).bind(now.0).bind(channel.as_str()).bind(signed(session.0));
     let rows = query.fetch_all(db).await?;
     rows.iter().map(|r| Ok((Generation(number(r, 0)?), text(r, 1)?.into()))).collect()
 }
@@ -235,16 +275,21 @@ pub(super) async fn generations(
 /// The newest session of every channel with all its generations.
 pub(super) async fn live_sessions(
     db: &mut AnyConnection,
+    now: Wall,
 ) -> Result<BTreeMap<Channel, LiveSession>, Fault> {
     let mut out = BTreeMap::new();
     for n in every_newest(&mut *db).await? {
         let (session, over, open) = (n.session, n.over, n.open);
         out.insert(n.channel, LiveSession { session, over, open, generations: Vec::new() });
     }
-    let sql = "SELECT c.channel, g.generation, g.node FROM channel_state c \
-               JOIN generation g ON g.channel = c.channel AND g.session = c.session \
-               ORDER BY c.channel, g.generation";
-    for row in sqlx::query(sql).fetch_all(db).await? {
+    let sql = concat!(
+        "SELECT c.channel, g.generation, ",
+        holder!(),
+        " FROM channel_state c \
+         JOIN generation g ON g.channel = c.channel AND g.session = c.session \
+         ORDER BY c.channel, g.generation"
+    );
+    for row in sqlx::query(sql).bind(now.0).fetch_all(db).await? {
         let of = out.get_mut(&channel(&text(&row, 0)?)?);
         if let Some(live) = of {
             live.generations.push((Generation(number(&row, 1)?), text(&row, 2)?.into()));

@@ -61,6 +61,9 @@ CREATE TABLE fact (
   value BIGINT NOT NULL        -- `calm`: no lease runs out before
 );
 ",
+    "
+ALTER TABLE generation ADD COLUMN holder TEXT NOT NULL DEFAULT '';   -- who has adopted its log
+",
 ];
 
 /// One replica migrates at a time; the number is ours among PostgreSQL's advisory locks.

@@ -7,7 +7,7 @@ use super::rows::{self, signed};
 use super::{Registry, Writer, keys};
 use crate::api::cluster::Past;
 use crate::api::types::{
-    ChannelSettings, End, Grant, LiveSession, Refusal, Report, SessionRecord, Table, Want,
+    ChannelSettings, End, Grant, LiveSession, NodeName, Refusal, Report, SessionRecord, Table, Want,
 };
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::{Wall, micros};
@@ -235,7 +235,8 @@ impl Registry {
             let Some(row) = query.fetch_optional(&mut *tx).await? else { return Ok(None) };
             let over = int(&row, 0)? != 0;
             let open = int(&row, 1)? != 0;
-            let generations = rows::generations(&mut tx, channel, session).await?;
+            let now = self.db.now(&mut tx, None).await?;
+            let generations = rows::generations(&mut tx, channel, session, now).await?;
             Ok(Some(LiveSession { session, over, open, generations }))
         };
         self.db.answer(call).await
@@ -248,14 +249,15 @@ impl Registry {
     pub async fn history(&self, channel: &Channel) -> Result<Vec<Past>, Refusal> {
         let call = async {
             let mut tx = self.db.read().await?;
-            let all = rows::history(&mut tx, channel).await?;
+            let now = self.db.now(&mut tx, None).await?;
+            let all = rows::history(&mut tx, channel, now).await?;
             if all.is_empty() && self.settings(&mut tx, channel).await?.is_none() {
                 return Err(Refusal::NoChannel.into());
             }
-            let past = |g: LastGeneration| Past {
+            let past = |(g, node): (LastGeneration, NodeName)| Past {
                 generation: g.generation,
                 session: g.session,
-                node: g.node,
+                node,
                 base: g.base.0,
                 granted: g.granted,
                 reported: g.report.map(|(r, _)| (r.msn.0, r.wall)),
@@ -273,8 +275,8 @@ impl Registry {
     pub async fn table(&self, now: Wall) -> Result<Table, Refusal> {
         let call = async {
             let mut tx = self.db.read().await?;
-            self.db.now(&mut tx, Some(now)).await?;
-            let mut sessions = rows::live_sessions(&mut tx).await?;
+            let now = self.db.now(&mut tx, Some(now)).await?;
+            let mut sessions = rows::live_sessions(&mut tx, now).await?;
             let stored = self.stored_settings(&mut tx).await?;
             sessions.retain(|c, _| self.configured.contains_key(c) || stored.contains_key(c));
             let sql = "SELECT name, url FROM node WHERE url <> ''";
@@ -286,14 +288,20 @@ impl Registry {
         self.db.answer(call).await
     }
 
-    /// Grows with every change of the table.
+    /// Differs after every change of the table: how many there were, and who lives.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn revision(&self) -> Result<i64, Refusal> {
+    pub async fn revision(&self, now: Wall) -> Result<(i64, Vec<String>), Refusal> {
         let call = async {
+            let mut tx = self.db.read().await?;
+            let now = self.db.now(&mut tx, Some(now)).await?;
             let sql = "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT) FROM channel_state";
-            Ok(int(&sqlx::query(sql).fetch_one(self.db.pool()).await?, 0)?)
+            let changes = int(&sqlx::query(sql).fetch_one(&mut *tx).await?, 0)?;
+            let sql = "SELECT name FROM node WHERE lease > $1 ORDER BY name";
+            let alive = sqlx::query(sql).bind(now.0).fetch_all(&mut *tx).await?;
+            let alive = alive.iter().map(|r| text(r, 0)).collect::<Result<_, _>>()?;
+            Ok((changes, alive))
         };
         self.db.answer(call).await
     }

@@ -51,8 +51,7 @@ fn report(msn: u64, acked: u64) -> Report {
 }
 
 fn origin() -> Heartbeat {
-    let figures = std::collections::BTreeMap::new();
-    Heartbeat { role: Role::Origin, url: None, rtmp: None, draining: false, render: 1, figures }
+    Heartbeat::of(Role::Origin)
 }
 
 fn at(seconds: f64) -> Wall {
@@ -177,7 +176,7 @@ async fn nobodys_lease_runs_out_while_the_registry_was_away() {
     }
     r.grant(&main, &publish("a"), at(1.0)).await.expect("grant");
     r.close().await;
-    assert!(matches!(r.revision().await, Err(Refusal::Unavailable(_))));
+    assert!(matches!(r.revision(at(1.0)).await, Err(Refusal::Unavailable(_))));
     // It comes back after ten minutes; b is heard first.
     let r = open(&path, &["main"]).await;
     let b = r.heartbeat(&"b".into(), &origin(), at(600.0)).await.expect("taken");
@@ -227,7 +226,7 @@ async fn a_file_of_the_first_version_goes_on_where_it_was() {
     sqlx::Connection::close(old).await.expect("closed");
     let main: Channel = "main".parse().expect("name");
     let r = open(&path, &["main"]).await;
-    assert!(r.revision().await.expect("counted") > 0);
+    assert!(r.revision(Wall(0)).await.expect("counted").0 > 0);
     let table = r.table(Wall(0)).await.expect("table");
     let live = &table.sessions[&main];
     assert_eq!((live.session, live.over, live.generations.len()), (Session(2), false, 1));

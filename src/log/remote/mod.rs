@@ -197,6 +197,12 @@ impl Remote {
         log
     }
 
+    /// How many logs are followed.
+    pub(super) fn following(&self) -> usize {
+        let followed = lock(&self.inner.followed);
+        followed.values().filter(|log| log.strong_count() > 0).count()
+    }
+
     /// What there is at a position: from memory, where the log is followed here, else as the other
     /// node says.
     pub async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {

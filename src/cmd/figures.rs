@@ -1,0 +1,88 @@
+//! What a node says of itself in its heartbeats, for `castctl status`.
+//!
+//! | figure | unit | of |
+//! |---|---|---|
+//! | `logs` | logs being written | an origin |
+//! | `notDurableMs` | age of the oldest record that a machine crash could take | an origin |
+//! | `uncollectedBytes` | bytes of logs on its disk | who has one |
+//! | `sessions` | sessions that somebody watches | an edge |
+//! | `behindMs` | how far what is listed is behind the clock, where that is furthest | an edge |
+
+use crate::api::cluster::Heartbeat;
+use crate::edge::channels::Channels;
+use crate::log::logs::Logs;
+use crate::log::source::Source;
+use crate::rt::clock::Clock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// How often the disk is counted: a look at every extent, of which a day of a channel has 1440.
+const COUNT: Duration = Duration::from_secs(60);
+
+/// Where a node's figures come from.
+#[derive(Clone)]
+pub struct Figures {
+    /// The logs of its disk.
+    pub logs: Option<Logs>,
+    /// What it reads.
+    pub source: Source,
+    /// What is watched of it.
+    pub edge: Option<Channels>,
+    /// For ages.
+    pub clock: Clock,
+    /// Bytes on the disk; below zero before they were counted.
+    stored: Arc<AtomicI64>,
+}
+
+fn int<T: TryInto<i64>>(n: T) -> i64 {
+    n.try_into().unwrap_or(i64::MAX)
+}
+
+impl Figures {
+    /// Of these.
+    pub fn new(
+        logs: Option<Logs>,
+        source: Source,
+        edge: Option<Channels>,
+        clock: Clock,
+    ) -> Figures {
+        Figures { logs, source, edge, clock, stored: Arc::new(AtomicI64::new(-1)) }
+    }
+
+    /// Counts what is on the disk, again and again, where there is one.
+    pub async fn count(self) {
+        let Some(logs) = &self.logs else { return };
+        loop {
+            match logs.bytes().await {
+                Ok(bytes) => self.stored.store(int(bytes), Ordering::Relaxed),
+                Err(e) => tracing::debug!("the disk can't be counted: {e}"),
+            }
+            let next = self.clock.now().mono.plus(COUNT);
+            self.clock.sleep_until(next).await;
+        }
+    }
+
+    /// Puts them into a heartbeat.
+    pub fn say(&self, beat: &mut Heartbeat) {
+        let mut set = |name: &str, value: i64| beat.figures.insert(name.to_owned(), value);
+        if let Some(logs) = &self.logs {
+            let written = logs.stats().logs;
+            let oldest = written.iter().filter_map(|l| l.undurable).max();
+            set("logs", int(written.len()));
+            set("notDurableMs", int(oldest.unwrap_or_default().as_millis()));
+            let stored = self.stored.load(Ordering::Relaxed);
+            if stored >= 0 {
+                set("uncollectedBytes", stored);
+            }
+        }
+        if let Some(edge) = &self.edge {
+            let (sessions, behind) = edge.figures(self.clock.now().wall);
+            set("sessions", int(sessions));
+            if let Some(behind) = behind {
+                set("behindMs", behind / 1_000);
+            }
+        }
+        beat.upstreams = self.source.followed();
+    }
+}

@@ -1,0 +1,117 @@
+//! Where a process has its logs and its table of channels from: the choice, and what it takes.
+
+use crate::api::cluster::Role;
+use crate::api::directory::{Directory, Follower};
+use crate::api::kept::Kept;
+use crate::api::peers::Peers;
+use crate::cmd::cluster::Member;
+use crate::cmd::collect;
+use crate::cmd::common::Failure;
+use crate::cmd::recorder::{self, Recorder, Recording};
+use crate::collect::adopt::Adopter;
+use crate::log::id::LogId;
+use crate::log::logs::Logs;
+use crate::log::remote::{self, Remote};
+use crate::log::source::Source;
+use crate::manifest::types::Manifest;
+use crate::rt::clock::Clock;
+use crate::rt::tls::Tls;
+use crate::telemetry::metrics::Metrics;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where a process has its logs and its table of channels from.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// It records them itself; who may is asked of the cluster's API servers, or of a registry of
+    /// its own.
+    Recording(Recording),
+    /// Another node, whose internal listener this is.
+    Upstream(String),
+    /// Every node of the cluster, as its API servers say; what they said last is kept here.
+    Cluster(Option<PathBuf>),
+    /// A writer that may be gone has recorded them on this disk.
+    Adopting,
+}
+
+/// What is read, and what it takes.
+pub struct Reads {
+    /// The logs.
+    pub logs: Source,
+    /// Which there are.
+    pub directory: Directory,
+    /// Keeps the directory's table, where that is another process's.
+    pub follower: Option<Follower>,
+    /// What writes.
+    pub recorder: Option<Recorder>,
+    /// What looks after the logs of dead writers.
+    pub adopter: Option<Adopter>,
+}
+
+impl From {
+    /// What a node is that has this.
+    pub fn role(&self) -> Role {
+        match self {
+            From::Recording(_) => Role::Origin,
+            From::Adopting => Role::Collector,
+            From::Upstream(_) | From::Cluster(_) => Role::Edge,
+        }
+    }
+
+    /// Opens the stores, and binds what encoders come in by.
+    pub async fn open(
+        &self,
+        manifest: &Manifest,
+        member: &Member,
+        rtmps: Option<Tls>,
+        metrics: &Metrics,
+        clock: &Clock,
+    ) -> Result<Reads, Failure> {
+        let of = |logs, directory, follower| {
+            let (recorder, adopter) = (None, None);
+            Reads { logs, directory, follower, recorder, adopter }
+        };
+        Ok(match self {
+            From::Recording(recording) => {
+                let (recorder, directory, follower) =
+                    recorder::record(manifest, recording, rtmps, member, metrics, clock).await?;
+                let reads = of(Source::Local(recorder.logs.clone()), directory, follower);
+                Reads { recorder: Some(recorder), ..reads }
+            }
+            From::Upstream(url) => {
+                let options = remote::Options::default();
+                let remote = Remote::signed(url, options, clock.clone(), member.bearer());
+                let remote = remote.map_err(|e| Failure::of(e.kind(), e))?;
+                let peers = Peers::new(url, member.signer.clone()).map_err(Failure::usage)?;
+                let (directory, follower) = Directory::of(peers, clock.clone());
+                of(Source::Remote(remote), directory, Some(follower))
+            }
+            From::Cluster(state) => {
+                let (directory, mut follower) = Directory::of(member.cluster()?, clock.clone());
+                if let Some(dir) = state {
+                    let cannot = |e| Failure::failed(format!("{}: {e}", dir.display()));
+                    follower = follower.kept(Kept::in_dir(dir).map_err(cannot)?);
+                }
+                let table = directory.clone();
+                let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.generation);
+                of(member.logs(Arc::new(holder), clock.clone()), directory, Some(follower))
+            }
+            From::Adopting => {
+                let (adopter, directory, follower) =
+                    collect::adopt(manifest, member, metrics, clock)?;
+                let reads = of(Source::Local(adopter.logs.clone()), directory, Some(follower));
+                Reads { adopter: Some(adopter), ..reads }
+            }
+        })
+    }
+}
+
+impl Reads {
+    /// The logs of this node's own disk, where it has some.
+    pub fn disk(&self) -> Option<&Logs> {
+        match &self.logs {
+            Source::Local(logs) => Some(logs),
+            Source::Remote(_) | Source::Nodes(_) => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Adopting the logs of dead writers: seal, tell, serve.
+//!
+//! An origin that is killed leaves a log without an end. Whoever writes the channel next has to
+//! pass over the numbers that it may have used, unless somebody says where it ended: the agent on
+//! its node can, a moment later, and edges read the whole of the log from the agent meanwhile. An
+//! origin that comes back finds its logs sealed; both serve them.
+
+use crate::api::client::Client;
+use crate::api::cluster::{HELD_MAX, Held, LogName};
+use crate::api::lease::path;
+use crate::api::peers::Peers;
+use crate::api::types::{End, NodeName, Refusal};
+use crate::collect::metrics::Collect;
+use crate::log::id::LogId;
+use crate::log::logs::Logs;
+use crate::log::recover::Recovered;
+use crate::rt::clock::Clock;
+use crate::telemetry::ready::Latch;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often the disk is looked at: viewers of a dead origin's channel wait for it, and a look
+/// costs a directory listing for each log that is not known to be whole.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What adopts.
+pub struct Adopter {
+    /// The logs of this node.
+    pub logs: Logs,
+    /// The API servers.
+    pub peers: Peers,
+    /// This node's name.
+    pub node: NodeName,
+    /// When to look again.
+    pub clock: Clock,
+    /// An end that a log amounts to, in the registry's words.
+    pub end: fn(&Recovered) -> Option<End>,
+    /// What is counted.
+    pub metrics: Collect,
+}
+
+/// What was done so far.
+#[derive(Default)]
+struct Done {
+    /// Logs that are whole.
+    whole: BTreeSet<LogId>,
+    /// Those that the registry knows of.
+    told: BTreeSet<LogId>,
+    /// Ends that it has not been told.
+    ends: Vec<(LogId, End)>,
+    /// It was said that something does not work.
+    complained: bool,
+}
+
+impl Adopter {
+    /// Adopts for ever. Ready when the disk was looked at once; what could not be told is told
+    /// until it can.
+    pub async fn run(self, ready: Latch) {
+        let mut done = Done::default();
+        ready.close("the disk has not been looked at yet");
+        loop {
+            match self.round(&mut done).await {
+                Ok(()) if std::mem::take(&mut done.complained) => {
+                    tracing::info!("adopting works again");
+                }
+                Ok(()) => {}
+                Err(e) if !std::mem::replace(&mut done.complained, true) => {
+                    tracing::warn!("logs can't be adopted, trying until they can: {e}");
+                }
+                Err(e) => tracing::debug!("{e}"),
+            }
+            if !done.whole.is_empty() || !done.complained {
+                ready.open();
+            }
+            let next = self.clock.now().mono.plus(LOOK);
+            self.clock.sleep_until(next).await;
+        }
+    }
+
+    async fn round(&self, done: &mut Done) -> Result<(), Refusal> {
+        let looked = self.logs.adopt(done.whole.clone()).await;
+        let (whole, sealed) = looked.map_err(|e| Refusal::Unavailable(e.to_string()))?;
+        done.whole = whole;
+        for log in sealed {
+            log.say();
+            self.metrics.sealed.inc();
+            let end = (self.end)(&log);
+            done.ends.extend(end.map(|end| (log.id, end)));
+        }
+        self.metrics.held.set(count(done.whole.len()));
+        self.metrics.untold.set(count(done.whole.len() - done.told.len()));
+        self.tell(done).await?;
+        self.metrics.untold.set(0);
+        Ok(())
+    }
+
+    /// Ends before anything else: the next writer's numbers follow from them.
+    async fn tell(&self, done: &mut Done) -> Result<(), Refusal> {
+        let client = Client::remote(self.peers.clone());
+        while let Some((id, end)) = done.ends.last() {
+            match client.end(&id.channel, id.generation, end.clone()).await {
+                Err(e @ (Refusal::Unavailable(_) | Refusal::Denied(_))) => return Err(e),
+                // Another end was decided meanwhile, or the channel is gone: that one holds.
+                Err(e) => tracing::debug!(log = %id, "its end is not asked for any more: {e}"),
+                Ok(()) => tracing::info!(log = %id, "its exact end is told"),
+            }
+            done.ends.pop();
+        }
+        let news: Vec<LogId> = done.whole.difference(&done.told).cloned().collect();
+        for some in news.chunks(HELD_MAX) {
+            let held = Held { logs: some.iter().map(name).collect() };
+            self.peers.post::<()>(&format!("{}/logs", path(&self.node)), &held).await?;
+            done.told.extend(some.iter().cloned());
+        }
+        Ok(())
+    }
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn name(id: &LogId) -> LogName {
+    let LogId { channel, session, generation } = id.clone();
+    LogName { channel, session, generation }
+}
