@@ -4,27 +4,32 @@
 //! |---|---|---|
 //! | `logs` | logs being written | an origin |
 //! | `notDurableMs` | age of the oldest record that a machine crash could take | an origin |
-//! | `uncollectedBytes` | bytes of logs on its disk | who has one |
+//! | `uncollectedBytes` | bytes of logs on its disk | an origin |
+//! | `heldLogs` | sealed logs that it serves | a collector |
 //! | `sessions` | sessions that somebody watches | an edge |
 //! | `behindMs` | how far what is listed is behind the clock, where that is furthest | an edge |
 
 use crate::api::cluster::Heartbeat;
+use crate::cmd::reads::Reads;
 use crate::edge::channels::Channels;
 use crate::log::logs::Logs;
 use crate::log::source::Source;
 use crate::rt::clock::Clock;
+use crate::telemetry::metrics::Gauge;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// How often the disk is counted: a look at every extent, of which a day of a channel has 1440.
-const COUNT: Duration = Duration::from_secs(60);
+const COUNT: Duration = Duration::from_secs(15);
 
 /// Where a node's figures come from.
 #[derive(Clone)]
 pub struct Figures {
-    /// The logs of its disk.
+    /// The logs that it writes.
     pub logs: Option<Logs>,
+    /// How many it has adopted.
+    pub held: Option<Gauge>,
     /// What it reads.
     pub source: Source,
     /// What is watched of it.
@@ -40,14 +45,12 @@ fn int<T: TryInto<i64>>(n: T) -> i64 {
 }
 
 impl Figures {
-    /// Of these.
-    pub fn new(
-        logs: Option<Logs>,
-        source: Source,
-        edge: Option<Channels>,
-        clock: Clock,
-    ) -> Figures {
-        Figures { logs, source, edge, clock, stored: Arc::new(AtomicI64::new(-1)) }
+    /// Of a node that reads this, and serves that to viewers.
+    pub fn new(reads: &Reads, edge: Option<Channels>, clock: Clock) -> Figures {
+        let logs = reads.recorder.as_ref().map(|r| r.logs.clone());
+        let held = reads.adopter.as_ref().map(|a| a.metrics.held.clone());
+        let (source, stored) = (reads.logs.clone(), Arc::new(AtomicI64::new(-1)));
+        Figures { logs, held, source, edge, clock, stored }
     }
 
     /// Counts what is on the disk, again and again, where there is one.
@@ -75,6 +78,9 @@ impl Figures {
             if stored >= 0 {
                 set("uncollectedBytes", stored);
             }
+        }
+        if let Some(held) = &self.held {
+            set("heldLogs", held.get());
         }
         if let Some(edge) = &self.edge {
             let (sessions, behind) = edge.figures(self.clock.now().wall);

@@ -10,7 +10,6 @@ use crate::cmd::common::Failure;
 use crate::cmd::recorder::{self, Recorder, Recording};
 use crate::collect::adopt::Adopter;
 use crate::log::id::LogId;
-use crate::log::logs::Logs;
 use crate::log::remote::{self, Remote};
 use crate::log::source::Source;
 use crate::manifest::types::Manifest;
@@ -103,15 +102,5 @@ impl From {
                 Reads { adopter: Some(adopter), ..reads }
             }
         })
-    }
-}
-
-impl Reads {
-    /// The logs of this node's own disk, where it has some.
-    pub fn disk(&self) -> Option<&Logs> {
-        match &self.logs {
-            Source::Local(logs) => Some(logs),
-            Source::Remote(_) | Source::Nodes(_) => None,
-        }
     }
 }

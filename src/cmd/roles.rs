@@ -92,7 +92,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
         false => None,
     };
     let watched = edge.as_ref().map(edge::server::Server::channels);
-    let figures = Figures::new(reads.disk().cloned(), logs.clone(), watched, clock.clone());
+    let figures = Figures::new(&reads, watched, clock.clone());
     let internal = origin.as_ref().map(|o| o.addr());
     let rtmp = reads.recorder.as_ref().map(|r| r.rtmp.addr());
     let rtmps = reads.recorder.as_ref().and_then(|r| r.rtmp.secure_addr());

@@ -71,6 +71,7 @@ fn figures(n: &Node) -> String {
         ("logs", n) => format!("writes {n}"),
         ("notDurableMs", ms) => format!("{ms} ms not durable"),
         ("uncollectedBytes", n) => format!("{} not collected", HumanBytes(n.unsigned_abs())),
+        ("heldLogs", n) => format!("holds {n}"),
         ("sessions", n) => format!("{n} watched"),
         ("behindMs", ms) => format!("{:.1} s behind", ms as f64 / 1e3),
         (name, n) => format!("{name} {n}"),
@@ -101,7 +102,11 @@ fn text(s: &Status) -> String {
             Role::Edge => "edge",
             Role::Collector => "collector",
         };
-        let of = [figures(n), reads_from(n, &s.nodes)];
+        // What it said last is no news of one that is gone.
+        let of = match n.alive {
+            true => [figures(n), reads_from(n, &s.nodes)],
+            false => Default::default(),
+        };
         nodes.add_row([&*n.name, role, state(n), &ago(s.now, n.seen), &of[0], &of[1]]);
     }
     let mut channels = table(&["channel", "now", "generation", "newest segment"]);
