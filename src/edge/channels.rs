@@ -1,13 +1,24 @@
 //! Which session a viewer means, and its feed: started by the first request, ended by itself.
 
-use crate::api::types::Refusal;
+use crate::api::types::{Refusal, SessionSpan};
 use crate::base::ids::{Channel, Session as Number};
+use crate::base::time::Mono;
 use crate::edge::feed::{Feed, Sources};
 use crate::edge::metrics::Edge;
 use crate::edge::session::Session;
 use crate::rt::task;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long what is known of a channel's sessions counts: as long as a cache keeps where a moment
+/// leads to.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Channels whose sessions are remembered; then they are forgotten, and asked for again.
+const SPANS: usize = 1_000;
+
+type Spans = HashMap<Channel, (Mono, Arc<[SessionSpan]>)>;
 
 type Watched = HashMap<(Channel, Number), Arc<Session>>;
 
@@ -16,6 +27,7 @@ type Watched = HashMap<(Channel, Number), Arc<Session>>;
 pub struct Channels {
     sources: Sources,
     watched: Arc<Mutex<Watched>>,
+    spans: Arc<Mutex<Spans>>,
     metrics: Edge,
 }
 
@@ -33,7 +45,7 @@ pub enum Current {
 impl Channels {
     /// Nothing is watched yet.
     pub fn new(sources: Sources, metrics: Edge) -> Channels {
-        Channels { sources, watched: Arc::default(), metrics }
+        Channels { sources, watched: Arc::default(), spans: Arc::default(), metrics }
     }
 
     /// What feeds read from.
@@ -87,6 +99,29 @@ impl Channels {
             self.start(session.clone(), key);
         }
         Ok(Some(session))
+    }
+
+    /// All sessions of a channel, oldest first. Where they can't be asked for, those that were told
+    /// last.
+    pub async fn sessions(&self, channel: &Channel) -> Result<Arc<[SessionSpan]>, Refusal> {
+        let spans = || self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.sources.clock.now().mono;
+        let known = spans().get(channel).cloned();
+        if let Some((_, all)) = known.as_ref().filter(|(at, _)| now.since(*at) < FRESH) {
+            return Ok(all.clone());
+        }
+        let all: Arc<[SessionSpan]> = match (self.sources.directory.sessions(channel).await, known)
+        {
+            (Ok(all), _) => all.into(),
+            (Err(_), Some((_, all))) => return Ok(all),
+            (Err(e), None) => return Err(e),
+        };
+        let mut spans = spans();
+        if spans.len() >= SPANS {
+            spans.clear();
+        }
+        spans.insert(channel.clone(), (now, all.clone()));
+        Ok(all)
     }
 
     fn start(&self, session: Arc<Session>, key: (Channel, Number)) {
