@@ -1,8 +1,8 @@
-//! The URLs that lead on: a channel's, to its current session; a moment's, to the session and segment
-//! that have it; and what begins there.
+//! The URLs that lead on: a channel's, to its current session; a moment's, to the session and
+//! segment that have it; and what begins there.
 //!
-//! A moment becomes a segment's number by the leader's dates alone, in a session that `edge::choice`
-//! names, and only where that segment is complete: every edge leads to the same URL.
+//! A moment becomes a segment's number by the leader's dates alone, in a session that
+//! `edge::choice` names, and only where that segment is complete: every edge leads to the same URL.
 
 use crate::api::types::SessionSpan;
 use crate::base::ids::{Channel, Msn, Session as Number};

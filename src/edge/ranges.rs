@@ -34,9 +34,11 @@ const KEPT: usize = 16;
 
 type Key = (Stretch, String);
 
-/// Playlists of ranges that were made. Cheap to clone.
+type Made = VecDeque<(Key, Arc<Text>)>;
+
+/// Playlists of ranges that were made, the oldest first. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Ranges(Arc<Mutex<VecDeque<(Key, Arc<Text>)>>>);
+pub struct Ranges(Arc<Mutex<Made>>);
 
 impl Ranges {
     fn get(&self, key: &Key) -> Option<Arc<Text>> {

@@ -1,5 +1,6 @@
-//! The multivariant playlist of a session (4.4.6), or of several that a range crosses: a function of
-//! the session records alone, so it never changes while the session lives. Media playlists are `hls::playlist`.
+//! The multivariant playlist of a session (4.4.6), or of several that a range crosses: a function
+//! of the session records alone, so it never changes while the session lives. Media playlists are
+//! `hls::playlist`.
 
 use crate::base::ids::Msn;
 use crate::media::codec::VideoRange;

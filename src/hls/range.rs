@@ -49,10 +49,11 @@ pub fn piece(
     let last = last.min(window.segments.back()?.msn);
     let count = usize::try_from(last.0.checked_sub(first.0)?).ok()? + 1;
     // A block begins with a number that BLOCK divides, but for the first.
-    let block = first.0 / BLOCK - begin.0 / BLOCK;
-    let block = block.min(window.text.blocks.strands().len() as u64);
-    let from = begin.0.max((begin.0 / BLOCK + block) * BLOCK);
-    let text = window.text.plain(usize::try_from(block).ok()?);
+    let block = |msn: Msn| msn.0 / BLOCK - begin.0 / BLOCK;
+    let from = block(first).min(window.text.blocks.strands().len() as u64);
+    let text =
+        window.text.plain(usize::try_from(from).ok()?..usize::try_from(block(last)).ok()? + 1);
+    let from = begin.0.max((begin.0 / BLOCK + from) * BLOCK);
     let text = &text[segment_at(&text, usize::try_from(first.0 - from).ok()?)?..];
     let text = &text[..segment_at(text, count).unwrap_or(text.len())];
     let start = window.start(first)?;

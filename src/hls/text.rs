@@ -9,6 +9,7 @@ use crate::hls::rope::Blocks;
 use crate::hls::segment::Part;
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A time line ends, another begins.
@@ -176,14 +177,16 @@ impl Text {
         }
     }
 
-    /// All lines without parts, from a block on.
-    pub(super) fn plain(&self, block: usize) -> String {
-        let mut out = String::new();
-        for strand in self.blocks.strands().iter().skip(block) {
+    /// The lines without parts of these blocks; what is in none yet is in the one after the last.
+    pub(super) fn plain(&self, blocks: Range<usize>) -> String {
+        let (mut out, all) = (String::new(), self.blocks.strands());
+        for strand in all.iter().take(blocks.end).skip(blocks.start) {
             out.push_str(&String::from_utf8_lossy(strand.text()));
         }
-        out.push_str(&self.rest);
-        self.recent.iter().for_each(|lines| lines.plain(&mut out));
+        if blocks.end > all.len() {
+            out.push_str(&self.rest);
+            self.recent.iter().for_each(|lines| lines.plain(&mut out));
+        }
         out
     }
 

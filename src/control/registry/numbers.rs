@@ -226,7 +226,7 @@ pub(super) fn spans(
     let span = |&(session, over, open): &(Session, bool, bool)| {
         let mut mine = generations.iter().filter(|g| g.session == session);
         let newest = mine.next()?;
-        let oldest = mine.last().unwrap_or(newest);
+        let oldest = mine.next_back().unwrap_or(newest);
         let end = || {
             let end = newest.end.clone().unwrap_or_else(|| presumed_end(newest));
             SessionEnd { last: Msn(end.msn), date: Wall(end.wall) }
