@@ -13,61 +13,17 @@
 # Needs castctl (or its path in $CASTCTL), curl, jq and ffprobe.
 set -euo pipefail
 
-castctl=${CASTCTL:-castctl}
 ago=${1:-3600}
 clip=${2:-$(dirname "$0")/../tests/fixtures/media/bbb.flv}
 [[ $ago =~ ^[0-9]+$ && $ago -ge 20 ]] || { sed -n 's/^# \(usage: .*\)/\1/p' "$0" >&2; exit 2; }
 
-work=$(mktemp -d)
-declare -A pid=()
-cleanup() {
-  trap - EXIT
-  for name in "${!pid[@]}"; do kill -TERM "${pid[$name]}" 2>/dev/null || true; done
-  for name in "${!pid[@]}"; do wait "${pid[$name]}" 2>/dev/null || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-say() { printf '%s\n' "$*" >&2; }
-failed() { say "FAILED: $*"; tail -n 5 "$work"/*.log >&2 || true; exit 3; }
-wrong() { say "WRONG: $*"; exit 1; }
-
-# Starts a server under a name, and waits until it has said where it is: `key: value` lines, `admin` is the last.
-start() {
-  local name=$1
-  shift
-  "$castctl" "$@" --admin 127.0.0.1:0 >"$work/$name.out" 2>"$work/$name.log" &
-  pid[$name]=$!
-  for _ in $(seq 100); do
-    [ -z "$(line "$name" admin)" ] || return 0
-    kill -0 "${pid[$name]}" 2>/dev/null || failed "$name ended"
-    sleep 0.1
-  done
-  failed "$name did not say where it is within 10 s"
-}
-line() { sed -n "s/^$2: //p" "$work/$1.out"; }
-origin() { start "$1" ingest --node "$1" --data "$work/$1" --rtmp 127.0.0.1:0 --internal 127.0.0.1:0; }
-end() {
-  kill "-$2" "${pid[$1]}" 2>/dev/null || true
-  wait "${pid[$1]}" 2>/dev/null || true
-}
-
-# 1. A cluster with a channel, as in two-origins-two-edges.sh.
-head -c 32 /dev/urandom | base64 >"$work/secret"
-export CASTCTL_SECRET_FILE="$work/secret"
-start api serve-api --data "$work/api" --listen 127.0.0.1:0
-CASTCTL_API=$(line api api)
-export CASTCTL_API
-for node in north south; do origin "$node"; done
-for edge in east west; do start "$edge" serve-edge --node "$edge" --viewers 127.0.0.1:0; done
-made=$("$castctl" channel create show --segment 1s --part 200ms --json) || failed "no channel"
-key=$(jq -r .key <<<"$made")
+# 1. The cluster, and a channel with a stream key.
+# shellcheck source-path=SCRIPTDIR source=cluster.sh
+source "$(dirname "$0")/cluster.sh"
 east=$(line east viewers)
 west=$(line west viewers)
 
-publish() { "$castctl" replay "$clip" "$(line "$1" rtmp)/$key" --loop >"$work/encoder.out" 2>"$work/encoder.log" & pid[encoder]=$!; }
+wrong() { say "WRONG: $*"; exit 1; }
 get() { curl -sS --fail --retry 5 --retry-all-errors "$@"; }
 # The newest file that a playlist lists with media, and its URL.
 newest() { get "$1" | grep '^v.*/g[0-9]*-[0-9]*\.m4s$' | tail -n 1; }
@@ -83,7 +39,7 @@ until_generation() {
 leads() { get -o /dev/null -w '%{redirect_url}' "$1/live/show/$2"; }
 
 # 2. Half of the time on one origin, half on the other. A few files are kept as they were live.
-publish north
+publish north "$clip"
 entry=$(get --retry 20 --retry-delay 1 -o /dev/null -w '%{redirect_url}' "$east/live/show/index.m3u8") || failed "nothing is on air"
 folder=${entry%index.m3u8}video/
 until_generation "${folder}index.m3u8" 1
@@ -99,7 +55,7 @@ keep
 say "kill -9 of the origin on air"
 end north KILL
 end encoder TERM
-publish south
+publish south "$clip"
 until_generation "${folder}index.m3u8" 2
 keep
 # It comes back with what it has recorded; an edge that is asked for that reads it there.
