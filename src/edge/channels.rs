@@ -10,6 +10,7 @@ use crate::rt::task;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// How long what is known of a channel's sessions counts: as long as a cache keeps where a moment
 /// leads to.
@@ -18,7 +19,17 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Channels whose sessions are remembered; then they are forgotten, and asked for again.
 const SPANS: usize = 1_000;
 
-type Spans = HashMap<Channel, (Mono, Arc<[SessionSpan]>)>;
+type Spans = Arc<[SessionSpan]>;
+
+/// What is known of a channel's sessions since a moment; whoever asks meanwhile waits for the same
+/// answer.
+#[derive(Debug, Clone)]
+struct Told {
+    at: Mono,
+    all: Arc<OnceCell<Spans>>,
+    /// What was known before.
+    before: Option<Spans>,
+}
 
 type Watched = HashMap<(Channel, Number), Arc<Session>>;
 
@@ -27,7 +38,7 @@ type Watched = HashMap<(Channel, Number), Arc<Session>>;
 pub struct Channels {
     sources: Sources,
     watched: Arc<Mutex<Watched>>,
-    spans: Arc<Mutex<Spans>>,
+    told: Arc<Mutex<HashMap<Channel, Told>>>,
     metrics: Edge,
 }
 
@@ -45,7 +56,7 @@ pub enum Current {
 impl Channels {
     /// Nothing is watched yet.
     pub fn new(sources: Sources, metrics: Edge) -> Channels {
-        Channels { sources, watched: Arc::default(), spans: Arc::default(), metrics }
+        Channels { sources, watched: Arc::default(), told: Arc::default(), metrics }
     }
 
     /// What feeds read from.
@@ -103,25 +114,31 @@ impl Channels {
 
     /// All sessions of a channel, oldest first. Where they can't be asked for, those that were told
     /// last.
-    pub async fn sessions(&self, channel: &Channel) -> Result<Arc<[SessionSpan]>, Refusal> {
-        let spans = || self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+    pub async fn sessions(&self, channel: &Channel) -> Result<Spans, Refusal> {
+        let Told { all, before, .. } = self.told(channel);
+        let ask = async || self.sources.directory.sessions(channel).await.map(Spans::from);
+        match (all.get_or_try_init(ask).await, before) {
+            (Ok(all), _) => Ok(all.clone()),
+            (Err(_), Some(before)) => Ok(before),
+            (Err(e), None) => Err(e),
+        }
+    }
+
+    /// What is known of a channel's sessions, if that is still fresh, or is to be asked for now.
+    fn told(&self, channel: &Channel) -> Told {
         let now = self.sources.clock.now().mono;
-        let known = spans().get(channel).cloned();
-        if let Some((_, all)) = known.as_ref().filter(|(at, _)| now.since(*at) < FRESH) {
-            return Ok(all.clone());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = told.get(channel).cloned();
+        if let Some(known) = known.as_ref().filter(|k| now.since(k.at) < FRESH) {
+            return known.clone();
         }
-        let all: Arc<[SessionSpan]> = match (self.sources.directory.sessions(channel).await, known)
-        {
-            (Ok(all), _) => all.into(),
-            (Err(_), Some((_, all))) => return Ok(all),
-            (Err(e), None) => return Err(e),
-        };
-        let mut spans = spans();
-        if spans.len() >= SPANS {
-            spans.clear();
+        let before = known.and_then(|known| known.all.get().cloned().or(known.before));
+        let new = Told { at: now, all: Arc::default(), before };
+        if told.len() >= SPANS {
+            told.clear();
         }
-        spans.insert(channel.clone(), (now, all.clone()));
-        Ok(all)
+        told.insert(channel.clone(), new.clone());
+        new
     }
 
     fn start(&self, session: Arc<Session>, key: (Channel, Number)) {

@@ -57,3 +57,76 @@ impl Starts {
         Some(texts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{Generation, Seq, Session, TrackId};
+    use crate::base::time::{MICROS, Wall};
+    use crate::edge::text::Coding;
+    use crate::hls::playlist::{Skip, render};
+    use crate::hls::window::Window;
+    use crate::media::timeline::mark::{
+        GenerationStart, Mark, PartEnd, RENDER, SegmentStart, SessionRecord,
+    };
+
+    const SEGMENTS: u64 = KEPT as u64 + 40;
+
+    /// Segments from 0 on, of one part each.
+    fn window() -> Window {
+        let session = SessionRecord {
+            target_duration: 1,
+            segment: MICROS,
+            part_target: MICROS,
+            latency_budget: 0,
+            render: RENDER,
+            renditions: Vec::new(),
+        };
+        let (track, base) = (TrackId::VIDEO, Msn(0));
+        let mut window = Window::new(Arc::new(session), track);
+        window.set_init("aa");
+        let (session, generation) = (Session(1), Generation(1));
+        let begin = GenerationStart { session, generation, base, dseq: 0, previous: None };
+        let segment = |n: u64| {
+            let (msn, seq, wall) = (Msn(n), Seq(n), Wall(n.cast_signed() * MICROS));
+            let (dseq, discontinuity, independent) = (0, false, true);
+            let start =
+                SegmentStart { track, msn, dseq, discontinuity, independent, wall, first_seq: seq };
+            let part = PartEnd {
+                track,
+                msn,
+                part: 0,
+                first_seq: seq,
+                last_seq: seq,
+                decode_time: n,
+                duration: MICROS,
+                independent,
+            };
+            [Mark::SegmentStart(start), Mark::PartEnd(part)]
+        };
+        for mark in [Mark::Generation(begin)].into_iter().chain((0..SEGMENTS).flat_map(segment)) {
+            window.apply(generation, &mark).expect("it fits");
+        }
+        window
+    }
+
+    #[test]
+    fn a_playlist_is_made_once_for_all_and_what_was_forgotten_is_made_again() {
+        let (window, starts) = (window(), Starts::default());
+        let version = render(&window, &[], true, None).expect("listed");
+        let whole = version.whole.as_ref().expect("asked for");
+        let ask = |n: u64| {
+            let texts = starts.texts(Msn(n), whole, || window.start(Msn(n))).expect("listed");
+            texts.get(Skip::No).clone()
+        };
+        let first = ask(0);
+        assert!(Arc::ptr_eq(&first, &ask(0)), "two viewers share one text");
+        let texts: Vec<_> = (0..SEGMENTS).map(ask).collect();
+        assert_eq!(starts.0.lock().expect("no panic").1.len(), KEPT);
+        assert!(Arc::ptr_eq(&texts[SEGMENTS as usize - 1], &ask(SEGMENTS - 1)));
+        let again = ask(0);
+        assert!(!Arc::ptr_eq(&first, &again), "it was asked for longest ago");
+        assert_eq!(first.etag(Coding::Identity), again.etag(Coding::Identity));
+        assert!(starts.texts(Msn(9_999), whole, || window.start(Msn(9_999))).is_none());
+    }
+}
