@@ -26,11 +26,19 @@ const CONFIG = {
 const $ = (id) => document.getElementById(id);
 const video = $("video");
 const channel = decodeURIComponent(location.pathname.split("/").filter(Boolean).pop() ?? "");
-const playlist = `/live/${encodeURIComponent(channel)}/index.m3u8`;
+const moment = momentOf(new URLSearchParams(location.search).get("from"));
+const playlist = `/live/${encodeURIComponent(channel)}/${moment ? `from/${moment}/` : ""}index.m3u8`;
+
+/** Where the page begins: `from` is seconds since 1970, a date in UTC, or -SECONDS from now; null: live. */
+function momentOf(from) {
+  if (from === null) return null;
+  if (from.startsWith("-")) return ((Date.now() + 1000 * Number(from)) / 1000).toFixed(3);
+  return from.replace(/[^0-9TZ:.-]/g, "");
+}
 
 const WORDS = {
   waiting: "waiting for the encoder",
-  live: "live",
+  live: moment ? "from the past" : "live",
   reconnecting: "reconnecting",
   ended: "ended",
   unplayable: "this browser has no decoder for it",
@@ -198,6 +206,7 @@ function stats() {
 
 /** Loading took its time: that much is skipped where it is buffered, so that the picture begins at the target. */
 function skipStartUp() {
+  if (moment) return;
   const late = (hls?.latency ?? 0) - (hls?.targetLatency ?? 0);
   if (late > 0.1 && bufferAhead() > late + START_BUFFER_S) video.currentTime += late;
 }
@@ -224,7 +233,8 @@ function watchProgress(now) {
     stalled = true;
     stalls += 1;
   }
-  if (waiting) return;
+  // Who came for the past is not taken to the live edge.
+  if (waiting || moment) return;
   const edge = hls?.liveSyncPosition;
   if (playing ? stood > STUCK_MS && edge > video.currentTime + 1 : stood > START_STUCK_MS && edge > 0) {
     movedAt = now;
@@ -243,7 +253,7 @@ function judgeState() {
   // A playlist that ends in gaps is never played to its end: standing still in it is the end.
   if (video.ended || (over && stalled)) {
     setState("ended");
-    waitFor(session);
+    if (!moment) waitFor(session);
   } else if (playing) {
     setState(stalled || encoderAway ? "reconnecting" : "live");
   }
@@ -272,7 +282,7 @@ function show() {
   $("notice").textContent = {
     waiting: "Nothing on air yet. The picture starts by itself when the encoder does.",
     reconnecting: "The stream is interrupted. Playback goes on by itself.",
-    ended: "The stream has ended. The next one starts by itself.",
+    ended: moment ? "What was recorded ends here." : "The stream has ended. The next one starts by itself.",
     unplayable: "This browser has no decoder for the codecs of this stream. Another browser may have.",
   }[s.state] ?? "";
   drawTrace(s.state === "live" ? s.latency : null);
@@ -297,6 +307,8 @@ video.addEventListener("playing", () => {
 });
 video.requestVideoFrameCallback?.(onFrame);
 $("channel").textContent = channel;
+$("rewind").href = moment ? "?" : "?from=-60";
+$("rewind").textContent = moment ? "Go live" : "One minute back";
 document.title = `${channel} – castctl`;
 $("unmute").addEventListener("click", () => {
   video.muted = false;

@@ -8,13 +8,14 @@
 //! PUT  /v1/channels/{channel}/generations/{g}/report  Report
 //! PUT  /v1/channels/{channel}/generations/{g}/end     End
 //! GET  /v1/nodes/{node}/unfinished                    [Unfinished]
+//! GET  /v1/channels/{channel}/sessions                [SessionSpan]
 //! ```
 //! A refusal is a `Refusal` as JSON.
 
 use crate::api::peers::Peers;
 use crate::api::types::{
     Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
-    Table, Unfinished, Want,
+    SessionSpan, Table, Unfinished, Want,
 };
 use crate::api::wire::{self, CHANNELS};
 use crate::base::ids::{Channel, Generation, Session};
@@ -44,6 +45,8 @@ pub enum Call {
     Unfinished(NodeName, Reply<Vec<Unfinished>>),
     /// A session by its number, over or not.
     Find(Channel, Session, Reply<Option<LiveSession>>),
+    /// All sessions of a channel, oldest first.
+    Sessions(Channel, Reply<Vec<SessionSpan>>),
 }
 
 /// The far side of an embedded client: what the registry's loop reads.
@@ -176,6 +179,14 @@ impl Client {
             Asks::There(api) => find(api, channel, session).await,
         }
     }
+
+    /// All sessions of a channel, oldest first; none of one that never had any.
+    pub async fn sessions(&self, channel: &Channel) -> Result<Vec<SessionSpan>, Refusal> {
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::Sessions(channel.clone(), r)).await,
+            Asks::There(api) => sessions(api, channel).await,
+        }
+    }
 }
 
 async fn call<T>(
@@ -201,6 +212,14 @@ pub(super) async fn find(
     };
     let none = || Refusal::Unavailable("the answer names no channel".into());
     said.read().map(|(_, live)| Some(live)).ok_or_else(none)
+}
+
+/// Asks for all sessions of a channel.
+pub(super) async fn sessions(api: &Peers, channel: &Channel) -> Result<Vec<SessionSpan>, Refusal> {
+    match api.get(&format!("{CHANNELS}{channel}/sessions")).await {
+        Err(Refusal::NotFound(_) | Refusal::NoChannel) => Ok(Vec::new()),
+        said => said,
+    }
 }
 
 #[cfg(test)]

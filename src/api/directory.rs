@@ -5,7 +5,7 @@
 use crate::api::client::{self, Client, Shown};
 use crate::api::kept::Kept;
 use crate::api::peers::{ANSWER, Peers};
-use crate::api::types::{LiveSession, Refusal, Table};
+use crate::api::types::{LiveSession, Refusal, SessionSpan, Table};
 use crate::api::wire::{self, LINE_MAX, Line, TABLE};
 use crate::base::ids::{Channel, Generation, Session};
 use crate::rt::backoff::Backoff;
@@ -109,6 +109,14 @@ impl Directory {
                 }
                 Ok(found)
             }
+        }
+    }
+
+    /// All sessions of a channel, oldest first; none of one that never had any.
+    pub async fn sessions(&self, channel: &Channel) -> Result<Vec<SessionSpan>, Refusal> {
+        match &self.asks {
+            Asks::Registry(client) => client.sessions(channel).await,
+            Asks::Peers(peers, _) => client::sessions(peers, channel).await,
         }
     }
 

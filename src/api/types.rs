@@ -252,6 +252,32 @@ pub struct Unfinished {
     pub end: Option<End>,
 }
 
+/// A session on its channel's time line, for who looks for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionSpan {
+    /// Its number.
+    pub session: Session,
+    /// Its constants are set: there is media, or soon will be.
+    pub open: bool,
+    /// Its first MSN.
+    pub first: Msn,
+    /// When its first writer was granted, a little before its first media.
+    pub start: Wall,
+    /// Where it ended; `None` while it is not over.
+    pub end: Option<SessionEnd>,
+}
+
+/// Where a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionEnd {
+    /// Its last MSN.
+    pub last: Msn,
+    /// The end of what is listed.
+    pub date: Wall,
+}
+
 /// Why the registry said no.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "refused", content = "about")]

@@ -4,6 +4,7 @@
 //! ```text
 //! GET /v1/table                                    lines, see `Line`
 //! GET /v1/channels/{channel}/sessions/{session}    one `Session`, or 404
+//! GET /v1/channels/{channel}/sessions              `SessionSpan`s, oldest first
 //! ```
 
 use crate::api::types::{LiveSession, NodeName, Table};

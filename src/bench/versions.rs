@@ -57,6 +57,9 @@ pub struct Row {
     pub first_gzip_ms: f64,
     /// Microseconds to gather what one answer sends, without a copy.
     pub answer_us: f64,
+    /// Microseconds that a version of a playlist from the middle on takes besides; of the DVR
+    /// playlist only.
+    pub rewound_us: Option<f64>,
     /// Bytes that the window takes for an hour of the past; of the longest DVR playlist only.
     pub bytes_per_hour: Option<u64>,
 }
@@ -174,9 +177,11 @@ impl Plan {
         progress.second();
         let live = time(&mut maker, View::Live, clock);
         let dvr = time(&mut maker, View::Dvr, clock);
+        let (rewound_us, bytes_per_hour) = (rewound(&mut maker, clock), Some(held));
+        let playlist = format!("{} h", self.hours);
         Ok([
             Row { playlist: "live".into(), ..live },
-            Row { playlist: format!("{} h", self.hours), bytes_per_hour: Some(held), ..dvr },
+            Row { playlist, rewound_us, bytes_per_hour, ..dvr },
         ])
     }
 }
@@ -186,12 +191,35 @@ fn resident() -> Result<u64, BenchError> {
     Ok(used.rss)
 }
 
+/// How long something takes.
+fn timed(clock: &Clock, work: &mut dyn FnMut()) -> f64 {
+    let begun = clock.now().mono;
+    work();
+    clock.now().mono.since(begun).as_secs_f64() * 1e6
+}
+
+/// A playlist that begins in the middle, made of version after version of the DVR playlist.
+fn rewound(maker: &mut Maker, clock: &Clock) -> Option<f64> {
+    let first = maker.window.first_msn()?;
+    let mut start = maker.window.start(Msn(u64::midpoint(first.0, maker.msn)))?;
+    let mut last = maker.version(true, None);
+    let mut forms = start.forms(last.whole.as_ref()?, None);
+    let mut samples = Vec::with_capacity(TIMED);
+    for _ in 0..TIMED {
+        let mut taken = 0.0;
+        for _ in 0..PARTS {
+            maker.part();
+            last = maker.version(true, Some(&last));
+            let whole = last.whole.as_ref()?;
+            taken += timed(clock, &mut || forms = start.forms(whole, forms.as_ref()));
+        }
+        samples.push(taken / f64::from(PARTS));
+    }
+    median(&samples)
+}
+
 fn time(maker: &mut Maker, view: View, clock: &Clock) -> Row {
-    let micros = |work: &mut dyn FnMut()| {
-        let begun = clock.now().mono;
-        work();
-        clock.now().mono.since(begun).as_secs_f64() * 1e6
-    };
+    let micros = |work: &mut dyn FnMut()| timed(clock, work);
     let first = maker.version(true, None);
     let [full, _] = forms(&first, view);
     let first_gzip_ms = micros(&mut || _ = black_box(full.gzip())) / 1e3;
@@ -229,6 +257,7 @@ fn time(maker: &mut Maker, view: View, clock: &Clock) -> Row {
         version_gzip_us: versions(true),
         first_gzip_ms,
         answer_us: median(&answers).unwrap_or_default(),
+        rewound_us: None,
         bytes_per_hour: None,
     }
 }
@@ -244,6 +273,7 @@ pub fn table(rows: &[Row]) -> String {
         "with gzip",
         "first gzip",
         "answer",
+        "rewound",
         "past, an hour",
     ]);
     for column in out.column_iter_mut().skip(1) {
@@ -259,11 +289,12 @@ pub fn table(rows: &[Row]) -> String {
             format!("{:.1} us", r.version_gzip_us),
             format!("{:.1} ms", r.first_gzip_ms),
             format!("{:.2} us", r.answer_us),
+            r.rewound_us.map_or("-".into(), |us| format!("{us:.1} us")),
             r.bytes_per_hour.map_or("-".into(), |b| kib(b as usize)),
         ]);
     }
     format!(
         "{out}\nversion: one more part of 200 ms, the playlist and its delta update; \
-         answer: what is sent, gathered"
+         answer: what is sent, gathered; rewound: another that begins in the middle"
     )
 }

@@ -61,5 +61,8 @@ async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
         Call::Find(channel, session, reply) => {
             let _ = reply.send(registry.find(&channel, session).await);
         }
+        Call::Sessions(channel, reply) => {
+            let _ = reply.send(registry.sessions(&channel).await);
+        }
     }
 }

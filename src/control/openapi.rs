@@ -7,7 +7,7 @@ use crate::api::cluster::{
 use crate::api::cues::{Announced, Ask};
 use crate::api::types::{
     Admission, ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord,
-    Unfinished, Want,
+    SessionSpan, Unfinished, Want,
 };
 use crate::api::wire::{Line, Session};
 use schemars::generate::SchemaSettings;
@@ -75,6 +75,8 @@ pub const ROUTES: &[Route] = &[
         ()),
     route!("POST" "/v1/channels/{channel}/cues" "Announces something to the channel's viewers",
         Ask => 201 Announced),
+    route!("GET" "/v1/channels/{channel}/sessions" "All sessions on the channel's time line, \
+        oldest first", Vec<SessionSpan>),
     route!("GET" "/v1/channels/{channel}/sessions/{session}" "A session", Session),
     route!("POST" "/v1/channels/{channel}/generations" "A generation to write, after whoever \
         writes now was asked to stop", Want => 200 Grant),

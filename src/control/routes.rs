@@ -300,6 +300,9 @@ impl Routes {
                 self.0.changed.notify_one();
                 json(())
             }
+            (&Method::GET, [channel, "sessions"]) => {
+                json(registry.sessions(&part(channel)?).await?)
+            }
             (&Method::GET, [channel, "sessions", session]) => {
                 let (channel, session) = (part(channel)?, Session(number(session)?));
                 let found = registry.find(&channel, session).await?;

@@ -1,14 +1,35 @@
 //! Which session a viewer means, and its feed: started by the first request, ended by itself.
 
-use crate::api::types::Refusal;
+use crate::api::types::{Refusal, SessionSpan};
 use crate::base::ids::{Channel, Session as Number};
-use crate::base::time::Wall;
+use crate::base::time::{Mono, Wall};
 use crate::edge::feed::{Feed, Sources};
 use crate::edge::metrics::Edge;
 use crate::edge::session::Session;
 use crate::rt::task;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// How long what is known of a channel's sessions counts: as long as a cache keeps where a moment
+/// leads to.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Channels whose sessions are remembered; then they are forgotten, and asked for again.
+const SPANS: usize = 1_000;
+
+type Spans = Arc<[SessionSpan]>;
+
+/// What is known of a channel's sessions since a moment; whoever asks meanwhile waits for the same
+/// answer.
+#[derive(Debug, Clone)]
+struct Told {
+    at: Mono,
+    all: Arc<OnceCell<Spans>>,
+    /// What was known before.
+    before: Option<Spans>,
+}
 
 type Watched = HashMap<(Channel, Number), Arc<Session>>;
 
@@ -17,6 +38,7 @@ type Watched = HashMap<(Channel, Number), Arc<Session>>;
 pub struct Channels {
     sources: Sources,
     watched: Arc<Mutex<Watched>>,
+    told: Arc<Mutex<HashMap<Channel, Told>>>,
     metrics: Edge,
 }
 
@@ -34,7 +56,7 @@ pub enum Current {
 impl Channels {
     /// Nothing is watched yet.
     pub fn new(sources: Sources, metrics: Edge) -> Channels {
-        Channels { sources, watched: Arc::default(), metrics }
+        Channels { sources, watched: Arc::default(), told: Arc::default(), metrics }
     }
 
     /// What feeds read from.
@@ -101,6 +123,35 @@ impl Channels {
             self.start(session.clone(), key);
         }
         Ok(Some(session))
+    }
+
+    /// All sessions of a channel, oldest first. Where they can't be asked for, those that were told
+    /// last.
+    pub async fn sessions(&self, channel: &Channel) -> Result<Spans, Refusal> {
+        let Told { all, before, .. } = self.told(channel);
+        let ask = async || self.sources.directory.sessions(channel).await.map(Spans::from);
+        match (all.get_or_try_init(ask).await, before) {
+            (Ok(all), _) => Ok(all.clone()),
+            (Err(_), Some(before)) => Ok(before),
+            (Err(e), None) => Err(e),
+        }
+    }
+
+    /// What is known of a channel's sessions, if that is still fresh, or is to be asked for now.
+    fn told(&self, channel: &Channel) -> Told {
+        let now = self.sources.clock.now().mono;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = told.get(channel).cloned();
+        if let Some(known) = known.as_ref().filter(|k| now.since(k.at) < FRESH) {
+            return known.clone();
+        }
+        let before = known.and_then(|known| known.all.get().cloned().or(known.before));
+        let new = Told { at: now, all: Arc::default(), before };
+        if told.len() >= SPANS {
+            told.clear();
+        }
+        told.insert(channel.clone(), new.clone());
+        new
     }
 
     fn start(&self, session: Arc<Session>, key: (Channel, Number)) {

@@ -5,17 +5,20 @@ use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::Mono;
 use crate::edge::answer::{self, Kept};
 use crate::edge::asked::Asked;
-use crate::edge::channels::{Channels, Current};
+use crate::edge::channels::Channels;
+use crate::edge::entry::never_begins;
 use crate::edge::media::remux;
 use crate::edge::metrics::Edge;
 use crate::edge::pages;
+use crate::edge::ranges::Ranges;
 use crate::edge::recall::{Key, Lost, Recall};
-use crate::edge::rendition::{Logged, Place as Stored, Rendition, Shelf};
+use crate::edge::rendition::{List, Logged, Place as Stored, Rendition, Shelf};
 use crate::edge::session::{Opened, Session};
 use crate::edge::text::{PACK_AT_ONCE, Text};
 use crate::hls::lookup::Lookup;
-use crate::hls::name::{File, Path, Place};
-use crate::hls::playlist::{Skip, View};
+use crate::hls::moment::NotAMoment;
+use crate::hls::name::{File, Path, Place, asks_for_moments};
+use crate::hls::playlist::View;
 use crate::hls::reload::{self, Decision, Query};
 use crate::log::id::LogId;
 use crate::rt::drain::Drain;
@@ -35,16 +38,18 @@ pub const FIRST_MEDIA: Duration = Duration::from_secs(12);
 pub struct Handler {
     channels: Channels,
     recall: Recall,
+    pub(super) ranges: Ranges,
     metrics: Edge,
     drain: Drain,
 }
 
-type Answer = Response<Body>;
+pub(super) type Answer = Response<Body>;
 
 impl Handler {
     /// A handler over an edge's sessions.
     pub fn new(channels: Channels, metrics: Edge, drain: Drain) -> Handler {
-        Handler { channels, recall: Recall::default(), metrics, drain }
+        let (recall, ranges) = (Recall::default(), Ranges::default());
+        Handler { channels, recall, ranges, metrics, drain }
     }
 
     /// Answers one request.
@@ -95,19 +100,45 @@ impl Handler {
                     Err(no) => no,
                 }
             }
-            Ok(Path::Media(place)) => self.playlist(&place, View::Live, query, asked).await,
-            Ok(Path::Dvr(place)) => self.playlist(&place, View::Dvr, query, asked).await,
+            Ok(Path::MultivariantFrom { channel, session, first }) => {
+                self.multivariant_from(&channel, session, first, asked).await
+            }
+            Ok(Path::Media(place)) => {
+                self.playlist(&place, List::View(View::Live), query, asked).await
+            }
+            Ok(Path::Dvr(place)) => {
+                self.playlist(&place, List::View(View::Dvr), query, asked).await
+            }
+            Ok(Path::From { place, first }) => {
+                self.playlist(&place, List::From(first), query, asked).await
+            }
+            Ok(Path::Rewind { channel, from, to }) => {
+                self.rewind(&channel, from.wall(), to.map(|to| to.wall()), query).await
+            }
+            Ok(Path::Range(stretch)) => self.range(&stretch, asked).await,
+            Ok(Path::RangeMedia { stretch, rendition }) => {
+                self.range_media(stretch, rendition, asked).await
+            }
             Ok(Path::File { place, render, file }) => self.file(&place, render, &file, asked).await,
+            Err(_) if asks_for_moments(path) => answer::bad_request(&NotAMoment.to_string()),
             Err(e) => answer::not_found(&e.to_string()),
         }
     }
 
-    fn deadline(&self, wait: Duration) -> Mono {
+    pub(super) fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    pub(super) fn deadline(&self, wait: Duration) -> Mono {
         self.channels.sources().clock.now().mono.plus(wait)
     }
 
     /// Waits for a change until the deadline or the drain; `false` when either came first.
-    async fn hold<T>(&self, changes: &mut tokio::sync::watch::Receiver<T>, deadline: Mono) -> bool {
+    pub(super) async fn hold<T>(
+        &self,
+        changes: &mut tokio::sync::watch::Receiver<T>,
+        deadline: Mono,
+    ) -> bool {
         self.metrics.held.inc();
         let changed = tokio::select! {
             changed = changes.changed() => changed.is_ok(),
@@ -118,55 +149,8 @@ impl Handler {
         changed
     }
 
-    /// The channel's stable URL: on to its current session, once that has something to show.
-    async fn entry(&self, channel: &Channel, query: &str) -> Answer {
-        let deadline = self.deadline(FIRST_MEDIA);
-        let mut table = self.channels.sources().directory.table();
-        loop {
-            table.mark_unchanged();
-            match self.channels.current(channel) {
-                Current::None if !self.channels.sources().directory.is_known() => {
-                    return answer::unavailable("the upstream has not told its channels yet");
-                }
-                Current::None => return answer::not_found("nobody publishes to this channel"),
-                Current::Open(session) => {
-                    if !self.has_media(channel, session, deadline).await {
-                        return answer::unavailable("no media yet");
-                    }
-                    let path = Path::Multivariant { channel: channel.clone(), session };
-                    let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-                    return answer::redirect(&format!("{path}{query}"));
-                }
-                Current::Starting(_) => {
-                    if !self.hold(&mut table, deadline).await {
-                        return answer::unavailable("no media yet");
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits until every rendition lists a complete segment: players take a playlist of parts alone
-    /// for an empty one, hls.js as a fatal error. When that takes too long, parts must do.
-    async fn has_media(&self, channel: &Channel, session: Number, deadline: Mono) -> bool {
-        let Ok((_, opened)) = self.opened(channel, session).await else { return false };
-        for rendition in &opened.renditions {
-            let mut snapshots = rendition.snapshots();
-            loop {
-                let listed = snapshots.borrow_and_update().state.is_some();
-                if rendition.read().window.has_segment() {
-                    break;
-                }
-                if !self.hold(&mut snapshots, deadline).await {
-                    return listed;
-                }
-            }
-        }
-        true
-    }
-
     /// A session and its constants, waiting for them if it has only begun.
-    async fn opened(
+    pub(super) async fn opened(
         &self,
         channel: &Channel,
         number: Number,
@@ -201,7 +185,7 @@ impl Handler {
     }
 
     /// A media playlist, blocking as its query asks (6.2.5.2).
-    async fn playlist(&self, place: &Place, view: View, query: &str, asked: &Asked) -> Answer {
+    async fn playlist(&self, place: &Place, list: List, query: &str, asked: &Asked) -> Answer {
         let (session, opened, rendition) = match self.rendition(place).await {
             Ok(found) => found,
             Err(no) => return no,
@@ -213,11 +197,17 @@ impl Handler {
         let mut snapshots = rendition.snapshots();
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
-            let text = |skip| snapshot.text(view, skip);
-            if view == View::Dvr && rendition.want_dvr() && text(Skip::No).is_none() {
+            let text = |skip| rendition.text(&snapshot, list, skip);
+            let of_dvr = list != List::View(View::Live);
+            if of_dvr && rendition.want_dvr() && snapshot.whole().is_none() {
                 session.nudge.notify_one();
             }
             if let Some(state) = snapshot.state {
+                if let List::From(first) = list
+                    && let Some(no) = never_begins(&opened, first, state)
+                {
+                    return no;
+                }
                 // With ENDLIST every directive is ignored, also one that can't be read.
                 let query = match query {
                     _ if state.ended => Query::default(),
@@ -228,13 +218,13 @@ impl Handler {
                     Decision::Refuse(why) => return answer::bad_request(&why.to_string()),
                     Decision::Now => {
                         if let Some(text) = text(query.skip) {
-                            prepare(text, asked).await;
+                            prepare(&text, asked).await;
                             let kept = match query.msn {
                                 _ if state.ended => Kept::Constant,
                                 Some(_) => Kept::Blocked { target_duration },
                                 None => Kept::Now,
                             };
-                            return answer::playlist(asked, text, &kept);
+                            return answer::playlist(asked, &text, &kept);
                         }
                     }
                     Decision::Wait { .. } => {}
@@ -359,7 +349,7 @@ fn missing(file: &File) -> &'static str {
 }
 
 /// Compresses a long text on a thread where that may take its time.
-async fn prepare(text: &Arc<Text>, asked: &Asked) {
+pub(super) async fn prepare(text: &Arc<Text>, asked: &Asked) {
     let coding = asked.coding();
     if text.unpacked(coding) > PACK_AT_ONCE {
         let text = Arc::clone(text);

@@ -7,6 +7,10 @@
 //! memory; `http` decides the answer to a request, `answer` its headers; `pages` embeds the watch
 //! page (`web/`); `server` listens.
 //!
+//! `entry` leads from a channel or a moment to a session and a segment, which `choice` picks of the
+//! channel's sessions; `starts` makes the playlists that begin in the past, `ranges` those that end
+//! there.
+//!
 //! `leave` says when a log is not read on although it has not ended: failover.
 //!
 //! A read that fails makes `mended` look whether the log was repaired meanwhile.
@@ -18,7 +22,9 @@
 pub mod answer;
 pub mod asked;
 pub mod channels;
+pub mod choice;
 pub mod cors;
+pub mod entry;
 pub mod feed;
 pub mod http;
 pub mod leave;
@@ -27,10 +33,12 @@ pub mod mended;
 pub mod metrics;
 pub mod pages;
 pub mod places;
+pub mod ranges;
 pub mod recall;
 pub mod rendition;
 pub mod server;
 pub mod session;
+pub mod starts;
 pub mod text;
 
 #[cfg(test)]

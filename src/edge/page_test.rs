@@ -5,9 +5,11 @@ use crate::edge::answer::{
     self, BLOCKED_TARGET_DURATIONS, CONSTANT, Kept, MEDIA, NO_STORE, NOW, PAGE,
 };
 use crate::edge::asked::ETAGS_MAX;
+use crate::edge::choice::RANGE_SESSIONS_MAX;
 use crate::edge::cors::{READS, REMEMBER};
 use crate::edge::http::FIRST_MEDIA;
 use crate::edge::pages;
+use crate::edge::ranges::RANGE_MAX;
 use crate::edge::server::{HEAD_MAX, HEAD_TIMEOUT};
 use crate::hls::name::{File, PATH_MAX, Path};
 use crate::hls::reload::{ADVANCE_SEGMENTS, HOLD_TARGET_DURATIONS, advance_part_limit};
@@ -83,6 +85,8 @@ fn the_numbers_are_the_codes() {
         HEAD_TIMEOUT.as_secs(),
         ETAGS_MAX as u64,
         remember,
+        RANGE_MAX.as_secs() / 3600,
+        RANGE_SESSIONS_MAX as u64,
     ];
     assert_eq!(said, want);
     // "more than 3 s of parts (three parts, where they last a second or more)"
@@ -103,12 +107,23 @@ fn the_urls_are_names() {
     for row in &rows {
         let path = row[0].replace("CHANNEL", "main").replace("SESSION", "1").replace("vR/", "v2/");
         let path = path.replace("RENDITION", "video").replace("gG-", "g3-").replace("M-", "1000-");
-        let path = path.replace("-M.", "-1000.").replace("pQ", "p77").replace("gapN", "gap1");
+        let path = path.replace("/TIME", "/1795195386").replace("-M/", "-1000/");
+        let path = path
+            .replace("to-N", "to-1001")
+            .replace("-M.", "-1000.")
+            .replace("pQ", "p77")
+            .replace("gapN", "gap1");
         let kind = match path.replace("HASH", "ab01").parse::<Path>() {
             Ok(Path::Entry { .. }) => "entry",
             Ok(Path::Multivariant { .. }) => "multivariant",
             Ok(Path::Media(_)) => "media",
             Ok(Path::Dvr(_)) => "dvr",
+            Ok(Path::Rewind { to: None, .. }) => "moment",
+            Ok(Path::Rewind { .. }) => "moments",
+            Ok(Path::MultivariantFrom { .. }) => "multivariant from",
+            Ok(Path::From { .. }) => "media from",
+            Ok(Path::Range(_)) => "range",
+            Ok(Path::RangeMedia { .. }) => "media of range",
             Ok(Path::File { file: File::Segment { .. }, .. }) => "segment",
             Ok(Path::File { file: File::Part { .. }, .. }) => "part",
             Ok(Path::File { file: File::Gap { .. }, .. }) => "absent",
@@ -117,7 +132,8 @@ fn the_urls_are_names() {
         };
         kinds.push(kind);
     }
-    let want =
-        ["entry", "multivariant", "media", "dvr", "segment", "part", "absent", "init", "page"];
-    assert_eq!(kinds, [&want[..], &["page"]].concat());
+    let playlists = ["entry", "multivariant", "media", "dvr"];
+    let past = ["moment", "multivariant from", "media from", "moments", "range", "media of range"];
+    let files = ["segment", "part", "absent", "init"];
+    assert_eq!(kinds, [&playlists[..], &past, &files, &["page", "page"]].concat());
 }

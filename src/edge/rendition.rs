@@ -4,11 +4,12 @@
 use crate::base::ids::{Generation, Msn, Seq, TrackId};
 use crate::edge::media::Cell;
 use crate::edge::places::Places;
-use crate::edge::text::Text;
+use crate::edge::starts::Starts;
+use crate::edge::text::{Text, Texts};
 use crate::hls::lookup::{Lookup, Media};
-use crate::hls::playlist::{self, Forms, Report, Skip, Version, View};
+use crate::hls::playlist::{self, Report, Skip, Version, View};
 use crate::hls::reload;
-use crate::hls::rope::Rope;
+use crate::hls::rewind::Whole;
 use crate::hls::window::Window;
 use crate::log::format::Span;
 use crate::media::fmp4::init::Init;
@@ -35,46 +36,25 @@ pub struct Snapshot {
     pub state: Option<reload::State>,
 }
 
-/// A playlist in every form.
-#[derive(Debug)]
-struct Texts {
-    full: Arc<Text>,
-    delta: Arc<Text>,
-    delta_v2: Arc<Text>,
-}
-
-impl Texts {
-    fn new(forms: &Forms) -> Texts {
-        let full = Arc::new(Text::new(forms.full.clone()));
-        // What is one rope is one text, compressed once.
-        let or = |rope: &Arc<Rope>, same: &Arc<Text>| match Arc::ptr_eq(rope, same.rope()) {
-            true => same.clone(),
-            false => Arc::new(Text::new(rope.clone())),
-        };
-        let delta = or(&forms.delta, &full);
-        let delta_v2 = or(&forms.delta_v2, &delta);
-        Texts { full, delta, delta_v2 }
-    }
-}
-
 impl Snapshot {
     fn new(version: Option<Version>, state: Option<reload::State>) -> Snapshot {
         let texts = |view| version.as_ref().and_then(|v| v.forms(view)).map(Texts::new);
         Snapshot { live: texts(View::Live), dvr: texts(View::Dvr), version, state }
     }
 
-    /// A playlist of this version; `None` when it was not asked for in time, or nothing is listed.
-    pub fn text(&self, view: View, skip: Skip) -> Option<&Arc<Text>> {
-        let texts = match view {
-            View::Live => self.live.as_ref()?,
-            View::Dvr => self.dvr.as_ref()?,
-        };
-        Some(match skip {
-            Skip::No => &texts.full,
-            Skip::Segments => &texts.delta,
-            Skip::Ranges => &texts.delta_v2,
-        })
+    /// What playlists that begin within the DVR playlist are made of, where that was asked for.
+    pub fn whole(&self) -> Option<&Arc<Whole>> {
+        self.version.as_ref()?.whole.as_ref()
     }
+}
+
+/// Which of a rendition's media playlists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// The live one, or the DVR one.
+    View(View),
+    /// The one that begins with this segment.
+    From(Msn),
 }
 
 /// What changes with the marks.
@@ -128,6 +108,7 @@ pub struct Rendition {
     pub track: TrackId,
     shelf: RwLock<Shelf>,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    starts: Starts,
     wants_dvr: AtomicBool,
     changed: AtomicBool,
 }
@@ -150,6 +131,7 @@ impl Rendition {
             track,
             shelf: RwLock::new(shelf),
             snapshot: watch::Sender::new(Arc::default()),
+            starts: Starts::default(),
             wants_dvr: AtomicBool::new(false),
             changed: AtomicBool::new(false),
         }
@@ -168,6 +150,21 @@ impl Rendition {
     /// The versions as they come.
     pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshot.subscribe()
+    }
+
+    /// A playlist of a version; `None` when what it needs was not asked for in time, or is not
+    /// listed.
+    pub fn text(&self, version: &Snapshot, list: List, skip: Skip) -> Option<Arc<Text>> {
+        let texts = match list {
+            List::View(View::Live) => version.live.as_ref()?,
+            List::View(View::Dvr) => version.dvr.as_ref()?,
+            List::From(msn) => {
+                let begin = || self.read().window.start(msn);
+                let texts = self.starts.texts(msn, version.whole()?, begin)?;
+                return Some(texts.get(skip).clone());
+            }
+        };
+        Some(texts.get(skip).clone())
     }
 
     /// Asks for the DVR playlist in the next version; `true` when it was not asked for before.

@@ -1,12 +1,11 @@
 //! A watched session: its renditions once its constants are known, and who still wants it.
 
-use crate::base::ids::{Channel, Session as Number, TrackId};
+use crate::base::ids::{Channel, Msn, Session as Number, TrackId};
 use crate::base::time::Mono;
 use crate::edge::rendition::Rendition;
 use crate::edge::text::Text;
-use crate::hls::multivariant;
+use crate::hls::multivariant::{self, List};
 use crate::hls::playlist::Report;
-use crate::hls::rope::{Rope, Run, Strand};
 use crate::media::timeline::mark::SessionRecord;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,14 +26,23 @@ impl Opened {
     /// Makes the renditions of a session.
     pub fn new(record: SessionRecord) -> Opened {
         let record = Arc::new(record);
-        let strand = Strand::new(multivariant::render(&record));
-        let multivariant = Arc::new(Text::new(Arc::new(Rope::new(vec![Run::One(strand)]))));
+        let multivariant = Arc::new(Text::of(multivariant::render(&record, List::Live)));
         let renditions = record
             .renditions
             .iter()
             .map(|r| Arc::new(Rendition::new(&record, &r.name, r.track)))
             .collect();
         Opened { record, multivariant, renditions }
+    }
+
+    /// The rendition that leads the others: its dates say where a moment is.
+    pub fn leader(&self) -> Option<&Arc<Rendition>> {
+        self.renditions.first()
+    }
+
+    /// The first number of the session, once there is one.
+    pub fn first_msn(&self) -> Option<Msn> {
+        self.renditions.iter().filter_map(|r| r.read().window.first_msn()).min()
     }
 
     /// The rendition of this name.
@@ -121,6 +129,7 @@ mod tests {
     use super::*;
     use crate::base::ids::{Generation, Msn, Seq, TrackId};
     use crate::base::time::Wall;
+    use crate::edge::rendition::List;
     use crate::hls::playlist::{Skip, View};
     use crate::media::codec::VideoRange;
     use crate::media::timeline::mark::{
@@ -212,7 +221,8 @@ mod tests {
         let (video, audio) = (TrackId::VIDEO, TrackId::AUDIO);
         let reports = |i: usize| {
             let snapshot = opened.renditions[i].snapshots().borrow().clone();
-            let text = snapshot.text(View::Live, Skip::No).expect("listed").rope().concat();
+            let text = opened.renditions[i].text(&snapshot, List::View(View::Live), Skip::No);
+            let text = text.expect("listed").rope().concat();
             text.matches("#EXT-X-RENDITION-REPORT").count()
         };
         // Whatever is listed for the first time changes everybody's reports.

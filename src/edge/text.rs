@@ -1,7 +1,8 @@
 //! A playlist as it is served: its text and its gzip member, each made once and sent without a
 //! copy, with the ETag of each.
 
-use crate::hls::rope::{Cursor, GZIP_HEAD, Rope};
+use crate::hls::playlist::{Forms, Skip};
+use crate::hls::rope::{Cursor, GZIP_HEAD, Rope, Run, Strand};
 use axum::body::Body;
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -17,6 +18,38 @@ const FLAT_MAX: usize = 32 << 10;
 
 /// How much text may be compressed where requests are answered; more is worth a thread of its own.
 pub const PACK_AT_ONCE: usize = 256 << 10;
+
+/// A playlist in every form, to be served.
+#[derive(Debug)]
+pub struct Texts {
+    full: Arc<Text>,
+    delta: Arc<Text>,
+    delta_v2: Arc<Text>,
+}
+
+impl Texts {
+    /// Of what was rendered.
+    pub fn new(forms: &Forms) -> Texts {
+        let full = Arc::new(Text::new(forms.full.clone()));
+        // What is one rope is one text, compressed once.
+        let or = |rope: &Arc<Rope>, same: &Arc<Text>| match Arc::ptr_eq(rope, same.rope()) {
+            true => same.clone(),
+            false => Arc::new(Text::new(rope.clone())),
+        };
+        let delta = or(&forms.delta, &full);
+        let delta_v2 = or(&forms.delta_v2, &delta);
+        Texts { full, delta, delta_v2 }
+    }
+
+    /// The playlist in this form.
+    pub fn get(&self, skip: Skip) -> &Arc<Text> {
+        match skip {
+            Skip::No => &self.full,
+            Skip::Segments => &self.delta,
+            Skip::Ranges => &self.delta_v2,
+        }
+    }
+}
 
 /// How a body is sent (RFC 9110, 8.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +86,11 @@ impl Text {
     pub fn new(rope: Arc<Rope>) -> Text {
         let etags = [etag(rope.hash(), ""), etag(rope.hash(), "-gzip")];
         Text { rope, etags, flat: OnceLock::new(), gzip: OnceLock::new() }
+    }
+
+    /// One in one piece.
+    pub fn of(text: String) -> Text {
+        Text::new(Arc::new(Rope::new(vec![Run::One(Strand::new(text))])))
     }
 
     /// What it is made of.

@@ -171,7 +171,7 @@ impl Folder {
         }
         let lead = &self.renditions[0];
         done.time(lead, range, &absent, gaps);
-        out.write(ENTRY, &[multivariant::render(&listed).into()])?;
+        out.write(ENTRY, &[multivariant::render(&listed, multivariant::List::Live).into()])?;
         Ok(done)
     }
 

@@ -4,6 +4,9 @@
 //! Text follows draft-pantos-hls-rfc8216bis-22; what the draft leaves open is decided here and said
 //! where it is decided.
 //!
+//! What begins in the past is made of the same lines: `rewind` finds moments and makes playlists
+//! that begin there and go on live, `range` those of what is over.
+//!
 //! An edge has one `window::Window` per rendition. It reads the logs of a session's generations in
 //! order and tells every window every mark (`apply`), and the hash of the init section that it made
 //! of each Track mark (`set_init`). When `apply` says true it renders the playlists of that
@@ -20,14 +23,18 @@
 
 mod cues;
 pub mod error;
+mod frame;
 pub mod gather;
 pub mod listing;
 pub mod lookup;
+pub mod moment;
 pub mod multivariant;
 pub mod name;
 mod past;
 pub mod playlist;
+pub mod range;
 pub mod reload;
+pub mod rewind;
 pub mod rope;
 pub mod segment;
 pub mod text;

@@ -7,14 +7,24 @@
 //! /live/{channel}/s{session}/index.m3u8                                 Multivariant
 //! /live/{channel}/s{session}/{rendition}/index.m3u8                     Media
 //! /live/{channel}/s{session}/{rendition}/dvr.m3u8                       Dvr
+//! /live/{channel}/s{session}/from-{msn}.m3u8                            MultivariantFrom
+//! /live/{channel}/s{session}/{rendition}/from-{msn}.m3u8                From
+//! /live/{channel}/from/{t}/index.m3u8                                   Rewind
+//! /live/{channel}/from/{t}/to/{t}/index.m3u8                            Rewind
+//! /live/{channel}/from-{msn}/to-{msn}/index.m3u8                        Range
+//! /live/{channel}/from-{msn}/to-{msn}/{rendition}.m3u8                  RangeMedia
 //! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-{msn}.m4s         File::Segment
 //! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-p{seq}.m4s        File::Part
 //! /live/{channel}/s{session}/{rendition}/v{render}/g{gen}-{msn}-gap{n}.m4s  File::Gap
 //! /live/{channel}/s{session}/{rendition}/v{render}/init-{hash}.mp4          File::Init
 //! ```
-//! A part is named by its first sample. Gap 0 is the segment as a whole, gap i + 1 its part i.
+//! A part is named by its first sample. Gap 0 is the segment as a whole, gap i + 1 its part i. A
+//! moment (`hls::moment`) has the spellings that people write; it only leads to the name with the
+//! numbers, which has one. Playlists that begin in the past are siblings of those that do not, so
+//! that their lines are the same text.
 
 use crate::base::ids::{Channel, Generation, Msn, Seq, Session};
+use crate::hls::moment::Moment;
 use std::fmt;
 use std::str::FromStr;
 
@@ -47,6 +57,40 @@ pub enum Path {
     Media(Place),
     /// The media playlist of one rendition with everything the session still has.
     Dvr(Place),
+    /// Redirects to the session and segment that a moment is in; with an end, to a range.
+    Rewind {
+        /// The channel.
+        channel: Channel,
+        /// Where it begins.
+        from: Moment,
+        /// Where it ends; `None`: with its session.
+        to: Option<Moment>,
+    },
+    /// The multivariant playlist of one session, from a segment on.
+    MultivariantFrom {
+        /// The channel.
+        channel: Channel,
+        /// The session.
+        session: Session,
+        /// The first segment.
+        first: Msn,
+    },
+    /// The media playlist of one rendition from a segment on.
+    From {
+        /// Whose.
+        place: Place,
+        /// The first segment.
+        first: Msn,
+    },
+    /// The multivariant playlist of what was recorded from one segment to another.
+    Range(Stretch),
+    /// One rendition of that; none is called `index`.
+    RangeMedia {
+        /// Which segments.
+        stretch: Stretch,
+        /// The rendition's name.
+        rendition: String,
+    },
     /// Media, or what stands for absent media.
     File {
         /// Whose.
@@ -56,6 +100,17 @@ pub enum Path {
         /// Which.
         file: File,
     },
+}
+
+/// Segments of a channel, of any of its sessions.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Stretch {
+    /// The channel.
+    pub channel: Channel,
+    /// The first.
+    pub first: Msn,
+    /// The last, not before the first.
+    pub last: Msn,
 }
 
 /// One rendition of one session of a channel.
@@ -120,6 +175,12 @@ impl fmt::Display for Place {
     }
 }
 
+impl fmt::Display for Stretch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/live/{}/from-{}/to-{}", self.channel, self.first, self.last)
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -129,6 +190,18 @@ impl fmt::Display for Path {
             }
             Path::Media(place) => write!(f, "{place}/index.m3u8"),
             Path::Dvr(place) => write!(f, "{place}/dvr.m3u8"),
+            Path::Rewind { channel, from, to: None } => {
+                write!(f, "/live/{channel}/from/{from}/index.m3u8")
+            }
+            Path::Rewind { channel, from, to: Some(to) } => {
+                write!(f, "/live/{channel}/from/{from}/to/{to}/index.m3u8")
+            }
+            Path::MultivariantFrom { channel, session, first } => {
+                write!(f, "/live/{channel}/s{session}/from-{first}.m3u8")
+            }
+            Path::From { place, first } => write!(f, "{place}/from-{first}.m3u8"),
+            Path::Range(stretch) => write!(f, "{stretch}/index.m3u8"),
+            Path::RangeMedia { stretch, rendition } => write!(f, "{stretch}/{rendition}.m3u8"),
             Path::File { place, render, file } => write!(f, "{place}/v{render}/{file}"),
         }
     }
@@ -160,31 +233,72 @@ fn parse(s: &str) -> Option<Path> {
     if s.len() > PATH_MAX {
         return None;
     }
-    let mut parts = s.strip_prefix("/live/")?.split('/');
-    let channel: Channel = parts.next()?.parse().ok()?;
-    let second = parts.next()?;
-    if second == "index.m3u8" {
-        return parts.next().is_none().then_some(Path::Entry { channel });
+    let parts: Vec<&str> = s.strip_prefix("/live/")?.split('/').collect();
+    let (channel, rest) = parts.split_first()?;
+    let channel: Channel = channel.parse().ok()?;
+    match rest {
+        ["index.m3u8"] => Some(Path::Entry { channel }),
+        ["from", from, "index.m3u8"] => {
+            Some(Path::Rewind { channel, from: from.parse().ok()?, to: None })
+        }
+        ["from", from, "to", to, "index.m3u8"] => {
+            let to = Some(to.parse().ok()?);
+            Some(Path::Rewind { channel, from: from.parse().ok()?, to })
+        }
+        [first, last, list] if first.starts_with("from-") => {
+            let (first, last) = (first.strip_prefix("from-")?, last.strip_prefix("to-")?);
+            range(channel, Msn(number(first)?), Msn(number(last)?), list)
+        }
+        [session, rest @ ..] => {
+            of_session(channel, Session(number(session.strip_prefix('s')?)?), rest)
+        }
+        [] => None,
     }
-    let session = Session(number(second.strip_prefix('s')?)?);
-    let third = parts.next()?;
-    if third == "index.m3u8" {
-        return parts.next().is_none().then_some(Path::Multivariant { channel, session });
-    }
-    if !is_rendition_name(third) {
-        return None;
-    }
-    let place = Place { channel, session, rendition: third.to_owned() };
-    let fourth = parts.next()?;
-    match (fourth, parts.next()) {
-        ("index.m3u8", None) => Some(Path::Media(place)),
-        ("dvr.m3u8", None) => Some(Path::Dvr(place)),
-        (version, Some(last)) if parts.next().is_none() => {
-            let render = u32::try_from(number(version.strip_prefix('v')?)?).ok()?;
-            Some(Path::File { place, render, file: file(last)? })
+}
+
+fn range(channel: Channel, first: Msn, last: Msn, list: &str) -> Option<Path> {
+    let stretch = (first <= last).then_some(Stretch { channel, first, last })?;
+    match list.strip_suffix(".m3u8")? {
+        "index" => Some(Path::Range(stretch)),
+        name if is_rendition_name(name) => {
+            Some(Path::RangeMedia { stretch, rendition: name.to_owned() })
         }
         _ => None,
     }
+}
+
+fn of_session(channel: Channel, session: Session, rest: &[&str]) -> Option<Path> {
+    let place = |name: &str| {
+        let rendition = is_rendition_name(name).then(|| name.to_owned())?;
+        Some(Place { channel: channel.clone(), session, rendition })
+    };
+    match rest {
+        ["index.m3u8"] => Some(Path::Multivariant { channel, session }),
+        [list] => Some(Path::MultivariantFrom { channel, session, first: first(list)? }),
+        [name, "index.m3u8"] => Some(Path::Media(place(name)?)),
+        [name, "dvr.m3u8"] => Some(Path::Dvr(place(name)?)),
+        [name, list] => Some(Path::From { place: place(name)?, first: first(list)? }),
+        [name, version, last] => {
+            let render = u32::try_from(number(version.strip_prefix('v')?)?).ok()?;
+            Some(Path::File { place: place(name)?, render, file: file(last)? })
+        }
+        _ => None,
+    }
+}
+
+/// The segment that a playlist's name says it begins with.
+fn first(list: &str) -> Option<Msn> {
+    Some(Msn(number(list.strip_prefix("from-")?.strip_suffix(".m3u8")?)?))
+}
+
+/// Is this a path with moments, though maybe with ones that can't be read?
+pub fn asks_for_moments(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    let rest = match &parts[..] {
+        ["", "live", channel, rest @ ..] if channel.parse::<Channel>().is_ok() => rest,
+        _ => return false,
+    };
+    matches!(rest, ["from", _, "index.m3u8"] | ["from", _, "to", _, "index.m3u8"])
 }
 
 /// 1 to [`RENDITION_NAME_MAX`] of `a-z 0-9 - _`.
@@ -222,138 +336,5 @@ fn number(s: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::ids::CHANNEL_NAME_MAX;
-
-    #[test]
-    fn every_name_round_trips() {
-        for s in [
-            "/live/main/index.m3u8",
-            "/live/main/s7/index.m3u8",
-            "/live/main/s7/video/index.m3u8",
-            "/live/main/s7/video-720/dvr.m3u8",
-            "/live/main/s7/video/v1/g3-100.m4s",
-            "/live/main/s7/video/v1/g3-p0.m4s",
-            "/live/main/s7/video/v1/g3-p18446744073709551615.m4s",
-            "/live/main/s7/video/v1/g3-100-gap0.m4s",
-            "/live/main/s7/audio/v4294967295/g3-100-gap4.m4s",
-            "/live/s7/s7/audio/v1/init-0af9.mp4",
-        ] {
-            let path: Path = s.parse().expect(s);
-            assert_eq!(path.to_string(), s);
-        }
-    }
-
-    #[test]
-    fn the_parts_of_a_name_mean_what_they_say() {
-        let path: Path = "/live/main/s7/video/v2/g3-100-gap4.m4s".parse().expect("a name");
-        let want = Path::File {
-            place: Place {
-                channel: "main".parse().expect("a channel"),
-                session: Session(7),
-                rendition: "video".into(),
-            },
-            render: 2,
-            file: File::Gap { generation: Generation(3), msn: Msn(100), n: 4 },
-        };
-        assert_eq!(path, want);
-    }
-
-    #[test]
-    fn other_spellings_are_refused() {
-        let long = format!("/live/main/s7/video/v1/init-{}.mp4", "a".repeat(65));
-        for bad in [
-            "",
-            "/",
-            "/live/",
-            "live/main/index.m3u8",
-            "/live/main",
-            "/live/main/",
-            "/live/main/index.m3u8/",
-            "/live//index.m3u8",
-            "/live/Main/index.m3u8",
-            "/live/main/7/index.m3u8",
-            "/live/main/s/index.m3u8",
-            "/live/main/s07/index.m3u8",
-            "/live/main/s+7/index.m3u8",
-            "/live/main/s18446744073709551616/index.m3u8",
-            "/live/main/s7/Video/index.m3u8",
-            "/live/main/s7/../index.m3u8",
-            "/live/main/s7/%2e/index.m3u8",
-            "/live/main/s7/video/live.m3u8",
-            "/live/main/s7/video/v1/",
-            "/live/main/s7/video/v01/g3-100.m4s",
-            "/live/main/s7/video/v4294967296/g3-100.m4s",
-            "/live/main/s7/video/v1/g3-100.m4s/x",
-            "/live/main/s7/video/v1/g3-0100.m4s",
-            "/live/main/s7/video/v1/g03-100.m4s",
-            "/live/main/s7/video/v1/g3.1-100.m4s",
-            "/live/main/s7/video/v1/g3-p.m4s",
-            "/live/main/s7/video/v1/g3-100-gap.m4s",
-            "/live/main/s7/video/v1/g3-100-gap00.m4s",
-            "/live/main/s7/video/v1/g3-100.mp4",
-            "/live/main/s7/video/v1/init-.mp4",
-            "/live/main/s7/video/v1/init-0AF9.mp4",
-            "/live/main/s7/video/v1/init-..mp4",
-            &long,
-        ] {
-            assert_eq!(bad.parse::<Path>(), Err(NotAName), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn lengths_are_kept_to_the_byte() {
-        let rendition = |n: usize| format!("/live/main/s7/{}/index.m3u8", "r".repeat(n));
-        let hash = |n: usize| format!("/live/main/s7/video/v1/init-{}.mp4", "a".repeat(n));
-        for (legal, beyond) in [
-            (rendition(RENDITION_NAME_MAX), rendition(RENDITION_NAME_MAX + 1)),
-            (hash(INIT_HASH_MAX), hash(INIT_HASH_MAX + 1)),
-        ] {
-            assert_eq!(legal.parse::<Path>().map(|p| p.to_string()).as_ref(), Ok(&legal));
-            let refused = beyond.parse::<Path>().expect_err("one byte more");
-            assert_eq!(refused.to_string(), "not a path of the live tree");
-        }
-        let longest = Path::File {
-            place: Place {
-                channel: "c".repeat(CHANNEL_NAME_MAX).parse().expect("a channel"),
-                session: Session(u64::MAX),
-                rendition: "r".repeat(RENDITION_NAME_MAX),
-            },
-            render: u32::MAX,
-            file: File::Init { hash: "a".repeat(INIT_HASH_MAX) },
-        };
-        let text = longest.to_string();
-        assert!(text.len() <= PATH_MAX, "{} bytes", text.len());
-        assert_eq!(text.parse(), Ok(longest));
-    }
-
-    /// A stranger's path: mutated names neither panic nor parse to something that prints
-    /// differently.
-    #[test]
-    fn mutated_names_are_refused_or_print_as_they_came() {
-        let seed = b"/live/main/s7/video/v1/g3-100-gap4.m4s";
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut random = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state
-        };
-        for _ in 0..20_000 {
-            let mut bytes = seed.to_vec();
-            for _ in 0..1 + random() % 3 {
-                let at = (random() % bytes.len() as u64) as usize;
-                match random() % 3 {
-                    0 => bytes[at] = (random() % 256) as u8,
-                    1 => drop(bytes.remove(at)),
-                    _ => bytes.insert(at, b"/-.gpsv019"[(random() % 10) as usize]),
-                }
-            }
-            let Ok(s) = std::str::from_utf8(&bytes) else { continue };
-            if let Ok(path) = s.parse::<Path>() {
-                assert_eq!(path.to_string(), s);
-            }
-        }
-    }
-}
+#[path = "name_test.rs"]
+mod tests;

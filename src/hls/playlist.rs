@@ -15,30 +15,21 @@
 //! skips are the playlist.
 //!
 //! There is no EXT-X-INDEPENDENT-SEGMENTS, because a GOP may outgrow a segment, and no
-//! EXT-X-PLAYLIST-TYPE, because none of its values allows removal. EXT-X-VERSION is what the tags
+//! EXT-X-PLAYLIST-TYPE, because none of its values allows removal (playlists that begin in the past
+//! have one: `hls::rewind`). EXT-X-VERSION is what the tags
 //! need (section 8): 6 for EXT-X-MAP, 9 for EXT-X-SKIP, 10 where that leaves out date ranges;
 //! EXT-X-GAP and EXT-X-DATERANGE need none. EXT-X-SERVER-CONTROL and EXT-X-PART-INF are the same in
 //! every version, also after EXT-X-ENDLIST.
 
-use crate::base::time::MICROS;
+use crate::base::ids::Msn;
+use crate::hls::frame::{END, VERSION, VERSION_SKIP, header, hints, new_ranges, report};
 use crate::hls::lookup::Position;
+use crate::hls::rewind::Whole;
 use crate::hls::rope::{Rope, Run, Strand};
-use crate::hls::text::{Lines, Seconds};
-use crate::hls::window::{SKIP_TARGET_DURATIONS, Window};
+use crate::hls::text::Lines;
+use crate::hls::window::Window;
 use std::fmt::Write;
 use std::sync::Arc;
-
-/// EXT-X-VERSION of a full playlist.
-const VERSION: u32 = 6;
-
-/// EXT-X-VERSION of a delta update.
-const VERSION_SKIP: u32 = 9;
-
-/// EXT-X-VERSION of a delta update that leaves out date ranges.
-const VERSION_SKIP_RANGES: u32 = 10;
-
-/// The first version of the renderer whose playlists say CAN-SKIP-DATERANGES, and mean it.
-const SKIPS_RANGES: u32 = 2;
 
 /// So many segment numbers are a block of the DVR playlist: about 15 KiB of text, four minutes of
 /// 2 s segments. A block begins with a number that this divides, wherever the playlist begins.
@@ -112,6 +103,8 @@ pub struct Version {
     pub live: Forms,
     /// `dvr.m3u8`, when it was asked for.
     pub dvr: Option<Forms>,
+    /// What playlists that begin within that one are made of.
+    pub whole: Option<Arc<Whole>>,
 }
 
 impl Version {
@@ -161,7 +154,9 @@ pub fn render(
         let delta_v2 = delta_v2.map_or_else(|| delta.clone(), |d| share(d, Skip::Ranges));
         Forms { full, delta, delta_v2 }
     };
-    Some(Version { live: forms(View::Live), dvr: dvr.then(|| forms(View::Dvr)) })
+    let (live, dvr) = (forms(View::Live), dvr.then(|| forms(View::Dvr)));
+    let whole = dvr.as_ref().map(|dvr| Arc::new(Whole::new(window, reports, dvr)));
+    Some(Version { live, dvr, whole })
 }
 
 struct Renderer<'a> {
@@ -180,10 +175,12 @@ impl Renderer<'_> {
             View::Dvr => (0, window.past.len()),
         };
         let skipped = window.skip.saturating_sub(head) + older;
+        let numbers = numbers(window, view);
+        let header = |version| header(&window.session, numbers, version);
         let from = if skipped > 0 { window.skip } else { head };
         let body = Run::One(self.body(from, skipped == 0));
         let tail = Run::One(one(tail(window, view, self.reports)));
-        let mut full = ranges(window, view, header(window, view, VERSION));
+        let mut full = ranges(window, view, header(VERSION));
         match view {
             View::Live => {
                 let mut text = String::new();
@@ -205,12 +202,14 @@ impl Renderer<'_> {
         if skipped == 0 || window.ended {
             return [Some(Rope::new(full)), None, None];
         }
-        let mut text = header(window, view, VERSION_SKIP);
+        let mut text = header(VERSION_SKIP);
         writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").expect(MEMORY);
         let mut delta = ranges(window, view, text);
         delta.extend([body.clone(), tail.clone()]);
-        let v2 =
-            new_ranges(window, view, skipped).map(|text| vec![Run::One(one(text)), body, tail]);
+        let v2 = new_ranges(window, view).map(|new| {
+            let text = new.head(header(new.version), skipped);
+            vec![Run::One(one(text)), body, tail]
+        });
         [Some(Rope::new(full)), Some(Rope::new(delta)), v2.map(Rope::new)]
     }
 
@@ -246,45 +245,12 @@ fn ranges(window: &Window, view: View, mut header: String) -> Vec<Run> {
     }
 }
 
-/// The header of a delta update without old date ranges, and the new ones; `None` where there is no
-/// such update.
-fn new_ranges(window: &Window, view: View, skipped: usize) -> Option<String> {
-    let now = window.end_wall().filter(|_| window.session.render >= SKIPS_RANGES)?;
-    let update = match view {
-        View::Live => window.cues.live_update(now),
-        View::Dvr => window.cues.dvr_update(now),
-    };
-    let version = if update.skips { VERSION_SKIP_RANGES } else { VERSION_SKIP };
-    let mut text = header(window, view, version);
-    let removed = update.removed;
-    writeln!(
-        text,
-        "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped},RECENTLY-REMOVED-DATERANGES=\"{removed}\""
-    )
-    .expect(MEMORY);
-    text.push_str(&update.lines);
-    Some(text)
-}
-
-fn header(window: &Window, view: View, version: u32) -> String {
-    let session = &window.session;
-    let skips = if session.render >= SKIPS_RANGES { ",CAN-SKIP-DATERANGES=YES" } else { "" };
-    let (msn, dseq) = match view {
+/// Number of the first segment, and its discontinuity number before its tags.
+fn numbers(window: &Window, view: View) -> (Msn, u64) {
+    match view {
         View::Live => window.head_numbers(),
         View::Dvr => window.first.unwrap_or_else(|| window.head_numbers()),
-    };
-    format!(
-        "#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{}\n\
-         #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,\
-         PART-HOLD-BACK={},HOLD-BACK={},CAN-SKIP-UNTIL={}{skips}\n\
-         #EXT-X-PART-INF:PART-TARGET={}\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
-         #EXT-X-DISCONTINUITY-SEQUENCE:{dseq}\n",
-        session.target_duration,
-        Seconds(session.part_hold_back()),
-        Seconds(session.hold_back()),
-        Seconds(SKIP_TARGET_DURATIONS * i64::from(session.target_duration) * MICROS),
-        Seconds(session.part_target),
-    )
+    }
 }
 
 /// The first lines of a playlist that begins with segment `from`, and the rest up to `to`, all of
@@ -335,7 +301,7 @@ fn piece(
     }
 }
 
-fn lead(out: &mut String, window: &Window, breaks: u32, init: Option<u32>) {
+pub(super) fn lead(out: &mut String, window: &Window, breaks: u32, init: Option<u32>) {
     window.text.discontinuities(out, breaks);
     if let Some(init) = init.and_then(|i| window.inits.get(i as usize)) {
         window.text.map(out, &init.hash);
@@ -343,28 +309,12 @@ fn lead(out: &mut String, window: &Window, breaks: u32, init: Option<u32>) {
 }
 
 fn tail(window: &Window, view: View, reports: &[Report<'_>]) -> String {
-    let mut out = String::with_capacity(512);
-    // The init section first: it is needed first, and players that know one hint take the last.
-    if let Some(file) = window.init_hint() {
-        window.text.hint(&mut out, "MAP", &file);
-    }
-    if let Some(file) = window.hint() {
-        window.text.hint(&mut out, "PART", &file);
-    }
+    let mut out = hints(window);
     for Report { rendition, position } in reports {
-        let (file, msn) = (view.file(), position.msn);
-        // LAST-PART is required (4.4.5.4). A gap that was written as a whole has every part that is
-        // asked for (`hls::reload::decide`): its first stands for it.
-        let part = position.part.unwrap_or(0);
-        writeln!(
-            out,
-            "#EXT-X-RENDITION-REPORT:URI=\"../{rendition}/{file}\",\
-             LAST-MSN={msn},LAST-PART={part}"
-        )
-        .expect(MEMORY);
+        report(&mut out, rendition, &view.file(), *position);
     }
     if window.ended {
-        out.push_str("#EXT-X-ENDLIST\n");
+        out.push_str(END);
     }
     out
 }

@@ -66,6 +66,12 @@ impl Strand {
         &self.0.text
     }
 
+    /// Its text from a byte on; nothing is copied.
+    pub fn after(&self, at: usize) -> Strand {
+        let text = self.0.text.slice(at..);
+        Strand(Arc::new(Piece { hash: hash(&text), text, packed: OnceLock::new() }))
+    }
+
     /// Its part of a gzip member; made when it is first asked for.
     pub fn packed(&self) -> &Bytes {
         &self.pack().bytes
@@ -117,11 +123,23 @@ pub struct Blocks {
 impl Blocks {
     /// These blocks and one more.
     pub fn and(&self, text: &str) -> Blocks {
-        let strand = Strand::new(text.to_owned());
-        let (len, hash) = (self.len + text.len(), fold(self.hash, strand.0.hash));
-        let mut strands = self.strands.clone();
-        strands.push(strand);
+        self.with(&[Strand::new(text.to_owned())])
+    }
+
+    /// These blocks and more, which others have too.
+    pub fn with(&self, more: &[Strand]) -> Blocks {
+        let (mut len, mut hash, mut strands) = (self.len, self.hash, self.strands.clone());
+        for strand in more {
+            len += strand.text().len();
+            hash = fold(hash, strand.0.hash);
+        }
+        strands.extend_from_slice(more);
         Blocks { strands, len, hash, packed: OnceLock::new() }
+    }
+
+    /// Each of them.
+    pub fn strands(&self) -> &[Strand] {
+        &self.strands
     }
 
     /// Bytes of all blocks.
@@ -216,6 +234,11 @@ impl Rope {
             }
         }
         self
+    }
+
+    /// What it was made of.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
     }
 
     /// Bytes of the text.

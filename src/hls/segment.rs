@@ -94,6 +94,13 @@ pub struct Segment {
     pub(super) body_at: usize,
 }
 
+impl Segment {
+    /// It can be decoded from its start.
+    pub fn is_independent(&self) -> bool {
+        self.parts.first().is_some_and(|p| p.independent)
+    }
+}
+
 /// The segment that is being written.
 #[derive(Debug, Clone)]
 pub(super) struct Open {

@@ -9,7 +9,11 @@ use crate::hls::rope::Blocks;
 use crate::hls::segment::Part;
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
+
+/// A time line ends, another begins.
+pub(super) const BREAK: &str = "#EXT-X-DISCONTINUITY\n";
 
 /// Microseconds as decimal seconds, exact, with as few digits as that takes, at least one after the
 /// point: `2.0`, `0.533333`.
@@ -34,6 +38,38 @@ pub(super) struct Lines {
     pub(super) text: String,
     /// Where the lines after EXT-X-DISCONTINUITY and EXT-X-MAP begin.
     pub(super) body: usize,
+}
+
+impl Lines {
+    /// Appends those that are not of parts.
+    fn plain(&self, out: &mut String) {
+        for line in self.text.split_inclusive('\n') {
+            if !line.starts_with("#EXT-X-PART:") {
+                out.push_str(line);
+            }
+        }
+    }
+}
+
+/// In lines of segments: where the lines of the `n`th after the first begin; `None` when there is
+/// none. The line that is no tag is a segment's last.
+pub(super) fn segment_at(lines: &str, n: usize) -> Option<usize> {
+    let mut at = 0;
+    let mut ends = lines.split_inclusive('\n').filter_map(|line| {
+        at += line.len();
+        (!line.starts_with('#')).then_some(at)
+    });
+    let begin = match n.checked_sub(1) {
+        Some(before) => ends.nth(before)?,
+        None => 0,
+    };
+    (begin < lines.len()).then_some(begin)
+}
+
+/// In lines that begin with a segment's: where those after EXT-X-DISCONTINUITY and EXT-X-MAP begin.
+pub(super) fn body_at(lines: &str) -> usize {
+    let lead = |line: &&str| *line == BREAK || line.starts_with("#EXT-X-MAP:");
+    lines.split_inclusive('\n').take_while(lead).map(str::len).sum()
 }
 
 /// All lines of one rendition's segments.
@@ -82,7 +118,7 @@ impl Text {
 
     pub(super) fn discontinuities(&self, out: &mut String, breaks: u32) {
         for _ in 0..breaks {
-            out.push_str("#EXT-X-DISCONTINUITY\n");
+            out.push_str(BREAK);
         }
     }
 
@@ -123,11 +159,7 @@ impl Text {
     pub(super) fn retire(&mut self) -> Option<(usize, usize)> {
         let lines = self.recent.pop_front()?;
         let at = self.len();
-        for line in lines.text.split_inclusive('\n') {
-            if !line.starts_with("#EXT-X-PART:") {
-                self.rest.push_str(line);
-            }
-        }
+        lines.plain(&mut self.rest);
         Some((at, at + lines.body))
     }
 
@@ -143,6 +175,19 @@ impl Text {
             self.blocks = Arc::new(self.blocks.and(&self.rest[..count]));
             self.rest.drain(..count);
         }
+    }
+
+    /// The lines without parts of these blocks; what is in none yet is in the one after the last.
+    pub(super) fn plain(&self, blocks: Range<usize>) -> String {
+        let (mut out, all) = (String::new(), self.blocks.strands());
+        for strand in all.iter().take(blocks.end).skip(blocks.start) {
+            out.push_str(&String::from_utf8_lossy(strand.text()));
+        }
+        if blocks.end > all.len() {
+            out.push_str(&self.rest);
+            self.recent.iter().for_each(|lines| lines.plain(&mut out));
+        }
+        out
     }
 
     /// Appends a range of the text without parts.

@@ -45,7 +45,7 @@ pub fn range(
     let begin = window.segments.iter().position(inside)?;
     let end = window.segments.iter().rposition(inside)?;
     // Only as far as the pictures belong together.
-    let independent = |s: &Segment| s.gap || s.parts.first().is_some_and(|p| p.independent);
+    let independent = |s: &Segment| s.gap || s.is_independent();
     let start = window.segments.range(..=begin).rposition(independent).unwrap_or(begin);
     let start = if window.segments[start].gap { begin } else { start };
     Some(window.segments[start].msn..=window.segments[end].msn)
@@ -54,6 +54,15 @@ pub fn range(
 /// The complete segments with these numbers.
 pub fn segments(window: &Window, range: RangeInclusive<Msn>) -> impl Iterator<Item = &Segment> {
     window.segments.iter().filter(move |s| range.contains(&s.msn))
+}
+
+/// The header of a playlist whose first segment has these numbers; `target` is TARGETDURATION.
+pub(super) fn header(target: i64, msn: u64, dseq: u64) -> String {
+    format!(
+        "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{target}\n\
+         #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
+         #EXT-X-DISCONTINUITY-SEQUENCE:{dseq}\n"
+    )
 }
 
 /// Renders the playlist of these segments; `show` decides about each.
@@ -67,11 +76,7 @@ pub fn render(
     let target = longest.max(i64::from(window.session.target_duration));
     let first = shown.iter().find(|(_, show)| *show != Show::LeftOut);
     let (msn, dseq) = first.map_or((0, 0), |(s, _)| (s.msn.0, s.dseq));
-    let mut out = format!(
-        "#EXTM3U\n#EXT-X-VERSION:{VERSION}\n#EXT-X-TARGETDURATION:{target}\n\
-         #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-MEDIA-SEQUENCE:{msn}\n\
-         #EXT-X-DISCONTINUITY-SEQUENCE:{dseq}\n"
-    );
+    let mut out = header(target, msn, dseq);
     if let (Some((first, _)), Some((last, _))) = (first, shown.last()) {
         window.cues.within(&mut out, first.msn, last.msn);
     }

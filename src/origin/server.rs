@@ -204,9 +204,14 @@ impl Nodes {
             let found = directory.find(&channel, session).await;
             let found = found.map_err(|e| No(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
             let none = || No(StatusCode::NOT_FOUND, "no such session".into());
-            let line = SessionLine::new(&channel, &found.ok_or_else(none)?);
-            let body = serde_json::to_vec(&line).expect("plain data is JSON");
-            return Ok(typed(Response::new(body.into()), "application/json"));
+            return Ok(json(&SessionLine::new(&channel, &found.ok_or_else(none)?)));
+        }
+        if let Some(channel) = path.strip_prefix(CHANNELS).and_then(|p| p.strip_suffix("/sessions"))
+            && let Ok(channel) = channel.parse()
+        {
+            let all = directory.sessions(&channel).await;
+            let all = all.map_err(|e| No(StatusCode::SERVICE_UNAVAILABLE, e.to_string()))?;
+            return Ok(json(&all));
         }
         Err(No(StatusCode::NOT_FOUND, "nothing is here".into()))
     }
@@ -224,10 +229,9 @@ impl Nodes {
             No(status, e.why)
         };
         let announced = orders.announce(channel, ask.read().map_err(refused)?).await;
-        let body = serde_json::to_vec(&announced.map_err(refused)?).expect("plain data is JSON");
-        let mut answer = Response::new(body.into());
+        let mut answer = json(&announced.map_err(refused)?);
         *answer.status_mut() = StatusCode::CREATED;
-        Ok(typed(answer, "application/json"))
+        Ok(answer)
     }
 
     fn orders(&self) -> Result<&Orders, No> {
@@ -330,6 +334,11 @@ fn session_path(path: &str) -> Option<(Channel, Session)> {
     let session: u64 = session.parse().ok()?;
     let end = word == "sessions" && parts.next().is_none();
     end.then_some((channel.parse().ok()?, Session(session)))
+}
+
+fn json(value: &impl serde::Serialize) -> Answer {
+    let body = serde_json::to_vec(value).expect("plain data is JSON");
+    typed(Response::new(body.into()), "application/json")
 }
 
 fn typed(mut answer: Answer, content_type: &'static str) -> Answer {

@@ -109,6 +109,7 @@ function summary(samples, pageErrors) {
     seconds: round((last.now - first.now) / 1000),
     stalls: stallsIn(samples),
     state: last.state ?? null,
+    session: last.session ?? null,
     videoWidth: last.videoWidth ?? 0,
     videoHeight: last.videoHeight ?? 0,
     latency: { median: round(median(latencies)), max: latencies.length ? round(Math.max(...latencies)) : null },

@@ -1,5 +1,6 @@
 //! The recipes as they are run: `replay-in-ci.sh` passes, and fails when something is altered;
-//! `two-origins-two-edges.sh` loses an origin and goes on.
+//! `two-origins-two-edges.sh` loses an origin and goes on, `watch-from-an-hour-ago.sh` watches that
+//! again.
 
 use crate::{castctl, root, text};
 use std::os::unix::fs::PermissionsExt;
@@ -64,6 +65,26 @@ fn the_recipe_of_a_cluster_goes_on_without_an_origin() {
     assert_eq!(out.status.code(), Some(0), "{said}");
     assert!(said.contains("both edges go on with g2-"), "{said}");
     assert!(said.contains("session 1 on south"), "{said}");
+}
+
+#[test]
+fn the_recipe_of_a_rewind_watches_both_origins() {
+    let run = |words: &[&str]| {
+        Command::new(root().join("recipes/watch-from-an-hour-ago.sh"))
+            .args(words)
+            .env("CASTCTL", env!("CARGO_BIN_EXE_castctl"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("the recipe runs")
+    };
+    let out = run(&["20"]);
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(said.contains("segments of both origins, and it goes on"), "{said}");
+    assert!(said.contains("s were played"), "{said}");
+    let out = run(&["yesterday"]);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("[SECONDS] [CLIP]"), "{}", text(&out.stderr));
 }
 
 /// A castctl that publishes something else than it was given: what a broken path would do.

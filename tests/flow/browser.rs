@@ -85,6 +85,30 @@ async fn a_page_that_is_there_from_the_start_plays() {
     server.stop().await;
 }
 
+/// A page that was opened with a moment: it plays from there while the channel goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn hls_js_plays_from_the_past_while_it_is_live() {
+    let server = Server::start(vec![channel("main", &[KEY])]).await;
+    let oracle = server.oracle("main");
+    let publisher = publish(&server);
+    let begun = |seen: &Seen| seen.newest.len() == 2 && seen.newest.values().all(|n| *n >= 1008);
+    oracle.until(PATIENCE, begun).await;
+    let seen = watch(server.url("/watch/main?from=-12").as_str(), 12.0).await;
+    drop(publisher);
+    assert_eq!((number(&seen, "/stalls"), &seen["state"]), (0.0, &"live".into()), "{seen}");
+    let (advanced, seconds) = (number(&seen, "/advanced"), number(&seen, "/seconds"));
+    assert!(seconds >= 11.5 && (advanced - seconds).abs() < 1.0, "{seen}");
+    // A segment begins up to a few seconds before the moment, and starting takes its time.
+    let latency = number(&seen, "/latency/median");
+    assert!((12.0..22.0).contains(&latency), "{seen}");
+    assert!(number(&seen, "/reloads") > 10.0 && seen["disorder"] == 0, "{seen}");
+    assert!(seen["session"].as_str().is_some_and(|s| s.contains("/s1/from-")), "{seen}");
+    assert_eq!(seen["errors"].as_array().map(Vec::len), Some(0), "{seen}");
+    oracle.except(Exception::Holes);
+    silent(&oracle.report().await);
+    server.stop().await;
+}
+
 /// Milliseconds of the clip at which black becomes white.
 const FLASH: i64 = 24_000;
 

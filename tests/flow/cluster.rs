@@ -9,7 +9,9 @@ use crate::oracle::playlist::Playlist;
 use crate::oracle::{Exception, Oracle};
 use crate::postgres::{self, Postgres};
 use crate::process::{Ended, Up, castctl, node};
+use crate::rewound;
 use crate::server::{local, silent, within};
+use castctl::base::time::Wall;
 use castctl::rt::task;
 use reqwest::{StatusCode, Url};
 use rustix::process::Signal;
@@ -203,6 +205,53 @@ async fn an_origin_that_is_killed_is_replaced_and_viewers_go_on() {
     silent(&oracle.report().await);
     let [east, west] = edges;
     stop(vec![east, west, late, one, two]).await;
+    stop(cluster.apis).await;
+}
+
+/// What two origins recorded is watched as one thing, also by an edge that starts now, once the
+/// origin that was killed is back with its logs.
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_rewind_over_the_death_of_an_origin() {
+    let cluster = Cluster::start(1).await;
+    let (one, two) = (cluster.origin("one").await, cluster.origin("two").await);
+    let edge = cluster.edge("east").await;
+    let late = cluster.edge("late").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    oracle.except(Exception::Holes);
+    let origins = vec![addr(&one, "rtmp"), addr(&two, "rtmp")];
+    let tags = clip::looped(&rewound::regular(cluster.dir.path(), 10).await, 120);
+    let encoder = task::spawn("encoder", roaming(origins, cluster.key.clone(), tags));
+    let session = fetched::session(&base(&edge), "main").await;
+    let list = fetched::media_until(&session, "video", beyond(1004)).await;
+    let second = list.segments[1].clone();
+    let moment = rewound::seconds(Wall(second.pdt.expect("dated") + 500_000));
+    let begins = rewound::leads(&base(&edge), &moment).await;
+    assert_eq!(begins, format!("/live/main/s1/from-{}.m3u8", second.msn));
+    let path = begins.replace("/from-", "/video/from-");
+    oracle.also(std::slice::from_ref(&path));
+    let newest = next(&fetched::media(&session, "video").await);
+    oracle.except(Exception::StandsStill);
+    oracle.except(Exception::DecidedEnd { msns: newest - 1..=newest + 8 });
+    kill(one).await;
+    fetched::media_until(&session, "video", is_back).await;
+    let one = cluster.origin("one").await;
+    let newest = next(&fetched::media(&session, "video").await);
+    fetched::media_until(&session, "video", beyond(newest + 1)).await;
+    assert_eq!(rewound::leads(&base(&late), &moment).await, begins, "it has just been asked");
+    let list = rewound::list(&base(&late), &path).await;
+    let urls = rewound::said(&path, &list);
+    for generation in ["/g1-", "/g2-"] {
+        let of = |url: &&String| url.contains(generation) && !url.contains("-gap");
+        assert!(urls.iter().map(|s| &s.0).filter(of).count() > 1, "{generation}: {urls:?}");
+    }
+    let media = oracle.media();
+    for (url, ..) in urls.iter().filter(|(url, ..)| media.contains_key(url)) {
+        let bytes = fetched::ok(base(&late).join(url).expect("a URL")).await;
+        assert_eq!(media[url], bytes, "{url}: not what was live");
+    }
+    encoder.abort();
+    silent(&oracle.report().await);
+    stop(vec![edge, late, one, two]).await;
     stop(cluster.apis).await;
 }
 

@@ -13,6 +13,7 @@
 //! | ingest: AHEAD_MAX | here |
 //! | viewers: HEAD_MAX, PATH_MAX | `viewers.rs` |
 //! | viewers: HEAD_TIMEOUT, HEAD_GRACE | here |
+//! | viewers: RANGE_MAX | `rewound.rs` |
 //! | HLS: held for three target durations, `_HLS_msn`, `_HLS_part` | `viewers.rs` |
 
 use crate::clip;

@@ -34,6 +34,7 @@ mod proxies;
 mod refusals;
 mod registry;
 mod repaired;
+mod rewound;
 mod rules;
 mod server;
 mod signals;

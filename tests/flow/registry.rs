@@ -6,7 +6,7 @@ use crate::server::within;
 use castctl::api::auth::NODE_NAME_MAX;
 use castctl::api::cluster::{Heartbeat, LogName, NewKey, Role};
 use castctl::api::types::{
-    ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report,
+    ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report, SessionEnd,
     SessionRecord, Want,
 };
 use castctl::base::ids::{Channel, Generation, Msn, Session};
@@ -90,12 +90,34 @@ macro_rules! on_both {
 
 on_both! {
     numbers_grow_over_generations_sessions_and_restarts
+    a_channels_sessions_are_told_on_its_time_line
     a_sessions_constants_are_set_once
     channels_are_made_listed_and_deleted
     keys_are_admitted_by_their_terms
     nodes_are_known_and_leave
     an_adopted_log_is_read_from_who_has_it
     replicas_that_grant_at_once_repeat_nothing
+}
+
+async fn a_channels_sessions_are_told_on_its_time_line(at: Database) {
+    let main = channel("main");
+    let r = open(&at).await;
+    assert_eq!(r.sessions(&main).await, Ok(vec![]));
+    let g1 = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    r.end(&main, g1.generation, &end(1010, false)).await.expect("end");
+    let g2 = r.grant(&main, &publish("b"), now()).await.expect("grant");
+    r.open_session(&main, g2.generation, &record(1)).await.expect("opened");
+    let told = r.sessions(&main).await.expect("asked");
+    assert_eq!((told.len(), told[0].first, told[0].open), (1, Msn(1000), true));
+    assert!(told[0].end.is_none() && told[0].start <= now(), "{told:?}");
+    r.end(&main, g2.generation, &end(1020, true)).await.expect("end");
+    let g3 = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    let told = r.sessions(&main).await.expect("asked");
+    let last = SessionEnd { last: Msn(1020), date: Wall(7) };
+    assert_eq!((told.len(), told[0].end), (2, Some(last)));
+    assert_eq!((told[1].session, told[1].first, told[1].open), (g3.session, Msn(1021), false));
+    assert!(told[1].end.is_none() && told[1].start >= told[0].start, "{told:?}");
+    r.close().await;
 }
 
 async fn numbers_grow_over_generations_sessions_and_restarts(at: Database) {
@@ -143,10 +165,7 @@ async fn numbers_grow_over_generations_sessions_and_restarts(at: Database) {
     assert_eq!(gone.map(|_| ()), Err(Refusal::NoChannel));
 }
 
-async fn a_sessions_constants_are_set_once(at: Database) {
-    let (r, main) = (open(&at).await, channel("main"));
-    let g = r.grant(&main, &publish("a"), now()).await.expect("grant");
-    assert!(!r.table(now()).await.expect("table").sessions[&main].open);
+fn record(render: u32) -> SessionRecord {
     let rendition = Rendition {
         name: "v".into(),
         track: 1,
@@ -158,14 +177,20 @@ async fn a_sessions_constants_are_set_once(at: Database) {
         range: 0,
         channels: None,
     };
-    let record = |render| SessionRecord {
+    SessionRecord {
         target_duration: 4,
         segment: 2_000_000,
         part_target: 502_000,
         latency_budget: 500_000,
         render,
-        renditions: vec![rendition.clone()],
-    };
+        renditions: vec![rendition],
+    }
+}
+
+async fn a_sessions_constants_are_set_once(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let g = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    assert!(!r.table(now()).await.expect("table").sessions[&main].open);
     let set = r.open_session(&main, g.generation, &record(1)).await.expect("set");
     assert_eq!(set, record(1));
     let again = r.open_session(&main, g.generation, &record(2)).await.expect("answered");

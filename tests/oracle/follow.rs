@@ -69,6 +69,10 @@ impl Shared {
         self.tasks.spawn(task);
     }
 
+    pub(super) fn servers(&self) -> &[Url] {
+        &self.servers
+    }
+
     fn at(&self) -> i64 {
         i64::try_from(self.clock.now().mono.0).unwrap_or(i64::MAX)
     }
@@ -160,7 +164,7 @@ pub(super) async fn channel(shared: Arc<Shared>, server: Url, channel: String) {
     }
 }
 
-fn follow_both(shared: &Arc<Shared>, server: &Url, path: String) {
+pub(super) fn follow_both(shared: &Arc<Shared>, server: &Url, path: String) {
     for blocking in [true, false] {
         shared.spawn(playlist(Arc::clone(shared), server.clone(), path.clone(), blocking));
     }

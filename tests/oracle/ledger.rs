@@ -152,8 +152,7 @@ impl Ledger {
         };
         let home = dir(&claim.path).to_owned();
         let session = dir(home.trim_end_matches('/')).to_owned();
-        let dvr = claim.path.ends_with("/dvr.m3u8");
-        let context = Context { dvr };
+        let context = Context::of(&claim.path);
         for (rule, detail) in rules::check(&p, &context) {
             self.find(rule, &claim.who, format!("{}: {detail}", claim.path));
         }

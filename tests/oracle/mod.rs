@@ -82,6 +82,14 @@ impl Oracle {
         Oracle { shared }
     }
 
+    /// Watches more media playlists on every server: those that begin with a segment of a session
+    /// (`/live/main/s1/video/from-1003.m3u8`), as more playlists of its renditions.
+    pub(crate) fn also(&self, paths: &[String]) {
+        for server in self.shared.servers() {
+            paths.iter().for_each(|path| follow::follow_both(&self.shared, server, path.clone()));
+        }
+    }
+
     /// Allows what the test is about to provoke.
     pub(crate) fn except(&self, exception: Exception) {
         self.shared.ledger().exceptions.push(exception);

@@ -20,6 +20,8 @@ pub(crate) struct Playlist {
     pub(crate) ranges: Vec<BTreeMap<String, String>>,
     pub(crate) ended: bool,
     pub(crate) kind: Option<String>,
+    /// Attributes of EXT-X-START.
+    pub(crate) start: Option<BTreeMap<String, String>>,
     /// SKIPPED-SEGMENTS of EXT-X-SKIP.
     pub(crate) skipped: Option<u64>,
     /// RECENTLY-REMOVED-DATERANGES of EXT-X-SKIP.
@@ -218,7 +220,8 @@ fn header(out: &mut Playlist, dseq: &mut u64, tag: &str, value: &str) -> Result<
         "#EXT-X-DISCONTINUITY-SEQUENCE" => *dseq = number()?,
         "#EXT-X-PLAYLIST-TYPE" => out.kind = Some(value.to_owned()),
         "#EXT-X-ENDLIST" => out.ended = true,
-        "#EXT-X-START" | "#EXT-X-INDEPENDENT-SEGMENTS" => {}
+        "#EXT-X-START" => out.start = Some(attributes(value)?),
+        "#EXT-X-INDEPENDENT-SEGMENTS" => {}
         "#EXT-X-DATERANGE" => out.ranges.push(attributes(value)?),
         "#EXT-X-SERVER-CONTROL" => out.control = attributes(value)?,
         "#EXT-X-PART-INF" => {

@@ -8,6 +8,17 @@ use super::playlist::{Playlist, Segment};
 pub(crate) struct Context {
     /// The DVR form, which may be of type EVENT.
     pub(crate) dvr: bool,
+    /// The segment that the playlist's name says it begins with, for ever.
+    pub(crate) begins: Option<u64>,
+}
+
+impl Context {
+    /// Of the playlist at `path`.
+    pub(crate) fn of(path: &str) -> Context {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let begins = name.strip_prefix("from-").and_then(|n| n.strip_suffix(".m3u8")?.parse().ok());
+        Context { dvr: name == "dvr.m3u8", begins }
+    }
 }
 
 /// A rule's name and what broke it.
@@ -55,8 +66,19 @@ fn constants(p: &Playlist, context: &Context, out: &mut Vec<Breach>) {
     for tag in &p.late_tags {
         out.push(("P07", format!("{tag} after the first part of its segment")));
     }
-    if p.kind.as_deref().is_some_and(|kind| !context.dvr || kind != "EVENT") {
+    let whole = context.dvr || context.begins.is_some();
+    if p.kind.as_deref().is_some_and(|kind| !whole || kind != "EVENT") {
         out.push(("P25", format!("PLAYLIST-TYPE {:?}", p.kind)));
+    }
+    if let Some(first) = context.begins {
+        let at_once = p.start.as_ref().is_some_and(|a| {
+            a.get("TIME-OFFSET").map(String::as_str) == Some("0")
+                && a.get("PRECISE").map(String::as_str) == Some("YES")
+        });
+        if p.kind.is_none() || !at_once || p.media_sequence != first {
+            let what = (p.media_sequence, &p.kind, &p.start);
+            out.push(("P25", format!("begins in the past, but not where it says: {what:?}")));
+        }
     }
     if p.segments.iter().any(|s| s.map.is_none() && s.uri.is_some() && !s.gap) {
         out.push(("P02", "a segment without EXT-X-MAP".into()));

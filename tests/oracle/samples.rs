@@ -318,6 +318,30 @@ fn renditions_share_boundaries() {
     assert!(found.contains(&"P20") && found.contains(&"P25"), "{found:?}");
 }
 
+#[test]
+fn a_playlist_that_begins_in_the_past_says_so_and_stays_there() {
+    let found = |path: &str, versions: &[String]| {
+        let mut ledger = ledger();
+        let audio = good(100, 107, 2).replace("../audio/", "../video/");
+        ledger.version(&claim("c", 0, AUDIO), &audio);
+        for (i, text) in versions.iter().enumerate() {
+            ledger.version(&claim("a", i as i64 * 500_000, path), text);
+        }
+        rules(&mut ledger)
+    };
+    let path = "/live/main/s1/video/from-102.m3u8";
+    let head = "#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-START:TIME-OFFSET=0,PRECISE=YES\n#EXT-X-MEDIA";
+    let begun = |text: String| text.replacen("#EXT-X-MEDIA", head, 1);
+    let right = [begun(good(102, 107, 2)), begun(good(102, 107, 3))];
+    assert_eq!(found(path, &right), [""; 0]);
+    assert_eq!(found(path, &[good(102, 107, 2)]), ["P25"], "it does not say so");
+    assert_eq!(found(path, &[begun(good(103, 107, 2))]), ["P25"], "it begins elsewhere");
+    let late = right[0].replace("TIME-OFFSET=0", "TIME-OFFSET=-6");
+    assert_eq!(found(path, &[late]), ["P25"], "players begin elsewhere");
+    assert_eq!(found(DVR, &right[..1]), [""; 0]);
+    assert_eq!(found(VIDEO, &right[..1]), ["P25"], "the live one loses segments");
+}
+
 fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32 + 8).to_be_bytes()[..], kind, body].concat()
 }

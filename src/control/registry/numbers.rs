@@ -5,7 +5,9 @@
 //! its grant, whatever was lost, late or said twice. That takes a clock that is not set back while
 //! a writer is not heard; one that is set back lowers nothing that is stored.
 
-use crate::api::types::{End, LastSegment, NodeName, Refusal, Report, TrackEnd, Want};
+use crate::api::types::{
+    End, LastSegment, NodeName, Refusal, Report, SessionEnd, SessionSpan, TrackEnd, Want,
+};
 use crate::base::ids::{Generation, Msn, Session};
 use crate::base::time::Wall;
 use std::time::Duration;
@@ -213,6 +215,26 @@ pub(super) fn reported(
     let line = if report.acked >= newest.msn { newest } else { last.line };
     let line = line.or_later(Line { msn: report.msn, at: received }, min_segment);
     Ok(Some(Progress { report, received, line }))
+}
+
+/// A channel's sessions (number, over, constants set), oldest first, with what its generations,
+/// newest first, say of them. One whose generations are not known is left out.
+pub(super) fn spans(
+    sessions: &[(Session, bool, bool)],
+    generations: &[LastGeneration],
+) -> Vec<SessionSpan> {
+    let span = |&(session, over, open): &(Session, bool, bool)| {
+        let mut mine = generations.iter().filter(|g| g.session == session);
+        let newest = mine.next()?;
+        let oldest = mine.next_back().unwrap_or(newest);
+        let end = || {
+            let end = newest.end.clone().unwrap_or_else(|| presumed_end(newest));
+            SessionEnd { last: Msn(end.msn), date: Wall(end.wall) }
+        };
+        let (first, start) = (oldest.base, oldest.granted);
+        Some(SessionSpan { session, open, first, start, end: over.then(end) })
+    };
+    sessions.iter().filter_map(span).collect()
 }
 
 /// What a told end changes.

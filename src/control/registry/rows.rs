@@ -256,6 +256,18 @@ pub(super) async fn store_holder(
     Ok(())
 }
 
+/// Every session of a channel: its number, whether it is over, whether its constants are set.
+pub(super) async fn sessions(
+    db: &mut AnyConnection,
+    channel: &Channel,
+) -> Result<Vec<(Session, bool, bool)>, Fault> {
+    let sql = "SELECT s.session, s.over, CASE WHEN s.record IS NULL THEN 0 ELSE 1 END \
+               FROM session s WHERE s.channel = $1 ORDER BY s.session";
+    let rows = sqlx::query(sql).bind(channel.as_str()).fetch_all(db).await?;
+    let read = |r| Ok((Session(number(r, 0)?), int(r, 1)? != 0, int(r, 2)? != 0));
+    rows.iter().map(read).collect()
+}
+
 pub(super) async fn generations(
     db: &mut AnyConnection,
     channel: &Channel,

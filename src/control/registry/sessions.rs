@@ -7,7 +7,8 @@ use super::rows::{self, signed};
 use super::{Registry, Writer, keys};
 use crate::api::cluster::Past;
 use crate::api::types::{
-    ChannelSettings, End, Grant, LiveSession, NodeName, Refusal, Report, SessionRecord, Table, Want,
+    ChannelSettings, End, Grant, LiveSession, NodeName, Refusal, Report, SessionRecord,
+    SessionSpan, Table, Want,
 };
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::{Wall, micros};
@@ -238,6 +239,22 @@ impl Registry {
             let now = self.db.now(&mut tx, None).await?;
             let generations = rows::generations(&mut tx, channel, session, now).await?;
             Ok(Some(LiveSession { session, over, open, generations }))
+        };
+        self.db.answer(call).await
+    }
+
+    /// All sessions of a channel, oldest first; none of one that never had any.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn sessions(&self, channel: &Channel) -> Result<Vec<SessionSpan>, Refusal> {
+        let call = async {
+            let mut tx = self.db.read().await?;
+            let sessions = rows::sessions(&mut tx, channel).await?;
+            let now = self.db.now(&mut tx, None).await?;
+            let history = rows::history(&mut tx, channel, now).await?;
+            let generations: Vec<_> = history.into_iter().map(|(g, _)| g).collect();
+            Ok(numbers::spans(&sessions, &generations))
         };
         self.db.answer(call).await
     }

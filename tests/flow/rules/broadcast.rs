@@ -196,7 +196,7 @@ impl Broadcast {
         let mut b = Broadcast {
             versions: Vec::new(),
             media: BTreeMap::new(),
-            multivariant: multivariant::render(&session),
+            multivariant: multivariant::render(&session, multivariant::List::Live),
             marks: Vec::new(),
             windows: Vec::new(),
             found: Vec::new(),
