@@ -68,6 +68,19 @@ fn the_recipe_of_a_cluster_goes_on_without_an_origin() {
 }
 
 #[test]
+fn the_recipe_of_a_drain_loses_nothing() {
+    let out = Command::new(root().join("recipes/drain-an-origin.sh"))
+        .env("CASTCTL", env!("CARGO_BIN_EXE_castctl"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the recipe runs");
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(said.contains("the origin is back on air; nothing was lost"), "{said}");
+    assert!(said.contains("north-agent"), "{said}");
+}
+
+#[test]
 fn the_recipe_of_a_rewind_watches_both_origins() {
     let run = |words: &[&str]| {
         Command::new(root().join("recipes/watch-from-an-hour-ago.sh"))
