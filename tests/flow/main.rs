@@ -9,6 +9,7 @@ mod accounted;
 mod announced;
 mod away;
 mod browser;
+mod chaos;
 mod clip;
 mod clocks;
 mod cluster;
