@@ -4,6 +4,7 @@
 
 use crate::api::directory::Directory;
 use crate::api::types::LiveSession;
+use crate::base::error::Kind;
 use crate::base::ids::{Generation, Seq, TrackId};
 use crate::edge::leave::{Leave, newer};
 use crate::edge::media::Cell;
@@ -18,6 +19,7 @@ use crate::log::format::footer::Footer;
 use crate::log::format::record::Record;
 use crate::log::format::{Position, Span};
 use crate::log::id::LogId;
+use crate::log::index::Index;
 use crate::log::source::Source;
 use crate::log::subscription::From;
 use crate::media::fmp4::fragment::Sample;
@@ -33,6 +35,10 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Samples of one track that may wait for their part's end; as many as the log's own index allows.
 const PENDING_MAX: usize = 4 << 10;
+
+/// How long a node is waited for whose log others have gone on after: it may stand still, and
+/// viewers wait for what comes behind.
+const PASS_OVER: Duration = Duration::from_secs(3);
 
 /// Pause after a log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
@@ -183,7 +189,7 @@ impl Feed {
         let id = LogId { channel, session, generation };
         self.pending.clear();
         self.trail = Trail::default();
-        let index = self.sources.logs.index(&id).await?;
+        let index = self.index(&id, newest).await?;
         for footer in &index.footers {
             self.footer(generation, footer);
         }
@@ -222,6 +228,19 @@ impl Feed {
         Ok(())
     }
 
+    /// A log's index. A node that does not answer is waited for where nobody goes on after it.
+    async fn index(&self, id: &LogId, newest: bool) -> Result<Index, LogError> {
+        let clock = &self.sources.clock;
+        let until = clock.now().mono.plus(PASS_OVER);
+        tokio::select! {
+            index = self.sources.logs.index(id) => index,
+            () = clock.sleep_until(until), if !newest => {
+                let why = format!("no answer within {} s", PASS_OVER.as_secs());
+                Err(LogError::Upstream { url: id.to_string(), why, kind: Kind::Unavailable })
+            }
+        }
+    }
+
     fn publish(&mut self, due: bool) {
         let wanted = self.dirty
             || self.opened.as_ref().is_some_and(|o| o.renditions.iter().any(|r| r.is_owed_dvr()));
@@ -229,7 +248,7 @@ impl Feed {
             && wanted
             && let Some(opened) = &self.opened
         {
-            opened.publish();
+            opened.publish(self.sources.clock.now().mono);
             self.dirty = false;
         }
     }

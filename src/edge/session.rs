@@ -50,14 +50,14 @@ impl Opened {
     /// Renders a new version of every rendition that changed, each with the others' positions at
     /// this moment. The others keep theirs, and who waits for them sleeps on: a version's reports
     /// are as new as the version.
-    pub fn publish(&self) {
+    pub fn publish(&self, now: Mono) {
         let all = self.renditions.iter().any(|r| r.is_new());
         for r in self.renditions.iter().filter(|r| all || r.is_due()) {
             let others: Vec<_> =
                 self.renditions.iter().filter(|o| o.track != r.track).map(|o| o.read()).collect();
             let reports: Vec<Report<'_>> =
                 others.iter().filter_map(|shelf| Report::of(&shelf.window)).collect();
-            r.publish(&reports);
+            r.publish(&reports, now);
         }
     }
 }
@@ -201,7 +201,7 @@ mod tests {
         let mut watched: Vec<_> = opened.renditions.iter().map(|r| r.snapshots()).collect();
         let mut woken = |marks: &[Mark]| {
             marks.iter().for_each(|m| apply(&opened, m));
-            opened.publish();
+            opened.publish(Mono(0));
             let mut now = |i: usize| {
                 let woken = watched[i].has_changed().expect("it is there");
                 watched[i].mark_unchanged();

@@ -1,7 +1,7 @@
 //! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
 //! connections within the reconnect window.
 
-use crate::api::types::{ChannelSettings, End, Grant};
+use crate::api::types::{ChannelSettings, End, Grant, Refusal};
 use crate::base::ids::{Generation, Session, TrackId};
 use crate::base::time::{Mono, Now};
 use crate::ingest::constants::session_record;
@@ -364,7 +364,13 @@ impl Publisher {
             },
             Stage::Live(mut live) => {
                 let (end, recorded) = live.end(now, session_over);
-                let untold = tell(convert::end_to_api(&end)).await.err().map(|e| e.1);
+                let untold = match tell(convert::end_to_api(&end)).await {
+                    Ok(()) => None,
+                    // Its end was decided without it, and readers have left it: what they have not
+                    // seen they shall not find later.
+                    Err((Refusal::Fenced(_), _)) => return Publisher::replaced(live).await,
+                    Err((_, end)) => Some(end),
+                };
                 let sealed = live.seal().await;
                 let result = sealed.and_then(|s| match s.failed {
                     Some(e) => Err(e.into()),
@@ -387,6 +393,16 @@ impl Publisher {
                 }
             }
         }
+    }
+
+    /// Ends a log that a newer generation has gone on after: with what readers have seen of it.
+    async fn replaced(mut live: Box<Live>) -> Ended {
+        live.replace();
+        let result = match live.holds().await {
+            Ok(end) => live.seal_stopped(end).await.map(|_| ()),
+            Err(e) => Err(e),
+        };
+        Ended { result, untold: None }
     }
 
     /// The time now, as the publisher's clock has it.

@@ -246,20 +246,27 @@ impl Ledger {
         // Of several servers one is always a little behind: its older version is no step back, and
         // is held against all others as every version is.
         let many = self.balancers.iter().any(|b| claim.who.starts_with(b));
-        let is_older = |old: &Head| {
-            !old.ended && head.last < old.last && head.media_sequence <= old.media_sequence
-        };
-        if many && claim.asked.is_none() && self.heads.get(&key).is_some_and(is_older) {
+        let is_older = |old: &Head| !old.ended && head.last < old.last;
+        if many && self.heads.get(&key).is_some_and(is_older) {
             return;
         }
         let mut broken: Vec<(&'static str, String)> = Vec::new();
+        let mut moved = None;
         if let Some(old) = self.heads.get(&key) {
             let mut back = |rule, name: &str, fell: bool| {
                 if fell {
                     broken.push((rule, format!("{name} went back")));
                 }
             };
-            back("P15", "MEDIA-SEQUENCE", head.media_sequence < old.media_sequence);
+            // Where two servers list other durations behind a decided end, their windows may begin
+            // at other numbers of it.
+            let window = head.media_sequence < old.media_sequence;
+            if many && window {
+                let detail = format!("{}: MEDIA-SEQUENCE went back", claim.path);
+                let found = Finding { rule: "P15", who: claim.who.clone(), detail };
+                moved = Some((head.media_sequence, found));
+            }
+            back("P15", "MEDIA-SEQUENCE", window && !many);
             back("P15", "DISCONTINUITY-SEQUENCE", head.dseq < old.dseq);
             back("P24", "the end of the playlist", head.last < old.last);
             back("P24", "EXT-X-ENDLIST", old.ended && !head.ended);
@@ -293,6 +300,7 @@ impl Ledger {
             }
         }
         self.heads.insert(key, head);
+        self.contradictions.extend(moved);
         for (rule, detail) in broken {
             self.find(rule, &claim.who, format!("{}: {detail}", claim.path));
         }

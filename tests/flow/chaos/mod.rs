@@ -247,6 +247,7 @@ fn tally(audience: &Audience, done: &[Done]) -> (Vec<Stood>, Vec<String>, String
     }
     let longest = outages.iter().max().copied().unwrap_or_default().as_secs_f64();
     writeln!(text, "players: {parts} parts, fatal errors {}", fatal.len()).expect("text");
+    fatal.iter().for_each(|f| writeln!(text, "  fatal: {f}").expect("text"));
     for (what, n) in errors {
         writeln!(text, "  not fatal: {what}: {n}").expect("text");
     }

@@ -40,10 +40,12 @@ pub(crate) fn away(stall: &Stall, outages: &[(Mono, Mono)], done: &[Done]) -> Op
     around.map(whole).max()
 }
 
-/// The kind of disturbance that a stall is put down to: origins before edges before the rest.
+/// The kind of disturbance that a stall is put down to: origins before edges before the rest, of
+/// one role the latest.
 fn blamed(stall: &Stall, done: &[Done]) -> Option<(Role, How)> {
     let felt = |d: &&Done| d.from <= stall.from && stall.from <= d.to.plus(AFTER);
-    done.iter().filter(felt).map(|d| (d.blow.who.role, d.blow.how)).min()
+    let first = |d: &&Done| (d.blow.who.role, std::cmp::Reverse(d.from));
+    done.iter().filter(felt).min_by_key(first).map(|d| (d.blow.who.role, d.blow.how))
 }
 
 #[derive(Default)]
