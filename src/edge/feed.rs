@@ -6,6 +6,7 @@ use crate::api::directory::Directory;
 use crate::api::types::LiveSession;
 use crate::base::error::Kind;
 use crate::base::ids::{Generation, Seq, TrackId};
+use crate::edge::away::{Away, PASS_OVER};
 use crate::edge::leave::{Leave, newer};
 use crate::edge::media::Cell;
 use crate::edge::mended::mended;
@@ -36,9 +37,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Samples of one track that may wait for their part's end; as many as the log's own index allows.
 const PENDING_MAX: usize = 4 << 10;
 
-/// How long a node is waited for whose log others have gone on after: it may stand still, and
-/// viewers wait for what comes behind.
-const PASS_OVER: Duration = Duration::from_secs(3);
+/// How long one answer of a node is waited for whose log others have gone on after: it may stand
+/// still, and viewers wait for what comes behind.
+const INDEX_WAIT: Duration = Duration::from_secs(3);
 
 /// Pause after a log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
@@ -61,6 +62,8 @@ pub struct Sources {
     pub directory: Directory,
     /// For idleness.
     pub clock: Clock,
+    /// Nodes that are away.
+    pub away: Away,
 }
 
 /// One session's feed.
@@ -74,13 +77,24 @@ pub struct Feed {
     /// The generation whose log could not be read to its end: what was read of it comes again, and
     /// that it does not fit the second time is no news.
     again: Option<Generation>,
+    /// A version was shown.
+    shown: bool,
 }
 
 impl Feed {
     /// A feed that has read nothing.
     pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
         let (pending, trail) = (HashMap::new(), Trail::default());
-        Feed { session, sources, opened: None, pending, trail, dirty: false, again: None }
+        Feed {
+            session,
+            sources,
+            opened: None,
+            pending,
+            trail,
+            dirty: false,
+            again: None,
+            shown: false,
+        }
     }
 
     /// Reads until nobody wants the session any more, or what was read is no longer so.
@@ -117,7 +131,10 @@ impl Feed {
                 Some(generation) => {
                     let newest = !newer(&live, generation);
                     match self.generation(generation, newest).await {
-                        Ok(()) => done = Some(generation),
+                        Ok(()) => {
+                            self.session.set_waits(false);
+                            done = Some(generation);
+                        }
                         // Granted, but its log is not there yet, or will not be.
                         Err(LogError::NotFound { .. }) if !newest => done = Some(generation),
                         Err(LogError::NotFound { .. }) => tokio::select! {
@@ -126,8 +143,10 @@ impl Feed {
                         },
                         Err(e) => {
                             self.unreadable(generation, &e);
+                            let wait = !newest && self.is_worth_waiting(generation);
+                            self.session.set_waits(wait);
                             self.pause().await;
-                            if !newest {
+                            if !newest && !wait {
                                 done = Some(generation);
                             }
                         }
@@ -141,6 +160,16 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// Is a log that can't be read to be tried again before it is passed over?
+    fn is_worth_waiting(&self, generation: Generation) -> bool {
+        let Session { channel, number, .. } = &*self.session;
+        let Some(holder) = self.sources.directory.holder(channel, *number, generation) else {
+            return false;
+        };
+        let now = self.sources.clock.now().mono;
+        self.sources.away.missed(&holder, now) < PASS_OVER && !self.shown
     }
 
     /// Says once that a log can't be read; it is tried until it can.
@@ -231,11 +260,17 @@ impl Feed {
     /// A log's index. A node that does not answer is waited for where nobody goes on after it.
     async fn index(&self, id: &LogId, newest: bool) -> Result<Index, LogError> {
         let clock = &self.sources.clock;
-        let until = clock.now().mono.plus(PASS_OVER);
+        let until = clock.now().mono.plus(INDEX_WAIT);
         tokio::select! {
-            index = self.sources.logs.index(id) => index,
+            index = self.sources.logs.index(id) => {
+                let holder = self.sources.directory.holder(&id.channel, id.session, id.generation);
+                if let (Ok(_), Some(holder)) = (&index, holder) {
+                    self.sources.away.found(&holder);
+                }
+                index
+            }
             () = clock.sleep_until(until), if !newest => {
-                let why = format!("no answer within {} s", PASS_OVER.as_secs());
+                let why = format!("no answer within {} s", INDEX_WAIT.as_secs());
                 Err(LogError::Upstream { url: id.to_string(), why, kind: Kind::Unavailable })
             }
         }
@@ -249,7 +284,7 @@ impl Feed {
             && let Some(opened) = &self.opened
         {
             opened.publish(self.sources.clock.now().mono);
-            self.dirty = false;
+            (self.dirty, self.shown) = (false, true);
         }
     }
 

@@ -189,6 +189,9 @@ impl Handler {
         let deadline = self.deadline(FIRST_MEDIA);
         let mut opened = session.opened();
         loop {
+            if session.waits() {
+                return Err(answer::unavailable("a node is away that has a log of this session"));
+            }
             let known = opened.borrow_and_update().clone();
             if let Some(known) = known {
                 return Ok((session, known));

@@ -17,6 +17,7 @@
 
 pub mod answer;
 pub mod asked;
+pub mod away;
 pub mod channels;
 pub mod cors;
 pub mod feed;

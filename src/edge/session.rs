@@ -9,7 +9,7 @@ use crate::hls::playlist::Report;
 use crate::hls::rope::{Rope, Run, Strand};
 use crate::media::timeline::mark::SessionRecord;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 
 /// A session whose constants are known.
@@ -70,6 +70,8 @@ pub struct Session {
     /// Its number.
     pub number: Number,
     opened: watch::Sender<Option<Arc<Opened>>>,
+    /// Nothing is shown because a log can't be read that may be readable soon.
+    waits: AtomicBool,
     last_used: AtomicU64,
     /// The feed is asked to publish though no mark came (a viewer wants the DVR playlist).
     pub nudge: Notify,
@@ -84,9 +86,22 @@ impl Session {
             channel,
             number,
             opened: watch::Sender::new(None),
+            waits: AtomicBool::new(false),
             last_used: AtomicU64::new(now.0),
             nudge: Notify::new(),
             doubt: Notify::new(),
+        }
+    }
+
+    /// Nothing is shown yet, and who asks is better off at another edge.
+    pub fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Says so, to who waits here already too.
+    pub fn set_waits(&self, waits: bool) {
+        if self.waits.swap(waits, Ordering::Relaxed) != waits {
+            self.opened.send_modify(|_| {});
         }
     }
 

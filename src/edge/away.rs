@@ -1,0 +1,44 @@
+//! Nodes whose logs can't be read, as all feeds of an edge know them, and how long a feed waits for
+//! one before it goes on without.
+
+use crate::base::time::Mono;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a node may be away before its log is passed over by a feed that has shown nothing yet:
+/// about a restart. Until then another edge, which has read that log, has more to show; a list
+/// without its past would be too short, and could not be made longer again.
+pub const PASS_OVER: Duration = Duration::from_secs(12);
+
+/// Since when nodes are away, by where they are read. Cheap to clone; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Away(Arc<Mutex<HashMap<String, Mono>>>);
+
+impl Away {
+    /// A log of this holder could not be read; for how long that has been so.
+    pub fn missed(&self, holder: &str, now: Mono) -> Duration {
+        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        now.since(*since.entry(holder.to_owned()).or_insert(now))
+    }
+
+    /// A log of this holder was read.
+    pub fn found(&self, holder: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(holder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_away_until_it_is_found() {
+        let away = Away::default();
+        let at = |seconds: u64| Mono(seconds * 1_000_000);
+        assert_eq!(away.missed("a", at(5)), Duration::ZERO);
+        assert_eq!(away.clone().missed("a", at(20)), Duration::from_secs(15));
+        away.found("a");
+        assert_eq!(away.missed("a", at(30)), Duration::ZERO);
+    }
+}
