@@ -3,11 +3,9 @@
 //! rest by subscription.
 
 use crate::api::directory::Directory;
-use crate::api::types::LiveSession;
-use crate::base::error::Kind;
 use crate::base::ids::{Generation, Seq, TrackId};
-use crate::edge::away::{Away, PASS_OVER};
-use crate::edge::leave::{Leave, newer};
+use crate::edge::away::{self, Away};
+use crate::edge::leave::{Leave, newer, next_generation};
 use crate::edge::media::Cell;
 use crate::edge::mended::mended;
 use crate::edge::places::Trail;
@@ -19,8 +17,6 @@ use crate::log::error::LogError;
 use crate::log::format::footer::Footer;
 use crate::log::format::record::Record;
 use crate::log::format::{Position, Span};
-use crate::log::id::LogId;
-use crate::log::index::Index;
 use crate::log::source::Source;
 use crate::log::subscription::From;
 use crate::media::fmp4::fragment::Sample;
@@ -36,10 +32,6 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Samples of one track that may wait for their part's end; as many as the log's own index allows.
 const PENDING_MAX: usize = 4 << 10;
-
-/// How long one answer of a node is waited for whose log others have gone on after: it may stand
-/// still, and viewers wait for what comes behind.
-const INDEX_WAIT: Duration = Duration::from_secs(3);
 
 /// Pause after a log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
@@ -143,7 +135,9 @@ impl Feed {
                         },
                         Err(e) => {
                             self.unreadable(generation, &e);
-                            let wait = !newest && self.is_worth_waiting(generation);
+                            let id = self.session.log(generation);
+                            let wait = !newest && !self.shown;
+                            let wait = wait && away::is_worth_waiting(&self.sources, &id);
                             self.session.set_waits(wait);
                             self.pause().await;
                             if !newest && !wait {
@@ -160,16 +154,6 @@ impl Feed {
                 }
             }
         }
-    }
-
-    /// Is a log that can't be read to be tried again before it is passed over?
-    fn is_worth_waiting(&self, generation: Generation) -> bool {
-        let Session { channel, number, .. } = &*self.session;
-        let Some(holder) = self.sources.directory.holder(channel, *number, generation) else {
-            return false;
-        };
-        let now = self.sources.clock.now().mono;
-        self.sources.away.missed(&holder, now) < PASS_OVER && !self.shown
     }
 
     /// Says once that a log can't be read; it is tried until it can.
@@ -214,11 +198,10 @@ impl Feed {
 
     /// Reads one generation's log to its end; `newest` when none is known that goes on after it.
     async fn generation(&mut self, generation: Generation, newest: bool) -> Result<(), LogError> {
-        let (channel, session) = (self.session.channel.clone(), self.session.number);
-        let id = LogId { channel, session, generation };
+        let id = self.session.log(generation);
         self.pending.clear();
         self.trail = Trail::default();
-        let index = self.index(&id, newest).await?;
+        let index = away::index(&self.sources, &id, newest).await?;
         for footer in &index.footers {
             self.footer(generation, footer);
         }
@@ -255,25 +238,6 @@ impl Feed {
             self.publish(newest && log.caught_up());
         }
         Ok(())
-    }
-
-    /// A log's index. A node that does not answer is waited for where nobody goes on after it.
-    async fn index(&self, id: &LogId, newest: bool) -> Result<Index, LogError> {
-        let clock = &self.sources.clock;
-        let until = clock.now().mono.plus(INDEX_WAIT);
-        tokio::select! {
-            index = self.sources.logs.index(id) => {
-                let holder = self.sources.directory.holder(&id.channel, id.session, id.generation);
-                if let (Ok(_), Some(holder)) = (&index, holder) {
-                    self.sources.away.found(&holder);
-                }
-                index
-            }
-            () = clock.sleep_until(until), if !newest => {
-                let why = format!("no answer within {} s", INDEX_WAIT.as_secs());
-                Err(LogError::Upstream { url: id.to_string(), why, kind: Kind::Unavailable })
-            }
-        }
     }
 
     fn publish(&mut self, due: bool) {
@@ -411,10 +375,6 @@ impl Feed {
             }
         }
     }
-}
-
-fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {
-    live.generations.iter().map(|g| g.0).find(|g| done.is_none_or(|d| *g > d))
 }
 
 /// Resolves when nobody asked for the session for a while.

@@ -1,12 +1,13 @@
 //! A watched session: its renditions once its constants are known, and who still wants it.
 
-use crate::base::ids::{Channel, Session as Number, TrackId};
+use crate::base::ids::{Channel, Generation, Session as Number, TrackId};
 use crate::base::time::Mono;
 use crate::edge::rendition::Rendition;
 use crate::edge::text::Text;
 use crate::hls::multivariant;
 use crate::hls::playlist::Report;
 use crate::hls::rope::{Rope, Run, Strand};
+use crate::log::id::LogId;
 use crate::media::timeline::mark::SessionRecord;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -93,6 +94,11 @@ impl Session {
         }
     }
 
+    /// The log of one of its generations.
+    pub fn log(&self, generation: Generation) -> LogId {
+        LogId { channel: self.channel.clone(), session: self.number, generation }
+    }
+
     /// Nothing is shown yet, and who asks is better off at another edge.
     pub fn waits(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
@@ -134,7 +140,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Generation, Msn, Seq, TrackId};
+    use crate::base::ids::{Msn, Seq, TrackId};
     use crate::base::time::Wall;
     use crate::hls::playlist::{Skip, View};
     use crate::media::codec::VideoRange;
