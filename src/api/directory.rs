@@ -72,6 +72,11 @@ impl Directory {
         self.table.clone()
     }
 
+    /// Is who asks one of several that read the same, each in its own time?
+    pub fn is_of_many(&self) -> bool {
+        matches!(self.asks, Asks::Peers(..))
+    }
+
     /// Has there been a table?
     pub fn is_known(&self) -> bool {
         *self.known.borrow()

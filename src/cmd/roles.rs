@@ -83,7 +83,8 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let edge = match roles.edge {
         true => {
             let (logs, directory, clock) = (logs.clone(), directory.clone(), clock.clone());
-            let sources = edge::feed::Sources { logs, directory, clock };
+            let away = edge::away::Away::default();
+            let sources = edge::feed::Sources { logs, directory, clock, away };
             let counters = edge::metrics::Edge::register(&metrics);
             let bound =
                 edge::server::Server::bind(settings::viewers(server, tls), sources, counters);

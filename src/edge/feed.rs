@@ -3,9 +3,9 @@
 //! rest by subscription.
 
 use crate::api::directory::Directory;
-use crate::api::types::LiveSession;
 use crate::base::ids::{Generation, Seq, TrackId};
-use crate::edge::leave::{Leave, newer};
+use crate::edge::away::{self, Away};
+use crate::edge::leave::{Leave, newer, next_generation};
 use crate::edge::media::Cell;
 use crate::edge::mended::mended;
 use crate::edge::places::Trail;
@@ -17,7 +17,6 @@ use crate::log::error::LogError;
 use crate::log::format::footer::Footer;
 use crate::log::format::record::Record;
 use crate::log::format::{Position, Span};
-use crate::log::id::LogId;
 use crate::log::source::Source;
 use crate::log::subscription::From;
 use crate::media::fmp4::fragment::Sample;
@@ -55,6 +54,8 @@ pub struct Sources {
     pub directory: Directory,
     /// For idleness.
     pub clock: Clock,
+    /// Nodes that are away.
+    pub away: Away,
 }
 
 /// One session's feed.
@@ -68,13 +69,24 @@ pub struct Feed {
     /// The generation whose log could not be read to its end: what was read of it comes again, and
     /// that it does not fit the second time is no news.
     again: Option<Generation>,
+    /// A version was shown.
+    shown: bool,
 }
 
 impl Feed {
     /// A feed that has read nothing.
     pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
         let (pending, trail) = (HashMap::new(), Trail::default());
-        Feed { session, sources, opened: None, pending, trail, dirty: false, again: None }
+        Feed {
+            session,
+            sources,
+            opened: None,
+            pending,
+            trail,
+            dirty: false,
+            again: None,
+            shown: false,
+        }
     }
 
     /// Reads until nobody wants the session any more, or what was read is no longer so.
@@ -111,7 +123,10 @@ impl Feed {
                 Some(generation) => {
                     let newest = !newer(&live, generation);
                     match self.generation(generation, newest).await {
-                        Ok(()) => done = Some(generation),
+                        Ok(()) => {
+                            self.session.set_waits(false);
+                            done = Some(generation);
+                        }
                         // Granted, but its log is not there yet, or will not be.
                         Err(LogError::NotFound { .. }) if !newest => done = Some(generation),
                         Err(LogError::NotFound { .. }) => tokio::select! {
@@ -120,8 +135,12 @@ impl Feed {
                         },
                         Err(e) => {
                             self.unreadable(generation, &e);
+                            let id = self.session.log(generation);
+                            let wait = !newest && !self.shown;
+                            let wait = wait && away::is_worth_waiting(&self.sources, &id);
+                            self.session.set_waits(wait);
                             self.pause().await;
-                            if !newest {
+                            if !newest && !wait {
                                 done = Some(generation);
                             }
                         }
@@ -179,11 +198,10 @@ impl Feed {
 
     /// Reads one generation's log to its end; `newest` when none is known that goes on after it.
     async fn generation(&mut self, generation: Generation, newest: bool) -> Result<(), LogError> {
-        let (channel, session) = (self.session.channel.clone(), self.session.number);
-        let id = LogId { channel, session, generation };
+        let id = self.session.log(generation);
         self.pending.clear();
         self.trail = Trail::default();
-        let index = self.sources.logs.index(&id).await?;
+        let index = away::index(&self.sources, &id, newest).await?;
         for footer in &index.footers {
             self.footer(generation, footer);
         }
@@ -229,8 +247,8 @@ impl Feed {
             && wanted
             && let Some(opened) = &self.opened
         {
-            opened.publish();
-            self.dirty = false;
+            opened.publish(self.sources.clock.now().mono);
+            (self.dirty, self.shown) = (false, true);
         }
     }
 
@@ -357,10 +375,6 @@ impl Feed {
             }
         }
     }
-}
-
-fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {
-    live.generations.iter().map(|g| g.0).find(|g| done.is_none_or(|d| *g > d))
 }
 
 /// Resolves when nobody asked for the session for a while.

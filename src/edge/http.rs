@@ -12,7 +12,7 @@ use crate::edge::metrics::Edge;
 use crate::edge::pages;
 use crate::edge::ranges::Ranges;
 use crate::edge::recall::{Key, Lost, Recall};
-use crate::edge::rendition::{List, Logged, Place as Stored, Rendition, Shelf};
+use crate::edge::rendition::{List, Logged, Place as Stored, Rendition, Shelf, Snapshot};
 use crate::edge::session::{Opened, Session};
 use crate::edge::text::{PACK_AT_ONCE, Text};
 use crate::hls::lookup::Lookup;
@@ -32,6 +32,10 @@ use std::time::Duration;
 /// How long a request may wait for a session's first media: about a probe, a key frame and a part
 /// of most encoders.
 pub const FIRST_MEDIA: Duration = Duration::from_secs(12);
+
+/// A playlist that has not grown for so much of PART-TARGET stands still: parts come one after the
+/// other, late by what a write and its way here take.
+const BEHIND_PERCENT: i64 = 150;
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -133,6 +137,12 @@ impl Handler {
         self.channels.sources().clock.now().mono.plus(wait)
     }
 
+    /// Microseconds since a version grew.
+    fn age(&self, snapshot: &Snapshot) -> i64 {
+        let age = self.channels.sources().clock.now().mono.since(snapshot.grown);
+        i64::try_from(age.as_micros()).unwrap_or(i64::MAX)
+    }
+
     /// Waits for a change until the deadline or the drain; `false` when either came first.
     pub(super) async fn hold<T>(
         &self,
@@ -163,6 +173,9 @@ impl Handler {
         let deadline = self.deadline(FIRST_MEDIA);
         let mut opened = session.opened();
         loop {
+            if session.waits() {
+                return Err(answer::unavailable("a node is away that has a log of this session"));
+            }
             let known = opened.borrow_and_update().clone();
             if let Some(known) = known {
                 return Ok((session, known));
@@ -215,7 +228,16 @@ impl Handler {
                     Err(e) => return answer::bad_request(&e.to_string()),
                 };
                 match reload::decide(query, state) {
-                    Decision::Refuse(why) => return answer::bad_request(&why.to_string()),
+                    Decision::Refuse(why) => {
+                        // Of many edges one is always a little behind: who asks for what is too far
+                        // ahead here may have been told of it by another.
+                        let limit = state.part_target * BEHIND_PERCENT / 100;
+                        let directory = &self.channels.sources().directory;
+                        return match directory.is_of_many() && self.age(&snapshot) > limit {
+                            true => answer::unavailable("this edge may be behind another one"),
+                            false => answer::bad_request(&why.to_string()),
+                        };
+                    }
                     Decision::Now => {
                         if let Some(text) = text(query.skip) {
                             prepare(&text, asked).await;
@@ -277,7 +299,10 @@ impl Handler {
                 Lookup::Never if !reading || matches!(file, File::Gap { .. }) => {
                     return answer::not_found(missing(file));
                 }
-                Lookup::Never | Lookup::Future => {
+                Lookup::Elsewhere if !reading => {
+                    return answer::unavailable("another edge may have read more of that log");
+                }
+                Lookup::Never | Lookup::Elsewhere | Lookup::Future => {
                     if !self.hold(&mut snapshots, deadline).await {
                         return match file {
                             // Any hash may be another edge's newest; by now it would be known.

@@ -37,6 +37,11 @@ pub fn newer(live: &LiveSession, generation: Generation) -> bool {
     live.over || live.generations.iter().any(|g| g.0 > generation)
 }
 
+/// The generation to read after `done`, if there is one.
+pub fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {
+    live.generations.iter().map(|g| g.0).find(|g| done.is_none_or(|d| *g > d))
+}
+
 impl Leave {
     /// For a log that is about to be read.
     pub fn new(sources: &Sources, id: LogId) -> Leave {

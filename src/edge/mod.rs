@@ -21,6 +21,7 @@
 
 pub mod answer;
 pub mod asked;
+pub mod away;
 pub mod channels;
 pub mod choice;
 pub mod cors;

@@ -2,6 +2,7 @@
 //! viewers wait for.
 
 use crate::base::ids::{Generation, Msn, Seq, TrackId};
+use crate::base::time::Mono;
 use crate::edge::media::Cell;
 use crate::edge::places::Places;
 use crate::edge::starts::Starts;
@@ -34,12 +35,14 @@ pub struct Snapshot {
     dvr: Option<Texts>,
     /// How far it is.
     pub state: Option<reload::State>,
+    /// Since when.
+    pub grown: Mono,
 }
 
 impl Snapshot {
-    fn new(version: Option<Version>, state: Option<reload::State>) -> Snapshot {
+    fn new(version: Option<Version>, state: Option<reload::State>, grown: Mono) -> Snapshot {
         let texts = |view| version.as_ref().and_then(|v| v.forms(view)).map(Texts::new);
-        Snapshot { live: texts(View::Live), dvr: texts(View::Dvr), version, state }
+        Snapshot { live: texts(View::Live), dvr: texts(View::Dvr), version, state, grown }
     }
 
     /// What playlists that begin within the DVR playlist are made of, where that was asked for.
@@ -193,8 +196,8 @@ impl Rendition {
     }
 
     /// Renders a new version and wakes everyone who waits. `reports` are the other renditions' at
-    /// this moment.
-    pub fn publish(&self, reports: &[Report<'_>]) {
+    /// this moment, which is `now`.
+    pub fn publish(&self, reports: &[Report<'_>], now: Mono) {
         self.changed.store(false, Ordering::Relaxed);
         let before = self.snapshot.borrow().clone();
         let shelf = self.read();
@@ -203,7 +206,8 @@ impl Rendition {
         let version = playlist::render(&shelf.window, reports, dvr, before.version.as_ref());
         let state = shelf.window.is_listed().then(|| shelf.window.state());
         drop(shelf);
-        self.snapshot.send_replace(Arc::new(Snapshot::new(version, state)));
+        let grown = if state == before.state { before.grown } else { now };
+        self.snapshot.send_replace(Arc::new(Snapshot::new(version, state, grown)));
     }
 }
 
@@ -278,6 +282,7 @@ impl Shelf {
             Lookup::Found(media) => media,
             Lookup::Future => return Lookup::Future,
             Lookup::Never => return Lookup::Never,
+            Lookup::Elsewhere => return Lookup::Elsewhere,
         };
         let in_memory: Option<Vec<Arc<Cell>>> = parts.and_then(|parts| {
             let real = parts.iter().filter(|p| !p.gap);

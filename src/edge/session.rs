@@ -1,14 +1,15 @@
 //! A watched session: its renditions once its constants are known, and who still wants it.
 
-use crate::base::ids::{Channel, Msn, Session as Number, TrackId};
+use crate::base::ids::{Channel, Generation, Msn, Session as Number, TrackId};
 use crate::base::time::Mono;
 use crate::edge::rendition::Rendition;
 use crate::edge::text::Text;
 use crate::hls::multivariant::{self, List};
 use crate::hls::playlist::Report;
+use crate::log::id::LogId;
 use crate::media::timeline::mark::SessionRecord;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, watch};
 
 /// A session whose constants are known.
@@ -58,14 +59,14 @@ impl Opened {
     /// Renders a new version of every rendition that changed, each with the others' positions at
     /// this moment. The others keep theirs, and who waits for them sleeps on: a version's reports
     /// are as new as the version.
-    pub fn publish(&self) {
+    pub fn publish(&self, now: Mono) {
         let all = self.renditions.iter().any(|r| r.is_new());
         for r in self.renditions.iter().filter(|r| all || r.is_due()) {
             let others: Vec<_> =
                 self.renditions.iter().filter(|o| o.track != r.track).map(|o| o.read()).collect();
             let reports: Vec<Report<'_>> =
                 others.iter().filter_map(|shelf| Report::of(&shelf.window)).collect();
-            r.publish(&reports);
+            r.publish(&reports, now);
         }
     }
 }
@@ -78,6 +79,8 @@ pub struct Session {
     /// Its number.
     pub number: Number,
     opened: watch::Sender<Option<Arc<Opened>>>,
+    /// Nothing is shown because a log can't be read that may be readable soon.
+    waits: AtomicBool,
     last_used: AtomicU64,
     /// The feed is asked to publish though no mark came (a viewer wants the DVR playlist).
     pub nudge: Notify,
@@ -92,9 +95,27 @@ impl Session {
             channel,
             number,
             opened: watch::Sender::new(None),
+            waits: AtomicBool::new(false),
             last_used: AtomicU64::new(now.0),
             nudge: Notify::new(),
             doubt: Notify::new(),
+        }
+    }
+
+    /// The log of one of its generations.
+    pub fn log(&self, generation: Generation) -> LogId {
+        LogId { channel: self.channel.clone(), session: self.number, generation }
+    }
+
+    /// Nothing is shown yet, and who asks is better off at another edge.
+    pub fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Says so, to who waits here already too.
+    pub fn set_waits(&self, waits: bool) {
+        if self.waits.swap(waits, Ordering::Relaxed) != waits {
+            self.opened.send_modify(|_| {});
         }
     }
 
@@ -127,7 +148,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Generation, Msn, Seq, TrackId};
+    use crate::base::ids::{Msn, Seq, TrackId};
     use crate::base::time::Wall;
     use crate::edge::rendition::List;
     use crate::hls::playlist::{Skip, View};
@@ -210,7 +231,7 @@ mod tests {
         let mut watched: Vec<_> = opened.renditions.iter().map(|r| r.snapshots()).collect();
         let mut woken = |marks: &[Mark]| {
             marks.iter().for_each(|m| apply(&opened, m));
-            opened.publish();
+            opened.publish(Mono(0));
             let mut now = |i: usize| {
                 let woken = watched[i].has_changed().expect("it is there");
                 watched[i].mark_unchanged();

@@ -32,6 +32,8 @@ pub enum Lookup<T> {
     Future,
     /// It never was, is absent, or was given up: 404.
     Never,
+    /// It is not here, and another edge may have listed it: 503, so that a balancer asks that one.
+    Elsewhere,
 }
 
 /// Where a media object belongs and what is needed to make its bytes.
@@ -171,12 +173,23 @@ impl Window {
                 Some(init) if s.generation == generation && !s.gap => {
                     Lookup::Found(Media { msn, generation, init, parts: Some(&s.parts) })
                 }
-                _ => Lookup::Never,
+                _ => self.not_here(generation),
             };
         }
         let next = self.segments.back().map(|s| s.msn.next());
         let near = next.is_none_or(|n| msn >= n && msn.0 - n.0 <= MSN_AHEAD + 1);
-        if near && self.may_come(generation) { Lookup::Future } else { Lookup::Never }
+        if near && self.may_come(generation) { Lookup::Future } else { self.not_here(generation) }
+    }
+
+    /// A name of a generation that is over and has no such thing here: one whose end was decided
+    /// without it, or whose log could not be read.
+    fn not_here<T>(&self, generation: Generation) -> Lookup<T> {
+        let is_old = self.generation.is_some_and(|current| generation < current);
+        let is_passed = !self.generations.contains(&generation);
+        match is_old && (is_passed || self.unsure.contains(&generation)) {
+            true => Lookup::Elsewhere,
+            false => Lookup::Never,
+        }
     }
 
     /// A segment of the past, or one that has a sample's number.
@@ -185,7 +198,7 @@ impl Window {
             Some(init) if old.generation == generation && !old.gap => {
                 Lookup::Found(Media { msn: old.msn, generation, init, parts: None })
             }
-            _ => Lookup::Never,
+            _ => self.not_here(generation),
         }
     }
 
@@ -212,7 +225,7 @@ impl Window {
             _ => Some(Seq(0)),
         };
         let near = next.is_none_or(|n| seq >= n && seq.0 - n.0 <= SEQ_AHEAD);
-        if near && self.may_come(generation) { Lookup::Future } else { Lookup::Never }
+        if near && self.may_come(generation) { Lookup::Future } else { self.not_here(generation) }
     }
 
     fn find<'a>(

@@ -79,6 +79,9 @@ pub struct Window {
     pub(super) segments: VecDeque<Segment>,
     /// Segments stay in `segments` whole.
     pub(super) keep: bool,
+    /// The generations that were read, and those of them that another edge may have read more of.
+    pub(super) generations: Vec<Generation>,
+    pub(super) unsure: Vec<Generation>,
     pub(super) open: Option<Open>,
     /// The next listed sample; unknown before the first mark that tells.
     pub(super) next_seq: Option<Seq>,
@@ -113,6 +116,8 @@ impl Window {
             past: Past::default(),
             segments: VecDeque::new(),
             keep: false,
+            generations: Vec::new(),
+            unsure: Vec::new(),
             open: None,
             next_seq: None,
             head: 0,
@@ -195,7 +200,16 @@ impl Window {
         if self.ended {
             return Err(MarkError::AfterEnd);
         }
-        self.enter(start.generation, start.previous.as_ref(), Some(Seq(0)))
+        let have = self.generation;
+        let changed = self.enter(start.generation, start.previous.as_ref(), Some(Seq(0)))?;
+        // What its writer did not tell, others may know better.
+        if let (Some((of, end)), Some(have)) = (&start.previous, have)
+            && have < start.generation
+            && (*of != have || start.base != end.msn.next())
+        {
+            self.unsure.push(have);
+        }
+        Ok(changed)
     }
 
     /// Makes `generation` the current one; what the older one left open ends as decided, else with
@@ -217,6 +231,7 @@ impl Window {
             Some((of, end)) if self.generation == Some(*of) => self.end_open(end),
             _ => self.close(None),
         };
+        self.generations.push(generation);
         self.generation = Some(generation);
         self.next_seq = next;
         Ok(self.is_listed())
@@ -341,12 +356,13 @@ impl Window {
     }
 
     /// The open segment's fate at the end of its generation. A lost one stays open until the next
-    /// mark, which may be the gap that takes its place.
+    /// mark, which may be the gap that takes its place. So does one that had begun by then without
+    /// the registry's knowledge: nobody knows what is all of it.
     fn end_open(&mut self, end: &End) -> bool {
         let fate = end.tracks.iter().find(|t| t.track == self.track);
         match (&mut self.open, fate) {
             (Some(open), Some(fate))
-                if open.msn == fate.msn
+                if open.msn >= fate.msn
                     && fate.last == LastSegment::Lost
                     && !open.parts.is_empty() =>
             {

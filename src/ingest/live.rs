@@ -30,6 +30,11 @@ use std::time::Duration;
 /// was half of what a stream cost.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
+/// What comes after a silence this long may be late, media as the gaps in its place: the process
+/// stood still, or the network did, and somebody else goes on with the session by now. Encoders
+/// send several packets a second.
+const SILENCE: Duration = Duration::from_secs(2);
+
 /// One generation being written.
 #[derive(Debug)]
 pub struct Live {
@@ -49,6 +54,12 @@ pub struct Live {
     /// A DISCONTINUITY that must be acknowledged before it is visible.
     held: Option<Msn>,
     waiting_since: Option<Mono>,
+    /// When the encoder was last heard.
+    heard: Mono,
+    /// Gaps are written in its place.
+    away: bool,
+    /// Something comes after a silence: it is not shown before the registry was asked.
+    doubt: bool,
     urgent: bool,
     warned_gop: bool,
     /// The session's cues, once one was asked for.
@@ -135,6 +146,9 @@ impl Live {
             newest: before,
             held: None,
             waiting_since: None,
+            heard: now.mono,
+            away: false,
+            doubt: false,
             urgent: true,
             warned_gop: false,
             cues: None,
@@ -159,6 +173,7 @@ impl Live {
 
     /// The connection is gone.
     pub fn disconnected(&mut self, now: Now) -> Result<(), PublishError> {
+        self.hear(now);
         self.cutter.disconnected();
         self.drain(now)
     }
@@ -184,6 +199,12 @@ impl Live {
         Ok(())
     }
 
+    /// The encoder was heard.
+    fn hear(&mut self, now: Now) {
+        self.doubt |= now.mono.since(self.heard) >= SILENCE;
+        (self.heard, self.away) = (now.mono, false);
+    }
+
     /// Is this track's configuration known?
     fn has(&self, track: TrackId) -> bool {
         self.known.iter().any(|k| k.track.id == track)
@@ -192,6 +213,7 @@ impl Live {
     /// Takes a packet. One whose track has no configuration yet (after a restart, by an encoder
     /// that has not sent it) is recorded and not listed: nobody could play it.
     pub fn packet(&mut self, now: Now, p: Packet) -> Result<(), PublishError> {
+        self.hear(now);
         if !self.has(p.track) {
             self.waiting_since.get_or_insert(now.mono);
             self.writer.append_packet(&p, None)?;
@@ -228,6 +250,10 @@ impl Live {
 
     /// Lets the clock have its say.
     pub fn tick(&mut self, now: Now) -> Result<(), PublishError> {
+        if let Some(due) = self.cutter.poll_timeout().filter(|due| *due <= now.mono) {
+            let first = !std::mem::replace(&mut self.away, true);
+            self.doubt |= first || now.mono.since(due) >= SILENCE;
+        }
         self.cutter.handle_timeout(now);
         self.drain(now)
     }
@@ -303,6 +329,9 @@ impl Live {
         }
         let due = self.waiting_since.is_some_and(|s| now.mono >= s.plus(FLUSH_AFTER));
         if self.urgent || due {
+            if std::mem::take(&mut self.doubt) {
+                self.reports.confirm().await;
+            }
             if let Some(msn) = self.held.take() {
                 self.reports.wait_acked(msn).await;
             }
@@ -318,6 +347,11 @@ impl Live {
             self.writer.ready().await?;
         }
         Ok(())
+    }
+
+    /// A newer generation writes: nothing more is shown of this one.
+    pub fn replace(&mut self) {
+        self.writer.replace();
     }
 
     /// Ends the generation: what is open is closed and the last record says how. The caller tells

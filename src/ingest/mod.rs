@@ -3,7 +3,8 @@
 //! `server` accepts sockets, `connection` is one encoder's socket around `rtmp`'s session, `desk`
 //! knows who holds which channel (`seat` is an owner's place there, `orders` what is asked of it),
 //! `publisher` turns messages into one generation's log (`probe` finds its tracks, `constants` says
-//! what the session is told to be, `live` writes it, `cues` says which cues may go into it).
+//! what the session is told to be, `live` writes it, `cues` says which cues may go into it,
+//! `ending` how it ends).
 //!
 //! Invariant: a channel's publisher has one owner at a time, a connection or the `away` task, and
 //! is handed over whole; nothing here is shared between connections but the desk's table.
@@ -17,6 +18,7 @@ pub mod convert;
 pub mod cues;
 pub mod desk;
 pub mod doors;
+mod ending;
 pub mod live;
 pub mod metrics;
 mod orders;

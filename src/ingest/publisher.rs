@@ -1,11 +1,11 @@
 //! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
 //! connections within the reconnect window.
 
-use crate::api::types::{ChannelSettings, End, Grant};
+use crate::api::types::{ChannelSettings, Grant};
 use crate::base::ids::{Generation, Session, TrackId};
 use crate::base::time::{Mono, Now};
 use crate::ingest::constants::session_record;
-use crate::ingest::context::{Context, Ended, PublishError};
+use crate::ingest::context::{Context, PublishError};
 use crate::ingest::convert;
 use crate::ingest::cues::{Ask, CueRefused};
 use crate::ingest::live::Live;
@@ -27,7 +27,7 @@ use std::time::Duration;
 pub const AHEAD_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     Probing(Probe),
     Live(Box<Live>),
 }
@@ -35,17 +35,17 @@ enum Stage {
 /// One channel's publisher. See the module doc.
 #[derive(Debug)]
 pub struct Publisher {
-    ctx: Arc<Context>,
-    settings: Arc<ChannelSettings>,
-    grant: Grant,
-    stage: Stage,
-    announced: Announced,
-    clock: Unwrap,
-    tags: Stream,
+    pub(super) ctx: Arc<Context>,
+    pub(super) settings: Arc<ChannelSettings>,
+    pub(super) grant: Grant,
+    pub(super) stage: Stage,
+    pub(super) announced: Announced,
+    pub(super) clock: Unwrap,
+    pub(super) tags: Stream,
     /// A person has been told that other tracks are left out.
-    told_of_tracks: bool,
+    pub(super) told_of_tracks: bool,
     /// Why its log takes nothing more: the generation can only be ended.
-    broken: Option<LogError>,
+    pub(super) broken: Option<LogError>,
 }
 
 impl Publisher {
@@ -332,61 +332,6 @@ impl Publisher {
             live.settle(now).await?;
         }
         Ok(())
-    }
-
-    /// Ends the generation, and with `session_over` the session: the registry answers first, then
-    /// the last record is written and the log sealed. Of a log that takes nothing more, what it
-    /// holds is the end, and there is room kept for that record.
-    pub async fn end(self, session_over: bool) -> Ended {
-        let now = self.ctx.clock.now();
-        let Publisher { ctx, settings, grant, stage, broken, .. } = self;
-        let tell = async |end: End| {
-            let told = ctx.client.end(&settings.name, grant.generation, end.clone()).await;
-            told.map_err(|e| {
-                let (channel, generation) = (&settings.name, grant.generation);
-                tracing::warn!(%channel, %generation, "the registry did not take the end: {e}");
-                (e, end)
-            })
-        };
-        match stage {
-            Stage::Live(live) if broken.is_some() => match live.holds().await {
-                Ok(mut end) => {
-                    let told = End { session_over, ..convert::end_to_api(&end) };
-                    let untold = tell(told).await.err().map(|e| e.1);
-                    end.session_over = session_over && untold.is_none();
-                    if let Err(e) = live.seal_stopped(end).await {
-                        tracing::warn!(channel = %settings.name, "left for recovery: {e}");
-                    }
-                    Ended { result: broken.map_or(Ok(()), |e| Err(e.into())), untold }
-                }
-                // What it holds is unknown: the registry decides by the last report.
-                Err(e) => Ended { result: Err(e), untold: None },
-            },
-            Stage::Live(mut live) => {
-                let (end, recorded) = live.end(now, session_over);
-                let untold = tell(convert::end_to_api(&end)).await.err().map(|e| e.1);
-                let sealed = live.seal().await;
-                let result = sealed.and_then(|s| match s.failed {
-                    Some(e) => Err(e.into()),
-                    None => recorded,
-                });
-                Ended { result, untold }
-            }
-            Stage::Probing(_) => {
-                // Nothing was written: the generation ends before its first number.
-                let end = End {
-                    msn: grant.base.0.saturating_sub(1),
-                    dseq: grant.dseq,
-                    wall: grant.previous.as_ref().map_or(now.wall.0, |(_, e)| e.wall),
-                    tracks: Vec::new(),
-                    session_over: session_over || grant.record.is_none(),
-                };
-                match tell(end).await {
-                    Ok(()) => Ended { result: Ok(()), untold: None },
-                    Err((e, end)) => Ended { result: Err(e.into()), untold: Some(end) },
-                }
-            }
-        }
     }
 
     /// The time now, as the publisher's clock has it.

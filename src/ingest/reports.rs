@@ -37,6 +37,8 @@ pub struct Acked {
     pub msn: Msn,
     /// When its confirmation arrived.
     pub at: Mono,
+    /// When it was asked for.
+    pub asked: Mono,
     /// A newer generation exists: stop.
     pub fenced: bool,
     /// The key was revoked: its publisher may send no more.
@@ -62,7 +64,8 @@ impl Reports {
     ) -> Reports {
         let (newest, mut wanted) = watch::channel(None::<Started>);
         let at = clock.now().mono;
-        let first = Acked { msn: Msn(base.0.saturating_sub(1)), at, fenced: false, revoked: false };
+        let msn = Msn(base.0.saturating_sub(1));
+        let first = Acked { msn, at, asked: at, fenced: false, revoked: false };
         let (ack, acked) = watch::channel(first);
         let name = format!("reports {channel}");
         let of_task = clock.clone();
@@ -72,12 +75,13 @@ impl Reports {
                 let Some(started) = *wanted.borrow_and_update() else { continue };
                 let Started { msn, dseq, wall } = started;
                 let report = Report { msn, dseq, wall, acked: ack.borrow().msn };
+                let asked = of_task.now().mono;
                 match client.report(&channel, generation, report).await {
                     // Also of a revoked key: the report was taken.
                     taken @ (Ok(()) | Err(Refusal::KeyRevoked)) => {
                         pause = RETRY;
                         let (at, revoked) = (of_task.now().mono, taken.is_err());
-                        ack.send_replace(Acked { msn, at, fenced: false, revoked });
+                        ack.send_replace(Acked { msn, at, asked, fenced: false, revoked });
                     }
                     Err(Refusal::Fenced(_)) => {
                         ack.send_modify(|a| a.fenced = true);
@@ -136,13 +140,27 @@ impl Reports {
 
     /// Waits until `msn`'s report is answered; gives up after one lease.
     pub async fn wait_acked(&mut self, msn: Msn) {
+        self.wait_answer(|a| a.msn >= msn).await;
+    }
+
+    /// Asks once more whether this generation still writes; gives up after one lease. What was
+    /// answered to a question of before counts for nothing. Nothing to ask where nothing was shown.
+    pub async fn confirm(&mut self) {
+        let now = self.clock.now().mono;
+        if self.newest.borrow().is_some() {
+            self.newest.send_modify(|_| {});
+            self.wait_answer(|a| a.asked >= now).await;
+        }
+    }
+
+    async fn wait_answer(&mut self, enough: impl Fn(&Acked) -> bool) {
         let limit = self.clock.now().mono.plus(ANSWER_MAX);
         let clock = self.clock.clone();
-        let answered = self.acked.wait_for(|a| a.msn >= msn || a.fenced);
+        let answered = self.acked.wait_for(|a| enough(a) || a.fenced);
         tokio::select! {
             _ = answered => {}
             () = clock.sleep_until(limit) => {
-                tracing::warn!(%msn, "no answer from the registry: going on without it");
+                tracing::warn!("no answer from the registry: going on without it");
             }
         }
     }
@@ -152,6 +170,21 @@ impl Reports {
 mod tests {
     use super::*;
     use crate::api::client;
+
+    /// A writer that stood still does not take an answer of before for one of now.
+    #[tokio::test(start_paused = true)]
+    async fn only_an_answer_to_a_new_question_confirms() {
+        let (client, _calls, _) = client::embedded();
+        let clock = Clock::starting_at(Wall(0));
+        let (channel, base) = ("main".parse().expect("a channel name"), Msn(1000));
+        let mut r = Reports::start(client, channel, Generation(2), base, clock.clone());
+        let begun = clock.now().mono;
+        r.confirm().await;
+        assert_eq!(clock.now().mono, begun, "nothing was shown");
+        r.send(Started { msn: base, dseq: 0, wall: Wall(0) });
+        r.confirm().await;
+        assert!(clock.now().mono.since(begun) >= ANSWER_MAX);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_generations_first_number_waits_for_its_answer_too() {

@@ -106,6 +106,12 @@ pub enum LogError {
         /// The log's directory.
         path: PathBuf,
     },
+    /// A newer generation goes on with the session: nothing more is taken.
+    #[error("the log {} was replaced by a newer generation's", path.display())]
+    Replaced {
+        /// The log's directory.
+        path: PathBuf,
+    },
     /// Another node did not give what was asked of it.
     #[error("{url}: {why}")]
     Upstream {
@@ -141,7 +147,7 @@ impl LogError {
             // Nothing is wrong with it: a newer reader reads it.
             LogError::Header { source, .. } if !source.is_damage() => Kind::Unavailable,
             LogError::Damaged { .. } | LogError::Header { .. } => Kind::DataLoss,
-            LogError::WriterGone { .. } => Kind::Unavailable,
+            LogError::WriterGone { .. } | LogError::Replaced { .. } => Kind::Unavailable,
             LogError::Upstream { kind, .. } => *kind,
         }
     }

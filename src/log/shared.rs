@@ -192,6 +192,12 @@ impl Shared {
         self.room.notify_waiters();
     }
 
+    /// Takes nothing more, though nothing is wrong: what is on its way is dropped.
+    pub(super) fn replaced(&self) {
+        let _ = self.error.set(LogError::Replaced { path: self.dir.clone() });
+        self.room.notify_waiters();
+    }
+
     /// Notes that an extent could not be synced. What the kernel could not write may be gone from
     /// its cache, so that trying again would lie: the first time, the writer is sent on to a new
     /// extent, and *durable* stays before this one; the second time, the log stops.

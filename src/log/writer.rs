@@ -229,6 +229,13 @@ impl Writer {
         self.shared.error.get().cloned()
     }
 
+    /// Stops the log: a newer generation goes on, and readers may have left this one where it is.
+    /// What was appended and is not visible is dropped; [`Writer::seal_stopped`] ends it.
+    pub fn replace(&mut self) {
+        self.buf.clear();
+        self.shared.replaced();
+    }
+
     /// How the log would end now.
     pub fn end(&self) -> End {
         self.indexer.end(&self.start)

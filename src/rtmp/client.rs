@@ -125,6 +125,17 @@ impl ClientSession {
         self
     }
 
+    /// Asks the server to acknowledge what it has received every so many bytes.
+    pub fn ask_acknowledgements(&mut self, every: u32) {
+        self.link.send_control(WINDOW_ACK_SIZE, &every.to_be_bytes());
+    }
+
+    /// Bytes that the server has acknowledged, of all that was sent since the connection began,
+    /// modulo 2^32 (RTMP 1.0 section 5.4.3).
+    pub fn acknowledged(&self) -> u32 {
+        self.link.confirmed
+    }
+
     /// Where received bytes go; only append.
     pub fn input_buf(&mut self) -> &mut BytesMut {
         self.link.reader.buf_mut()

@@ -74,6 +74,24 @@ impl Pair {
     }
 }
 
+#[test]
+fn a_publisher_learns_what_the_server_has_received() {
+    let client = ClientSession::publish(&url(""), Mono(0)).expect("opens");
+    let mut pair = Pair::new(client, usize::MAX);
+    pair.settle();
+    pair.server.accept_publish(Mono(0));
+    pair.settle();
+    assert_eq!(pair.client.acknowledged(), 0, "its own window is far larger");
+    pair.client.ask_acknowledgements(1_000);
+    pair.client.send_video(0, &[0; 5_000]).expect("publishing");
+    pair.settle();
+    let first = pair.client.acknowledged();
+    assert!(first > 5_000, "{first}");
+    pair.client.send_video(40, &[0; 5_000]).expect("publishing");
+    pair.settle();
+    assert!((5_000..5_100).contains(&(pair.client.acknowledged() - first)));
+}
+
 /// Bodies of many sizes, around the chunk sizes too, with times that wrap and go back.
 fn media() -> Vec<(u8, u32, Vec<u8>)> {
     let sizes = [1, 0, 5, 127, 128, 129, 300, 4096, 65_536, 65_537, 200_000];

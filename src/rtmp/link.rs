@@ -35,6 +35,8 @@ pub(crate) struct Link<E> {
     window: u32,
     /// Bytes received at the last acknowledgement.
     acknowledged: u64,
+    /// What the peer has acknowledged, modulo 2^32.
+    pub(crate) confirmed: u32,
 }
 
 impl<E> Link<E> {
@@ -47,6 +49,7 @@ impl<E> Link<E> {
             aggregate: None,
             window: ACK_WINDOW,
             acknowledged: 0,
+            confirmed: 0,
         }
     }
 
@@ -97,7 +100,12 @@ impl<E> Link<E> {
                 return Ok(None);
             };
             match message.type_id {
-                ACKNOWLEDGEMENT | SET_PEER_BANDWIDTH => {}
+                SET_PEER_BANDWIDTH => {}
+                ACKNOWLEDGEMENT => {
+                    if let Some(&bytes) = message.payload.first_chunk::<4>() {
+                        self.confirmed = u32::from_be_bytes(bytes);
+                    }
+                }
                 WINDOW_ACK_SIZE => {
                     // Zero and messages too short to hold a size leave the window as it is.
                     if let Some(&[a, b, c, d]) = message.payload.first_chunk::<4>()

@@ -92,21 +92,20 @@ function serve() {
   return new Promise((done) => server.listen(0, "127.0.0.1", () => done(server)));
 }
 
-/** Times when the position stood still for longer than STALL_MS, and the seconds of all of them. */
+/** Times when the position stood still for longer than STALL_MS: how many, their seconds, when and how long each. */
 function stallsIn(samples) {
-  let [stalls, stood, moved] = [0, 0, samples[0]];
+  const when = [];
+  let moved = samples[0];
+  const note = (until) => when.push([moved.now - samples[0].now, until - moved.now].map((ms) => Math.round(ms) / 1000));
   for (const s of samples) {
     if (s.at !== moved.at) {
-      if (s.now - moved.now > STALL_MS + SAMPLE_MS) {
-        stalls += 1;
-        stood += s.now - moved.now;
-      }
+      if (s.now - moved.now > STALL_MS + SAMPLE_MS) note(s.now);
       moved = s;
     }
   }
   const last = samples.at(-1);
-  if (last.now - moved.now > STALL_MS) [stalls, stood] = [stalls + 1, stood + last.now - moved.now];
-  return { stalls, stood: stood / 1000 };
+  if (last.now - moved.now > STALL_MS) note(last.now);
+  return { stalls: when.length, stood: when.reduce((sum, [, seconds]) => sum + seconds, 0), when };
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? null;

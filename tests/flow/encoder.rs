@@ -19,6 +19,8 @@ pub(crate) struct Encoder {
     stream: TcpStream,
     clock: Clock,
     ended: Option<SessionError>,
+    /// Bytes that were written to the socket.
+    sent: u64,
 }
 
 impl Encoder {
@@ -34,7 +36,7 @@ impl Encoder {
         let session = ClientSession::publish(&url, clock.now().mono)?;
         let stream = TcpStream::connect(addr).await.expect("the server listens");
         stream.set_nodelay(true).expect("a socket");
-        let mut encoder = Encoder { session, stream, clock, ended: None };
+        let mut encoder = Encoder { session, stream, clock, ended: None, sent: 0 };
         let mut ready = encoder.drain().await;
         while !ready {
             encoder.read().await?;
@@ -52,6 +54,7 @@ impl Encoder {
         while let Some(out) = self.session.poll_output() {
             match out {
                 ClientOutput::Send(bytes) => {
+                    self.sent += bytes.len() as u64;
                     // A server that has hung up is seen by reading.
                     let _ = self.stream.write_all(&bytes).await;
                 }
@@ -75,8 +78,19 @@ impl Encoder {
         Ok(())
     }
 
+    /// Asks the server to acknowledge every so many bytes.
+    pub(crate) async fn ask_acknowledgements(&mut self, every: u32) {
+        self.session.ask_acknowledgements(every);
+        self.drain().await;
+    }
+
+    /// Bytes that were sent, and how many of them the server says it has.
+    pub(crate) fn acknowledged(&self) -> (u64, u64) {
+        (self.sent, self.session.acknowledged().into())
+    }
+
     /// Takes in what has arrived.
-    async fn listen(&mut self) -> Result<(), SessionError> {
+    pub(crate) async fn listen(&mut self) -> Result<(), SessionError> {
         while self.ended.is_none() {
             let mut buf = [0; 4096];
             match self.stream.try_read(&mut buf) {

@@ -10,6 +10,7 @@ mod adopted;
 mod announced;
 mod away;
 mod browser;
+mod chaos;
 mod clip;
 mod clocks;
 mod cluster;

@@ -428,3 +428,25 @@ async fn a_database_that_stands_still_or_dies_is_waited_for_and_expires_nobody()
     let next = r.grant(&main, &publish("b"), now()).await.expect("grant");
     assert!(next.base > g.base && next.generation > g.generation, "{next:?}");
 }
+
+#[tokio::test]
+async fn a_database_that_comes_later_than_its_api_server_is_waited_for() {
+    let server = Postgres::start();
+    let at = Database::Url(server.database());
+    server.crash();
+    let r = within("a start without a database", open(&at)).await;
+    let refused = within("an answer", r.revision(now())).await;
+    assert!(matches!(refused, Err(Refusal::Unavailable(_))), "{refused:?}");
+    server.again();
+    // Its tables are made by the first call that it answers.
+    within("the database", async {
+        while r.heartbeat(&"a".into(), &beat(None), now()).await.is_err() {}
+    })
+    .await;
+    r.grant(&channel("main"), &publish("a"), now()).await.expect("grant");
+    // Who is there and refuses will not come round.
+    let Database::Url(url) = at else { panic!("PostgreSQL") };
+    let other = Database::Url(url + "_that_nobody_made");
+    let refused = Registry::open(&other, &[]).await.expect_err("no such database");
+    assert!(refused.to_string().contains("does not exist"), "{refused}");
+}

@@ -91,6 +91,7 @@ impl Stage {
             logs: Source::Local(logs.clone()),
             directory: Directory::embedded(client.clone(), self.table.clone()),
             clock: clock.clone(),
+            away: edge::away::Away::default(),
         };
         let config = edge::server::Config {
             listen: local(),

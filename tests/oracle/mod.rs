@@ -75,7 +75,15 @@ impl Oracle {
     /// Starts to watch `channel` on every server: each rendition's live and DVR playlist, by
     /// blocking reloads and by plain polls, and every media URL that any of them names.
     pub(crate) fn watch(servers: Vec<Url>, channel: &str) -> Oracle {
+        Oracle::watch_with(servers, Vec::new(), channel)
+    }
+
+    /// The same, and through balancers, of which each answer may be another server's.
+    pub(crate) fn watch_with(servers: Vec<Url>, balancers: Vec<Url>, channel: &str) -> Oracle {
+        let names = balancers.iter().map(Url::to_string).collect();
+        let servers: Vec<Url> = servers.into_iter().chain(balancers).collect();
         let shared = Arc::new(follow::Shared::new(servers.clone()));
+        shared.ledger().balancers = names;
         for server in servers {
             shared.spawn(follow::channel(Arc::clone(&shared), server, channel.to_owned()));
         }
@@ -131,7 +139,17 @@ impl Oracle {
     /// Ends the watch: stops following, finishes the downloads, asks every server once more for
     /// what its last playlists name, and judges. Empty when all is well.
     pub(crate) async fn report(self) -> Vec<Finding> {
+        self.finish().await;
+        self.judge()
+    }
+
+    /// Ends the watch, and does not judge yet: the servers are needed no more.
+    pub(crate) async fn finish(&self) {
         self.shared.finish().await;
+    }
+
+    /// Judges a watch that has ended.
+    pub(crate) fn judge(self) -> Vec<Finding> {
         self.shared.ledger().judge()
     }
 }

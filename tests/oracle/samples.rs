@@ -76,6 +76,38 @@ fn served(versions: &[&str]) -> Vec<&'static str> {
     rules(&mut ledger)
 }
 
+/// Two versions through a balancer.
+fn balanced(first: &str, second: &str) -> Vec<&'static str> {
+    let mut ledger = ledger();
+    ledger.balancers.insert("a".into());
+    ledger.version(&claim("c", 0, AUDIO), &good(100, 107, 2).replace("../audio/", "../video/"));
+    for (text, at) in [(first, 2_000_000), (second, 2_500_000)] {
+        ledger.version(&claim("a plain", at, VIDEO), text);
+    }
+    rules(&mut ledger)
+}
+
+#[test]
+fn only_a_balancer_may_answer_with_a_version_before() {
+    let (early, late) = (good(100, 107, 1), good(100, 107, 2));
+    assert_eq!(served(&[&late, &early]), ["P24"]);
+    assert_eq!(balanced(&late, &early), [""; 0]);
+    // What is listed of the past may not depend on who answers.
+    assert_eq!(balanced(&good(102, 107, 2), &good(100, 107, 2)), ["P15"]);
+    assert_eq!(balanced(&late, &early.replace("p350", "p351")), ["P24"]);
+}
+
+#[test]
+fn an_exception_that_is_named_late_counts() {
+    let mut ledger = ledger();
+    ledger.version(&claim("c", 0, AUDIO), &good(100, 107, 2).replace("../audio/", "../video/"));
+    let (real, other) = (good(100, 107, 2), good(100, 107, 2).replace("g1-p350", "g1-p351"));
+    ledger.version(&claim("a", 0, VIDEO), &real);
+    ledger.version(&claim("b", 0, VIDEO), &other);
+    ledger.exceptions.push(Exception::DecidedEnd { msns: 107..=107 });
+    assert_eq!(rules(&mut ledger), [""; 0]);
+}
+
 #[test]
 fn silent_on_a_stream_that_is_right() {
     let versions: Vec<String> = (100..130)

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// Longest answer of the database to one call. A caller waits no longer: an origin then goes on by
 /// itself, an encoder is told why. Less than a lease, so that a heartbeat can be tried again.
@@ -22,7 +23,8 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// itself.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longest start: a database that comes up beside this process may recover first.
+/// Longest wait of a start for its database. A server that is not there yet is not waited for: calls
+/// are answered `Unavailable` until it is, as they are when it goes away later.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections to PostgreSQL: a call is a few round trips; more would wait for its disk.
@@ -81,6 +83,8 @@ pub(super) struct Db {
     calm: Mutex<Calm>,
     /// What a caller's clock said last.
     told: AtomicI64,
+    /// Its schema is up to date: known once it has answered.
+    current: OnceCell<()>,
 }
 
 /// The URL of a file. Absolute, so that no part of it is taken for a host.
@@ -109,17 +113,22 @@ impl Db {
             .after_connect(move |db, _| {
                 Box::pin(async move { sqlx::raw_sql(setup).execute(db).await.map(|_| ()) })
             });
-        let opening = async {
-            let pool = options.connect(&url).await?;
-            let (calm, told) = (Mutex::default(), AtomicI64::new(0));
-            let db = Db { pool, kind, calm, told };
-            schema::migrate(&db).await?;
-            Ok(db)
-        };
-        match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
-            Ok(opened) => opened,
-            Err(_) => Err(sqlx::Error::PoolTimedOut),
+        let pool = options.connect_lazy(&url)?;
+        let (calm, told, current) = (Mutex::default(), AtomicI64::new(0), OnceCell::new());
+        let db = Db { pool, kind, calm, told, current };
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, db.ready()).await;
+        match opened.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Err(e) if kind == Kind::Postgres && is_away(&e) => {
+                tracing::warn!("the database can't be reached, trying until it can: {e}");
+            }
+            opened => opened?,
         }
+        Ok(db)
+    }
+
+    /// Brings the schema up to date, where that has not been done yet.
+    async fn ready(&self) -> Result<(), sqlx::Error> {
+        self.current.get_or_try_init(|| schema::migrate(self)).await.map(|_| ())
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -179,6 +188,10 @@ impl Db {
         &self,
         call: impl Future<Output = Result<T, Fault>>,
     ) -> Result<T, Refusal> {
+        let call = async {
+            self.ready().await?;
+            call.await
+        };
         let why = match in_time(call).await {
             Ok(answer) => return Ok(answer),
             Err(Fault::Refused(refusal)) => return Err(refusal),
@@ -188,6 +201,18 @@ impl Db {
         self.calm.lock().unwrap_or_else(PoisonError::into_inner).failed();
         tracing::error!("registry database: {why}");
         Err(Refusal::Unavailable(format!("database: {why}")))
+    }
+}
+
+/// Is nobody there, or not yet? Whoever is, and says no (a password, a name), will not come round.
+fn is_away(e: &sqlx::Error) -> bool {
+    match e {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // Operator intervention (starting, shutting down), connection, resources.
+        sqlx::Error::Database(e) => e
+            .code()
+            .is_some_and(|code| ["57P", "08", "53"].iter().any(|class| code.starts_with(class))),
+        _ => false,
     }
 }
 

@@ -99,10 +99,11 @@ pub struct Registry {
 
 impl Registry {
     /// Opens or creates the database and brings its schema up to date. `channels` are those of the
-    /// manifest.
+    /// manifest. A PostgreSQL that is not there (yet) is no error: calls are `Unavailable` until it
+    /// is, and its schema is brought up to date then.
     ///
     /// # Errors
-    /// The database can't be reached, read or brought up to date.
+    /// The database refuses, or can't be read or brought up to date.
     pub async fn open(at: &Database, channels: &[ChannelEntry]) -> Result<Registry, OpenError> {
         let db = Db::open(at).await;
         let db = db.map_err(|source| OpenError { at: at.clone(), source })?;

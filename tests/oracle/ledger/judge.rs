@@ -35,6 +35,7 @@ impl Ledger {
             self.renditions.insert(home.clone(), rendition);
         }
         self.judge_sessions();
+        self.judge_contradictions();
         self.found.values().cloned().collect()
     }
 
