@@ -18,6 +18,7 @@ fn fate<T>(lookup: Lookup<T>) -> &'static str {
         Lookup::Found(_) => "found",
         Lookup::Future => "future",
         Lookup::Never => "never",
+        Lookup::Elsewhere => "elsewhere",
     }
 }
 

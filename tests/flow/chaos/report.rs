@@ -1,5 +1,5 @@
-//! What is printed: what was done, how long viewers stood still and during what, what players had to
-//! try again, what became of the encoders' packets.
+//! What is printed: what was done, how long viewers stood still and during what, what players had
+//! to try again, what became of the encoders' packets.
 
 use crate::chaos::encoders::RETRY;
 use crate::chaos::plan::{How, Role};
