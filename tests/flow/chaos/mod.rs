@@ -7,7 +7,8 @@
 //! CI's run is shorter and smaller: it shares two cores with five other tests, and at ten channels
 //! the oracle alone, which asks for everything at every edge, would need them both. What it holds
 //! is the same: no player ends, nothing that was shown or acknowledged is lost, nobody is
-//! contradicted. Stalls are printed beside their aim; where cores are shared they are not the cluster's alone.
+//! contradicted. Stalls are printed beside their aim; where cores are shared they are not the
+//! cluster's alone.
 
 mod balancer;
 mod encoders;
