@@ -9,7 +9,7 @@ use crate::edge::leave::{Leave, newer, next_generation};
 use crate::edge::media::Cell;
 use crate::edge::mended::mended;
 use crate::edge::places::Trail;
-use crate::edge::session::{Opened, Session};
+use crate::edge::session::{Opened, Session, idle};
 use crate::hls::gather::Gathered;
 use crate::hls::segment::Part;
 use crate::log::batch::Entry;
@@ -26,9 +26,6 @@ use crate::rt::clock::Clock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A feed nobody asked for this long ends. Above any player's reload interval by far.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// Samples of one track that may wait for their part's end; as many as the log's own index allows.
 const PENDING_MAX: usize = 4 << 10;
@@ -71,6 +68,8 @@ pub struct Feed {
     again: Option<Generation>,
     /// A version was shown.
     shown: bool,
+    /// The generation that is read is the newest that is known.
+    newest: bool,
 }
 
 impl Feed {
@@ -86,6 +85,7 @@ impl Feed {
             dirty: false,
             again: None,
             shown: false,
+            newest: true,
         }
     }
 
@@ -199,6 +199,7 @@ impl Feed {
     /// Reads one generation's log to its end; `newest` when none is known that goes on after it.
     async fn generation(&mut self, generation: Generation, newest: bool) -> Result<(), LogError> {
         let id = self.session.log(generation);
+        self.newest = newest;
         self.pending.clear();
         self.trail = Trail::default();
         let index = away::index(&self.sources, &id, newest).await?;
@@ -341,8 +342,25 @@ impl Feed {
         }
     }
 
+    /// Has another writer gone on after this generation?
+    fn is_replaced(&self, generation: Generation) -> bool {
+        let Session { channel, number, .. } = &*self.session;
+        let table = self.sources.directory.table();
+        let table = table.borrow();
+        let live = table.sessions.get(channel).filter(|live| live.session == *number);
+        !self.newest || live.is_some_and(|live| live.generations.iter().any(|g| g.0 > generation))
+    }
+
     /// Tells every window a mark.
     fn mark(&mut self, generation: Generation, mark: &Mark) {
+        // The next writer's first record says how this one ended, as the registry decided: the same
+        // for an edge that reads both now and for one that left this log before its own word.
+        if let Mark::End(end) = mark
+            && !end.session_over
+            && self.is_replaced(generation)
+        {
+            return;
+        }
         if let (Mark::Session(record), None) = (mark, &self.opened) {
             self.opened = Some(self.session.open(record.clone()));
         }
@@ -374,16 +392,5 @@ impl Feed {
                     rendition = r.name, "a mark does not fit and is left out: {e}"),
             }
         }
-    }
-}
-
-/// Resolves when nobody asked for the session for a while.
-async fn idle(session: Arc<Session>, clock: Clock) {
-    loop {
-        let over = session.last_used().plus(IDLE);
-        if clock.now().mono >= over {
-            return;
-        }
-        clock.sleep_until(over).await;
     }
 }

@@ -8,9 +8,14 @@ use crate::hls::multivariant::{self, List};
 use crate::hls::playlist::Report;
 use crate::log::id::LogId;
 use crate::media::timeline::mark::SessionRecord;
+use crate::rt::clock::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
+
+/// A feed nobody asked for this long ends. Above any player's reload interval by far.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// A session whose constants are known.
 #[derive(Debug)]
@@ -142,6 +147,17 @@ impl Session {
         let opened = Arc::new(Opened::new(record));
         self.opened.send_replace(Some(opened.clone()));
         opened
+    }
+}
+
+/// Resolves when nobody asked for the session for a while.
+pub async fn idle(session: Arc<Session>, clock: Clock) {
+    loop {
+        let over = session.last_used().plus(IDLE);
+        if clock.now().mono >= over {
+            return;
+        }
+        clock.sleep_until(over).await;
     }
 }
 

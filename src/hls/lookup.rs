@@ -184,7 +184,9 @@ impl Window {
     /// A name of a generation that is over and has no such thing here: one whose end was decided
     /// without it, or whose log could not be read.
     fn not_here<T>(&self, generation: Generation) -> Lookup<T> {
-        let is_old = self.generation.is_some_and(|current| generation < current);
+        // Numbers begin with 1.
+        let is_old =
+            self.generation.is_some_and(|current| generation < current && generation.0 > 0);
         let is_passed = !self.generations.contains(&generation);
         match is_old && (is_passed || self.unsure.contains(&generation)) {
             true => Lookup::Elsewhere,

@@ -182,6 +182,8 @@ mod tests {
         r.confirm().await;
         assert_eq!(clock.now().mono, begun, "nothing was shown");
         r.send(Started { msn: base, dseq: 0, wall: Wall(0) });
+        clock.sleep_until(begun.plus(Duration::from_secs(1))).await;
+        let begun = clock.now().mono;
         r.confirm().await;
         assert!(clock.now().mono.since(begun) >= ANSWER_MAX);
     }

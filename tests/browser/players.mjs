@@ -38,7 +38,7 @@ function start(library, url) {
   const count = (what) => { seen.events[what] = (seen.events[what] ?? 0) + 1; };
   if (library === "hls.js") {
     const hls = new window.Hls({ lowLatencyMode: true });
-    hls.on(window.Hls.Events.ERROR, (_, e) => (e.fatal ? seen.fatal.push(e.details) : count(e.details)));
+    hls.on(window.Hls.Events.ERROR, (_, e) => (e.fatal ? seen.fatal.push(`${e.details}: ${e.error?.message ?? e.reason ?? ""}`) : count(e.details)));
     hls.loadSource(url);
     hls.attachMedia(video);
     seen.latency = () => hls.latency;

@@ -23,8 +23,8 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// itself.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Longest wait of a start for its database. A server that is not there yet is not waited for: calls
-/// are answered `Unavailable` until it is, as they are when it goes away later.
+/// Longest wait of a start for its database. A server that is not there yet is not waited for:
+/// calls are answered `Unavailable` until it is, as they are when it goes away later.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections to PostgreSQL: a call is a few round trips; more would wait for its disk.

@@ -1,6 +1,6 @@
-//! What a sane operator puts in front of origins and edges: HAProxy, which asks everyone's `/readyz`
-//! twice a second, ends connections to who does not answer, and sends what was not answered to the
-//! next one.
+//! What a sane operator puts in front of origins and edges: HAProxy, which asks everyone's
+//! `/readyz` twice a second, ends connections to who does not answer, and sends what was not
+//! answered to the next one.
 
 use crate::chaos::link::own_port;
 use crate::process::Process;

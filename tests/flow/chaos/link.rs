@@ -1,6 +1,6 @@
-//! The network between two of the cast: a TCP relay with a fixed address in front of a listener that
-//! comes and goes with its process. A link that is cut takes nothing from either side and gives
-//! nothing to either; its connections stay open, as they do when a cable is pulled.
+//! The network between two of the cast: a TCP relay with a fixed address in front of a listener
+//! that comes and goes with its process. A link that is cut takes nothing from either side and
+//! gives nothing to either; its connections stay open, as they do when a cable is pulled.
 
 use crate::chaos::plan::Who;
 use castctl::rt::task;

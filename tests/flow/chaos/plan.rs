@@ -1,7 +1,7 @@
 //! What is done to whom, and when. Pure: the seed is all that decides.
 //!
-//! Of origins and of edges one is always well. Whoever was hit is left alone for a while after it is
-//! back. The registry (both API servers, or their database) may be gone, for a bounded time, and
+//! Of origins and of edges one is always well. Whoever was hit is left alone for a while after it
+//! is back. The registry (both API servers, or their database) may be gone, for a bounded time, and
 //! then stays for as long as a process does.
 
 use std::fmt;

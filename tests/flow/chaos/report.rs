@@ -1,5 +1,5 @@
-//! What is printed: what was done, how long viewers stood still and during what, what players had to
-//! try again, what became of the encoders' packets.
+//! What is printed: what was done, how long viewers stood still and during what, what players had
+//! to try again, what became of the encoders' packets.
 
 use crate::chaos::encoders::RETRY;
 use crate::chaos::plan::{How, Role};
@@ -55,8 +55,8 @@ struct Row {
     longest: f64,
 }
 
-/// The histogram, and whether the aim is met: what an origin costs is no more than its encoder's own
-/// way back and one segment; what another process costs is nothing.
+/// The histogram, and whether the aim is met: what an origin costs is no more than its encoder's
+/// own way back and one segment; what another process costs is nothing.
 pub(crate) fn stalls(all: &[Stood], done: &[Done], segment: Duration) -> String {
     let mut rows: BTreeMap<Option<(Role, How)>, Row> = BTreeMap::new();
     for d in done {
