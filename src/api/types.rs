@@ -135,6 +135,10 @@ pub struct Grant {
     pub previous: Option<(Generation, End)>,
     /// The session's constants, once they are set.
     pub record: Option<SessionRecord>,
+    /// The newest render version that every live edge makes, for a new session's constants; `None`:
+    /// no edge is known.
+    #[serde(default)]
+    pub render: Option<u32>,
 }
 
 /// A session's constants (`media::timeline::mark::SessionRecord` for the wire and the database).

@@ -21,6 +21,7 @@ use crate::hls::name::{File, Path, Place, asks_for_moments};
 use crate::hls::playlist::View;
 use crate::hls::reload::{self, Decision, Query};
 use crate::log::id::LogId;
+use crate::media::timeline::mark::RENDER;
 use crate::rt::drain::Drain;
 use crate::telemetry::metrics::ByReason;
 use axum::body::Body;
@@ -178,6 +179,9 @@ impl Handler {
             }
             let known = opened.borrow_and_update().clone();
             if let Some(known) = known {
+                if known.record.render > RENDER {
+                    return Err(answer::unavailable("this edge is older than the session"));
+                }
                 return Ok((session, known));
             }
             if !self.hold(&mut opened, deadline).await {

@@ -22,11 +22,16 @@ const BITS_PER_PIXEL: f64 = 0.2;
 /// Bits per second assumed for a channel of audio without a declared rate.
 const AUDIO_BITS: u64 = 96_000;
 
-/// The constants of a new session, from what is configured, announced and known.
+/// The first render version there was.
+const RENDER_FIRST: u32 = 1;
+
+/// The constants of a new session, from what is configured, announced and known; `render` is the
+/// newest render version that every edge makes, if that is known.
 pub fn session_record(
     settings: &ChannelSettings,
     known: &[Known],
     announced: &Announced,
+    render: Option<u32>,
 ) -> SessionRecord {
     let rate = default_rate(settings);
     let mut frames: Vec<(Kind, i64)> =
@@ -42,7 +47,7 @@ pub fn session_record(
         segment: micros(settings.segment),
         part_target: common_part_target(micros(settings.part), &frames),
         latency_budget: micros(settings.latency_budget),
-        render: RENDER,
+        render: render.map_or(RENDER, |all| all.clamp(RENDER_FIRST, RENDER)),
         renditions,
     }
 }

@@ -310,7 +310,12 @@ impl Publisher {
         let record = match &self.grant.record {
             Some(record) => record.clone(),
             None => {
-                let new = session_record(&self.settings, &probe.known, &self.announced);
+                let new = session_record(
+                    &self.settings,
+                    &probe.known,
+                    &self.announced,
+                    self.grant.render,
+                );
                 let (channel, generation) = (&self.settings.name, self.grant.generation);
                 let new = convert::record_to_api(&new);
                 self.ctx.client.open(channel, generation, new).await?

@@ -96,6 +96,7 @@ on_both! {
     keys_are_admitted_by_their_terms
     nodes_are_known_and_leave
     an_adopted_log_is_read_from_who_has_it
+    a_session_is_made_as_every_live_edge_can_make_it
     replicas_that_grant_at_once_repeat_nothing
 }
 
@@ -146,6 +147,7 @@ async fn numbers_grow_over_generations_sessions_and_restarts(at: Database) {
         (Session(1), Generation(2), Msn(1011), 3)
     );
     assert_eq!(g2.previous, Some((Generation(1), end(1010, false))));
+    assert_eq!(g2.render, None, "there is no edge");
     let refused = r.end(&main, g1.generation, &end(9999, true)).await;
     assert_eq!(refused, Err(Refusal::Fenced(g1.generation)));
     r.end(&main, g2.generation, &end(1020, true)).await.expect("end of session");
@@ -358,6 +360,22 @@ async fn an_adopted_log_is_read_from_who_has_it(at: Database) {
     assert_eq!(reads().await, "a");
     r.leave(&"a".into()).await.expect("gone");
     assert_eq!(reads().await, "agent");
+}
+
+async fn a_session_is_made_as_every_live_edge_can_make_it(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let edge = async |name: &str, render| {
+        let said = Heartbeat { render, ..Heartbeat::of(Role::Edge) };
+        r.heartbeat(&name.into(), &said, now()).await.expect("taken");
+    };
+    // An origin's own version is its own.
+    r.heartbeat(&"a".into(), &Heartbeat::of(Role::Origin), now()).await.expect("taken");
+    edge("new", 3).await;
+    assert_eq!(r.grant(&main, &publish("a"), now()).await.expect("grant").render, Some(3));
+    edge("old", 2).await;
+    assert_eq!(r.grant(&main, &publish("a"), now()).await.expect("grant").render, Some(2));
+    r.leave(&"old".into()).await.expect("gone");
+    assert_eq!(r.grant(&main, &publish("a"), now()).await.expect("grant").render, Some(3));
 }
 
 async fn replicas_that_grant_at_once_repeat_nothing(at: Database) {

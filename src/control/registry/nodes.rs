@@ -34,6 +34,14 @@ async fn nodes(tx: &mut Tx) -> Result<Vec<Row>, Fault> {
     rows.iter().map(read).collect()
 }
 
+/// The newest render version that every live edge makes; `None` without one. In an upgrade edges go
+/// first, and the last old one decides.
+pub(super) async fn render(tx: &mut Tx, now: Wall) -> Result<Option<u32>, Fault> {
+    let all = nodes(tx).await?;
+    let edges = all.iter().filter(|n| n.said.role == Role::Edge && now < n.lease);
+    Ok(edges.map(|n| n.said.render).min())
+}
+
 /// A newest session, for people.
 pub(super) fn state_of(n: &Newest) -> SessionState {
     SessionState {

@@ -4,7 +4,7 @@
 use super::db::{Fault, Tx, int, json, lock, text, to_json};
 use super::numbers::{self, LastGeneration, Line};
 use super::rows::{self, signed};
-use super::{Registry, Writer, keys};
+use super::{Registry, Writer, keys, nodes};
 use crate::api::cluster::Past;
 use crate::api::types::{
     ChannelSettings, End, Grant, LiveSession, NodeName, Refusal, Report, SessionRecord,
@@ -59,6 +59,7 @@ impl Registry {
             end: None,
         };
         rows::store_generation(&mut tx, channel, &granted).await?;
+        let render = nodes::render(&mut tx, now).await?;
         tx.commit().await?;
         let record = session.filter(|s| s.0 == next.session).and_then(|s| s.2);
         Ok(Grant {
@@ -68,6 +69,7 @@ impl Registry {
             dseq: next.dseq,
             previous: next.previous,
             record: record.map(|r| json(&r)).transpose()?,
+            render,
         })
     }
 

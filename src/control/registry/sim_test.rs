@@ -499,6 +499,7 @@ impl World {
             dseq: next.dseq,
             previous: next.previous,
             record: None,
+            render: None,
         })))
     }
 
