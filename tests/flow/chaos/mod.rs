@@ -161,8 +161,8 @@ fn tab(base: &Url, channel: &str, seconds: u64) -> Process {
 async fn seen_in(tab: Process, limit: Duration) -> Value {
     let ended = tab.ended_within(limit).await;
     assert_eq!(ended.code, Some(0), "{}\n{}", ended.out, ended.err);
-    let lines = ended.out.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
-    lines.last().expect("what it saw")
+    let mut lines = ended.out.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok());
+    lines.next_back().expect("what it saw")
 }
 
 /// Does all that is planned, each at its time.

@@ -100,7 +100,7 @@ impl Casting {
     }
 
     /// Links of somebody to every API server.
-    fn to_apis(&mut self, from: &[Who]) -> Vec<Arc<Link>> {
+    fn links_to_apis(&mut self, from: &[Who]) -> Vec<Arc<Link>> {
         let ends = |n| from.iter().copied().chain([who(Role::Api, n)]).collect::<Vec<_>>();
         (0..self.cast.apis).map(|n| self.link(&ends(n))).collect()
     }
@@ -194,7 +194,7 @@ impl Stage {
         let mut members = Vec::new();
         let mut apis: Vec<Vec<(&str, Arc<Link>)>> = vec![Vec::new(); cast.apis];
         let mut served = |casting: &mut Casting, from: &[Who]| -> String {
-            let links = casting.to_apis(from);
+            let links = casting.links_to_apis(from);
             links.iter().zip(&mut apis).for_each(|(l, api)| api.push(("api", l.clone())));
             links.iter().map(|l| url(l.addr)).collect::<Vec<_>>().join(",")
         };
@@ -276,12 +276,13 @@ impl Stage {
     }
 
     async fn strike_database(self: &Arc<Stage>, blow: Blow) {
-        let (begin, end): (fn(&Postgres), fn(&Postgres)) = match blow.how {
+        type Word = fn(&Postgres);
+        let (begin, end): (Word, Word) = match blow.how {
             How::Freeze => (Postgres::freeze, Postgres::thaw),
             _ => (Postgres::crash, Postgres::again),
         };
         // The keeper's answers are waited for by a thread.
-        let say = async |word: fn(&Postgres)| {
+        let say = async |word: Word| {
             let stage = Arc::clone(self);
             tokio::task::spawn_blocking(move || word(&stage.postgres)).await.expect("it answers");
         };
