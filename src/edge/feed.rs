@@ -219,7 +219,8 @@ impl Feed {
             let batch = tokio::select! {
                 batch = log.next() => batch?,
                 why = leave.due() => {
-                    if log.caught_up() {
+                    // Who says nothing at all has no more to say.
+                    if log.caught_up() || !log.is_heard() {
                         return why;
                     }
                     continue;

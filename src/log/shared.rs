@@ -43,13 +43,15 @@ pub(super) struct State {
     /// Another node's log goes as far as this, although it has not all arrived; never of use for a
     /// log of this process.
     pub(super) reach: Position,
+    /// The other node has said how far; always so of a log of this process.
+    pub(super) heard: bool,
     pub(super) phase: Phase,
 }
 
 impl State {
     /// Of a log of which nothing before `position` will be shown.
     pub(super) fn at(position: Position) -> State {
-        State { visible: position, reach: position, phase: Phase::Open }
+        State { visible: position, reach: position, heard: true, phase: Phase::Open }
     }
 }
 

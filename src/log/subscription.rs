@@ -157,9 +157,14 @@ impl Subscription {
     }
 
     /// Has everything been read that is known to be visible now? Always true of a log on this node
-    /// whose writer is another process.
+    /// whose writer is another process; never of another node's before that has been heard.
     pub fn caught_up(&self) -> bool {
-        self.site.state().is_none_or(|s| self.cursor >= s.visible.max(s.reach))
+        self.site.state().is_none_or(|s| s.heard && self.cursor >= s.visible.max(s.reach))
+    }
+
+    /// Has the node been heard that the log is read from?
+    pub fn is_heard(&self) -> bool {
+        self.site.state().is_none_or(|s| s.heard)
     }
 
     /// How far the log is known to go: what is visible here, or the sender has said of its own.

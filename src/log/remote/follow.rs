@@ -56,7 +56,7 @@ impl Followed {
             id,
             tail: Mutex::default(),
             inner,
-            state: watch::Sender::new(State::at(at)),
+            state: watch::Sender::new(State { heard: false, ..State::at(at) }),
             error: OnceLock::new(),
             task: OnceLock::new(),
         });
@@ -209,9 +209,9 @@ impl Puller {
                         }
                         backoff.reset();
                         log.state.send_if_modified(|s| {
-                            let further = to > s.reach;
-                            s.reach = s.reach.max(to);
-                            further
+                            let news = to > s.reach || !s.heard;
+                            (s.reach, s.heard) = (s.reach.max(to), true);
+                            news
                         });
                     }
                     Ok(Some(Item::Sealed)) => return Ok(()),
