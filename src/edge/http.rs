@@ -304,7 +304,11 @@ impl Handler {
                     return answer::not_found(missing(file));
                 }
                 Lookup::Elsewhere if !reading => {
-                    return answer::unavailable("another edge may have read more of that log");
+                    // One process that is everything has no other edge beside it.
+                    return match self.channels.sources().directory.is_of_many() {
+                        true => answer::unavailable("another edge may have read more of that log"),
+                        false => answer::not_found(missing(file)),
+                    };
                 }
                 Lookup::Never | Lookup::Elsewhere | Lookup::Future => {
                     if !self.hold(&mut snapshots, deadline).await {
