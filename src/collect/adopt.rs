@@ -11,6 +11,7 @@ use crate::api::lease::path;
 use crate::api::peers::Peers;
 use crate::api::types::{End, NodeName, Refusal};
 use crate::collect::metrics::Collect;
+use crate::log::error::LogError;
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::recover::Recovered;
@@ -39,6 +40,15 @@ pub struct Adopter {
     pub metrics: Collect,
 }
 
+/// Why logs can't be adopted now.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Disk(#[from] LogError),
+    #[error(transparent)]
+    Registry(#[from] Refusal),
+}
+
 /// What was done so far.
 #[derive(Default)]
 struct Done {
@@ -48,6 +58,8 @@ struct Done {
     told: BTreeSet<LogId>,
     /// Ends that it has not been told.
     ends: Vec<(LogId, End)>,
+    /// The disk was looked at.
+    looked: bool,
     /// It was said that something does not work.
     complained: bool,
 }
@@ -69,7 +81,7 @@ impl Adopter {
                 }
                 Err(e) => tracing::debug!("{e}"),
             }
-            if !done.whole.is_empty() || !done.complained {
+            if done.looked {
                 ready.open();
             }
             let next = self.clock.now().mono.plus(LOOK);
@@ -77,10 +89,9 @@ impl Adopter {
         }
     }
 
-    async fn round(&self, done: &mut Done) -> Result<(), Refusal> {
-        let looked = self.logs.adopt(done.whole.clone()).await;
-        let (whole, sealed) = looked.map_err(|e| Refusal::Unavailable(e.to_string()))?;
-        done.whole = whole;
+    async fn round(&self, done: &mut Done) -> Result<(), Trouble> {
+        let (whole, sealed) = self.logs.adopt(done.whole.clone()).await?;
+        (done.whole, done.looked) = (whole, true);
         for log in sealed {
             log.say();
             self.metrics.sealed.inc();
