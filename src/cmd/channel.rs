@@ -200,10 +200,11 @@ async fn made(peers: &Peers, settings: ChannelSettings, json: bool) -> Result<()
     let _: ChannelState = peers.post("/v1/channels", &settings).await?;
     let MadeKey { id, key } = add(peers, &channel, &NewKey::default()).await?;
     let status: Status = peers.get("/v1/status").await?;
-    let live = status.nodes.into_iter().filter(|n| n.alive && n.said.role == Role::Origin);
-    let (rtmp, rtmps): (Vec<_>, Vec<_>) = live.map(|n| (n.said.rtmp, n.said.rtmps)).unzip();
-    let (rtmp, rtmps) = (rtmp.into_iter().flatten(), rtmps.into_iter().flatten());
-    let (rtmp, rtmps): (Vec<String>, Vec<String>) = (rtmp.collect(), rtmps.collect());
+    let (mut rtmp, mut rtmps) = (Vec::new(), Vec::new());
+    for n in status.nodes.into_iter().filter(|n| n.alive && n.said.role == Role::Origin) {
+        rtmp.extend(n.said.rtmp);
+        rtmps.extend(n.said.rtmps);
+    }
     let made = Made { channel, rtmp, rtmps, id, key };
     print(json, &made, || {
         let mut lines = vec![format!("channel: {}", made.channel)];

@@ -14,14 +14,13 @@ use crate::collect::metrics::Collect;
 use crate::log::error::LogError;
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
-use crate::log::recover::Recovered;
+use crate::log::recover::{Adopted, Known, Recovered};
 use crate::rt::clock::Clock;
 use crate::telemetry::ready::Latch;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How often the disk is looked at: viewers of a dead origin's channel wait for it, and a look
-/// costs a directory listing for each log that is not known to be whole.
+/// costs a listing of each session's directory, and one for each log that is not known to be whole.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What adopts.
@@ -53,9 +52,9 @@ enum Trouble {
 #[derive(Default)]
 struct Done {
     /// Logs that are whole.
-    whole: BTreeSet<LogId>,
-    /// Those that the registry knows of.
-    told: BTreeSet<LogId>,
+    known: Known,
+    /// Those of them that the registry does not know of.
+    untold: Vec<LogId>,
     /// Ends that it has not been told.
     ends: Vec<(LogId, End)>,
     /// The disk was looked at.
@@ -90,19 +89,19 @@ impl Adopter {
     }
 
     async fn round(&self, done: &mut Done) -> Result<(), Trouble> {
-        let (whole, sealed) = self.logs.adopt(done.whole.clone()).await?;
-        (done.whole, done.looked) = (whole, true);
+        let Adopted { whole, sealed } = self.logs.adopt(&done.known).await?;
+        done.looked = true;
+        self.metrics.held.inc_by(count(whole.len()));
+        done.untold.extend(whole);
         for log in sealed {
             log.say();
             self.metrics.sealed.inc();
             let end = (self.end)(&log);
             done.ends.extend(end.map(|end| (log.id, end)));
         }
-        self.metrics.held.set(count(done.whole.len()));
-        self.metrics.untold.set(count(done.whole.len() - done.told.len()));
-        self.tell(done).await?;
-        self.metrics.untold.set(0);
-        Ok(())
+        let told = self.tell(done).await;
+        self.metrics.untold.set(count(done.untold.len()));
+        Ok(told?)
     }
 
     /// Ends before anything else: the next writer's numbers follow from them.
@@ -117,11 +116,11 @@ impl Adopter {
             }
             done.ends.pop();
         }
-        let news: Vec<LogId> = done.whole.difference(&done.told).cloned().collect();
-        for some in news.chunks(HELD_MAX) {
-            let held = Held { logs: some.iter().map(name).collect() };
+        while !done.untold.is_empty() {
+            let some = done.untold.len().min(HELD_MAX);
+            let held = Held { logs: done.untold[..some].iter().map(name).collect() };
             self.peers.post::<()>(&format!("{}/logs", path(&self.node)), &held).await?;
-            done.told.extend(some.iter().cloned());
+            done.untold.drain(..some);
         }
         Ok(())
     }

@@ -39,11 +39,11 @@ pub struct Publisher {
     pub(super) settings: Arc<ChannelSettings>,
     pub(super) grant: Grant,
     pub(super) stage: Stage,
-    pub(super) announced: Announced,
-    pub(super) clock: Unwrap,
-    pub(super) tags: Stream,
+    announced: Announced,
+    clock: Unwrap,
+    tags: Stream,
     /// A person has been told that other tracks are left out.
-    pub(super) told_of_tracks: bool,
+    told_of_tracks: bool,
     /// Why its log takes nothing more: the generation can only be ended.
     pub(super) broken: Option<LogError>,
 }

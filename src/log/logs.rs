@@ -15,8 +15,8 @@ use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
 use crate::log::reader::{extents, logs, wrote};
-use crate::log::recover::{self, Recovered};
-use crate::log::shared::Shared;
+use crate::log::recover::{self, Adopted, Known, Recovered};
+use crate::log::shared::{Shared, lock};
 use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats, stored, summaries};
 use crate::log::subscription::{Files, From, Piece, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
@@ -143,21 +143,21 @@ impl Logs {
     /// A log that is too damaged for that is reported in the process's log and left as it is.
     pub async fn recover(&self) -> Result<Vec<Recovered>, LogError> {
         let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || inner.recover(&mut BTreeSet::new())).await
+        let all = move || Ok(inner.dead(&BTreeSet::new())?.sealed);
+        blocking(&self.inner.data, all).await
     }
 
-    /// As [`Logs::recover`], for who looks again and again: logs among `whole` are not looked at,
-    /// and those that are found whole or made so are added to it.
-    pub async fn adopt(
-        &self,
-        mut whole: BTreeSet<LogId>,
-    ) -> Result<(BTreeSet<LogId>, Vec<Recovered>), LogError> {
-        let inner = Arc::clone(&self.inner);
-        let adopt = move || {
-            let sealed = inner.recover(&mut whole)?;
-            Ok((whole, sealed))
+    /// As [`Logs::recover`], for who looks again and again: logs that are known to be whole are not
+    /// looked at, and those that are found so or made so are known from then on.
+    pub async fn adopt(&self, known: &Known) -> Result<Adopted, LogError> {
+        let (inner, known) = (Arc::clone(&self.inner), Arc::clone(known));
+        let news = move || {
+            let mut known = lock(&known);
+            let adopted = inner.dead(&known)?;
+            known.extend(adopted.whole.iter().cloned());
+            Ok(adopted)
         };
-        blocking(&self.inner.data, adopt).await
+        blocking(&self.inner.data, news).await
     }
 
     /// Every log of the data directory, by channel, session and generation.
@@ -347,9 +347,9 @@ impl Inner {
         Ok(Arc::new(Shared::new(id, data, fs, options, current, health, held)))
     }
 
-    fn recover(&self, whole: &mut BTreeSet<LogId>) -> Result<Vec<Recovered>, LogError> {
+    fn dead(&self, known: &BTreeSet<LogId>) -> Result<Adopted, LogError> {
         let reads = self.options.format.reads();
-        recover::all(self.fs.as_ref(), &self.data, reads, &self.damages, whole)
+        recover::all(self.fs.as_ref(), &self.data, reads, &self.damages, known)
     }
 
     fn source(&self, id: &LogId) -> Result<Files, LogError> {

@@ -40,6 +40,7 @@ use crate::media::timeline::mark::{End, GenerationStart, Mark, SessionRecord};
 use bytes::BytesMut;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 /// What recovery took out of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -71,6 +72,18 @@ pub struct Recovered {
     pub session: Option<SessionRecord>,
     /// Something had to be written; otherwise the log was whole as it was.
     pub changed: bool,
+}
+
+/// Logs that are known to be whole.
+pub type Known = Arc<Mutex<BTreeSet<LogId>>>;
+
+/// What a look for the logs of dead writers has found.
+#[derive(Debug, Default)]
+pub struct Adopted {
+    /// Logs that are whole, found so or made so.
+    pub whole: Vec<LogId>,
+    /// Those of them that had to be sealed.
+    pub sealed: Vec<Recovered>,
 }
 
 impl Cut {
@@ -123,16 +136,16 @@ impl Recovered {
 /// Closes every log of a data directory whose writer is dead (its lock is free) and that is not
 /// known to be whole. One that cannot be closed is reported in the process's log and left as it is.
 ///
-/// Logs among `whole` are passed over, and those that are found whole or made so are added to it.
+/// Logs among `known` are passed over.
 pub(super) fn all(
     fs: &dyn FileSystem,
     data: &Path,
     reads: Range,
     damages: &Damages,
-    whole: &mut BTreeSet<LogId>,
-) -> Result<Vec<Recovered>, LogError> {
-    let mut recovered = Vec::new();
-    for id in logs(fs, data)?.into_iter().filter(|id| !whole.contains(id)).collect::<Vec<_>>() {
+    known: &BTreeSet<LogId>,
+) -> Result<Adopted, LogError> {
+    let mut adopted = Adopted::default();
+    for id in logs(fs, data)?.into_iter().filter(|id| !known.contains(id)) {
         let dir = id.dir(data);
         // A writer that is about to begin has its lock before its first extent.
         if extents(fs, &dir)?.is_empty() {
@@ -146,7 +159,7 @@ pub(super) fn all(
         let closed = match is_suspect(place) {
             Ok(true) => close(place, None),
             Ok(false) => {
-                whole.insert(id);
+                adopted.whole.push(id);
                 continue;
             }
             Err(e) => Err(e),
@@ -154,8 +167,8 @@ pub(super) fn all(
         match closed {
             Ok(log) => {
                 note_sealed(fs, &dir);
-                whole.insert(id);
-                recovered.extend(Some(log).filter(|log| log.changed));
+                adopted.whole.push(id);
+                adopted.sealed.extend(Some(log).filter(|log| log.changed));
             }
             // The server starts without it; what can be read of it stays readable.
             Err(e) => {
@@ -164,7 +177,7 @@ pub(super) fn all(
             }
         }
     }
-    Ok(recovered)
+    Ok(adopted)
 }
 
 /// Has recovery anything to look at? Not in a directory without extents, and not when the log was

@@ -54,50 +54,42 @@ fn the_recipe_passes_and_finds_an_altered_recording() {
     assert_eq!(recipe(&[], binary).status.code(), Some(2));
 }
 
-#[test]
-fn the_recipe_of_a_cluster_goes_on_without_an_origin() {
-    let out = Command::new(root().join("recipes/two-origins-two-edges.sh"))
+/// Runs a recipe that starts a cluster; its exit code, and what it said.
+fn of_a_cluster(name: &str, words: &[&str]) -> (Option<i32>, String) {
+    let out = Command::new(root().join("recipes").join(name))
+        .args(words)
         .env("CASTCTL", env!("CARGO_BIN_EXE_castctl"))
         .stdin(Stdio::null())
         .output()
         .expect("the recipe runs");
-    let said = text(&out.stderr);
-    assert_eq!(out.status.code(), Some(0), "{said}");
+    (out.status.code(), text(&out.stderr))
+}
+
+#[test]
+fn the_recipe_of_a_cluster_goes_on_without_an_origin() {
+    let (code, said) = of_a_cluster("two-origins-two-edges.sh", &[]);
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("both edges go on with g2-"), "{said}");
     assert!(said.contains("session 1 on south"), "{said}");
 }
 
 #[test]
 fn the_recipe_of_a_drain_loses_nothing() {
-    let out = Command::new(root().join("recipes/drain-an-origin.sh"))
-        .env("CASTCTL", env!("CARGO_BIN_EXE_castctl"))
-        .stdin(Stdio::null())
-        .output()
-        .expect("the recipe runs");
-    let said = text(&out.stderr);
-    assert_eq!(out.status.code(), Some(0), "{said}");
+    let (code, said) = of_a_cluster("drain-an-origin.sh", &[]);
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("the origin is back on air; nothing was lost"), "{said}");
     assert!(said.contains("north-agent"), "{said}");
 }
 
 #[test]
 fn the_recipe_of_a_rewind_watches_both_origins() {
-    let run = |words: &[&str]| {
-        Command::new(root().join("recipes/watch-from-an-hour-ago.sh"))
-            .args(words)
-            .env("CASTCTL", env!("CARGO_BIN_EXE_castctl"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("the recipe runs")
-    };
-    let out = run(&["20"]);
-    let said = text(&out.stderr);
-    assert_eq!(out.status.code(), Some(0), "{said}");
+    let (code, said) = of_a_cluster("watch-from-an-hour-ago.sh", &["20"]);
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("segments of both origins, and it goes on"), "{said}");
     assert!(said.contains("s were played"), "{said}");
-    let out = run(&["yesterday"]);
-    assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
-    assert!(text(&out.stderr).contains("[SECONDS] [CLIP]"), "{}", text(&out.stderr));
+    let (code, said) = of_a_cluster("watch-from-an-hour-ago.sh", &["yesterday"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("[SECONDS] [CLIP]"), "{said}");
 }
 
 /// A castctl that publishes something else than it was given: what a broken path would do.
