@@ -344,13 +344,14 @@ impl Handler {
     async fn logged(&self, place: &Place, logged: &Logged) -> Result<Vec<Bytes>, Answer> {
         let Logged { generation, msn, span, part, init, carries_cues } = logged;
         let (channel, session) = (place.channel.clone(), place.session);
+        let (generation, msn, span) = (*generation, *msn, *span);
         let rendition = place.rendition.as_str().into();
-        let id = LogId { channel: channel.clone(), session, generation: *generation };
-        let key = Key { channel, session, rendition, generation: *generation, msn: *msn };
+        let id = LogId { channel: channel.clone(), session, generation };
+        let key = Key { channel, session, rendition, generation, msn, span };
         let logs = &self.channels.sources().logs;
         let read = async {
             let batches = logs.read(&id, span.start..span.end).await.map_err(Lost::Log)?;
-            remux(init, *msn, *carries_cues, &batches).ok_or(Lost::Missing)
+            remux(init, msn, *carries_cues, &batches).ok_or(Lost::Missing)
         };
         let parts = match self.recall.get(key, read).await {
             Ok(parts) => parts,

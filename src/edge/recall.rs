@@ -4,6 +4,7 @@
 
 use crate::base::ids::{Channel, Generation, Msn, Seq, Session};
 use crate::log::error::LogError;
+use crate::log::format::Span;
 use bytes::Bytes;
 use moka::future::Cache;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ const KEPT: u64 = 128 << 20;
 /// requests, no longer than an audience takes to rewind.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// Which media: a rendition's segment.
+/// Which media: what a rendition's segment consisted of when it was asked for. One that is still
+/// written has more of it later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The channel.
@@ -29,6 +31,8 @@ pub struct Key {
     pub generation: Generation,
     /// Its number.
     pub msn: Msn,
+    /// Where the log has it.
+    pub span: Span,
 }
 
 /// Why media cannot be had. Cheap to clone: all who asked get the same.
@@ -78,8 +82,14 @@ impl Recall {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::format::Position;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use tokio::sync::Barrier;
+
+    fn span(end: u64) -> Span {
+        let end = Position { extent: 0, offset: end };
+        Span { start: Position::default(), end }
+    }
 
     fn key(msn: u64) -> Key {
         Key {
@@ -88,6 +98,7 @@ mod tests {
             rendition: "video".into(),
             generation: Generation(1),
             msn: Msn(msn),
+            span: span(4_096),
         }
     }
 
@@ -114,6 +125,16 @@ mod tests {
         }
         places.dedup();
         assert_eq!((places.len(), reads.load(Ordering::Relaxed)), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_segment_that_has_grown_is_read_again() {
+        let recall = Recall::default();
+        let part = |n| (Seq(n), Bytes::from_static(b"part"));
+        let first = recall.get(key(0), async { Ok(vec![part(0)]) }).await.expect("read");
+        let grown = Key { span: span(8_192), ..key(0) };
+        let both = async { Ok(vec![part(0), part(5)]) };
+        assert_eq!((first.len(), recall.get(grown, both).await.expect("read").len()), (1, 2));
     }
 
     #[tokio::test]
