@@ -105,7 +105,7 @@ fn the_urls_are_names() {
     let rows = table("urls");
     let mut kinds = Vec::new();
     for row in &rows {
-        let path = row[0].replace("CHANNEL", "main").replace("SESSION", "1").replace("vR/", "v2/");
+        let path = row[0].replace("CHANNEL", "main").replace("SESSION", "1").replace("vR/", "v3/");
         let path = path.replace("RENDITION", "video").replace("gG-", "g3-").replace("M-", "1000-");
         let path = path.replace("/TIME", "/1795195386").replace("-M/", "-1000/");
         let path = path

@@ -27,6 +27,9 @@ pub(super) const BEGINS: &str =
 /// The first version of the renderer whose playlists say CAN-SKIP-DATERANGES, and mean it.
 const SKIPS_RANGES: u32 = 2;
 
+/// The first version of the renderer whose delta updates say the init section in force.
+const SAYS_INIT: u32 = 3;
+
 /// `write!` to a `String` returns an error that cannot happen.
 const MEMORY: &str = "writing to memory cannot fail";
 
@@ -79,6 +82,27 @@ pub(super) fn new_ranges(window: &Window, view: View) -> Option<NewRanges> {
     };
     let version = if update.skips { VERSION_SKIP_RANGES } else { VERSION_SKIP };
     Some(NewRanges { version, removed: update.removed, lines: update.lines })
+}
+
+/// EXT-X-MAP of a delta update whose first segment has none of its own: the one in force was said
+/// among what is skipped. The segment has it either way; shaka-player 5.2 reads an update by itself
+/// and places no media of unknown timescale after a discontinuity.
+pub(super) fn init_in_force(window: &Window) -> String {
+    let mut out = String::new();
+    if window.session.render < SAYS_INIT {
+        return out;
+    }
+    let first = window.segments.get(window.skip);
+    let before = |msn: Msn| match window.skip.checked_sub(1) {
+        Some(at) => window.segments.get(at).and_then(|s| s.init),
+        None => window.past.segment(Msn(msn.0.checked_sub(1)?)).and_then(|old| old.init),
+    };
+    if let Some(first) = first.filter(|s| before(s.msn) == s.init)
+        && let Some(init) = first.init.and_then(|i| window.inits.get(i as usize))
+    {
+        window.text.map(&mut out, &init.hash);
+    }
+    out
 }
 
 /// Nothing follows.

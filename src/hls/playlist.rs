@@ -12,7 +12,7 @@
 //! - the tail: hints and reports.
 //!
 //! A delta update is another header before the same body and tail, so that it and the lines that it
-//! skips are the playlist.
+//! skips are the playlist. Its header says the init section in force.
 //!
 //! There is no EXT-X-INDEPENDENT-SEGMENTS, because a GOP may outgrow a segment, and no
 //! EXT-X-PLAYLIST-TYPE, because none of its values allows removal (playlists that begin in the past
@@ -22,7 +22,9 @@
 //! every version, also after EXT-X-ENDLIST.
 
 use crate::base::ids::Msn;
-use crate::hls::frame::{END, VERSION, VERSION_SKIP, header, hints, new_ranges, report};
+use crate::hls::frame::{
+    END, VERSION, VERSION_SKIP, header, hints, init_in_force, new_ranges, report,
+};
 use crate::hls::lookup::Position;
 use crate::hls::rewind::Whole;
 use crate::hls::rope::{Rope, Run, Strand};
@@ -205,10 +207,11 @@ impl Renderer<'_> {
         let mut text = header(VERSION_SKIP);
         writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").expect(MEMORY);
         let mut delta = ranges(window, view, text);
-        delta.extend([body.clone(), tail.clone()]);
+        let init = Run::One(one(init_in_force(window)));
+        delta.extend([init.clone(), body.clone(), tail.clone()]);
         let v2 = new_ranges(window, view).map(|new| {
             let text = new.head(header(new.version), skipped);
-            vec![Run::One(one(text)), body, tail]
+            vec![Run::One(one(text)), init, body, tail]
         });
         [Some(Rope::new(full)), Some(Rope::new(delta)), v2.map(Rope::new)]
     }

@@ -29,7 +29,7 @@ fn parts(generation: u64, from: u64, n: u64) -> String {
     let line = |i| {
         let independent = if i == 0 { ",INDEPENDENT=YES" } else { "" };
         format!(
-            "#EXT-X-PART:DURATION=0.5,URI=\"v2/g{generation}-p{}.m4s\"{independent}\n",
+            "#EXT-X-PART:DURATION=0.5,URI=\"v3/g{generation}-p{}.m4s\"{independent}\n",
             from + 25 * i
         )
     };
@@ -46,11 +46,11 @@ fn nothing_is_listed_before_the_first_part() {
 fn an_open_segment_alone_is_a_playlist() {
     let tape = Tape::new().segment().part(500, true).part(500, false);
     let want = "#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n\
-        #EXT-X-MAP:URI=\"v2/init-aa.mp4\"\n\
+        #EXT-X-MAP:URI=\"v3/init-aa.mp4\"\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.125Z\n"
         .to_owned()
         + &parts(1, 0, 2)
-        + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g1-p50.m4s\"\n";
+        + "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g1-p50.m4s\"\n";
     golden(&tape, &want);
 }
 
@@ -65,14 +65,14 @@ fn normal_play_and_reports() {
     let text = render(&window, View::Live, false, &reports).expect("listed");
     let want = format!(
         "{HEAD}#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n\
-        #EXT-X-MAP:URI=\"v2/init-aa.mp4\"\n\
+        #EXT-X-MAP:URI=\"v3/init-aa.mp4\"\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.125Z\n{}\
-        #EXTINF:2.0,\nv2/g1-100.m4s\n\
+        #EXTINF:2.0,\nv3/g1-100.m4s\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:08.125Z\n{}\
-        #EXTINF:2.0,\nv2/g1-101.m4s\n\
+        #EXTINF:2.0,\nv3/g1-101.m4s\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:10.125Z\n\
-        #EXT-X-PART:DURATION=0.48,URI=\"v2/g1-p200.m4s\",INDEPENDENT=YES\n\
-        #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g1-p224.m4s\"\n\
+        #EXT-X-PART:DURATION=0.48,URI=\"v3/g1-p200.m4s\",INDEPENDENT=YES\n\
+        #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g1-p224.m4s\"\n\
         #EXT-X-RENDITION-REPORT:URI=\"../audio/index.m3u8\",LAST-MSN=102,LAST-PART=1\n\
         #EXT-X-RENDITION-REPORT:URI=\"../late/index.m3u8\",LAST-MSN=101,LAST-PART=0\n",
         parts(1, 0, 4),
@@ -90,14 +90,14 @@ fn a_long_gop_is_told_truthfully() {
     golden(
         &tape,
         "#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n\
-        #EXT-X-MAP:URI=\"v2/init-aa.mp4\"\n\
+        #EXT-X-MAP:URI=\"v3/init-aa.mp4\"\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.125Z\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-p0.m4s\",INDEPENDENT=YES\n\
-        #EXTINF:0.5,\nv2/g1-100.m4s\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-p0.m4s\",INDEPENDENT=YES\n\
+        #EXTINF:0.5,\nv3/g1-100.m4s\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.625Z\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-p25.m4s\"\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-p50.m4s\",INDEPENDENT=YES\n\
-        #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g1-p75.m4s\"\n",
+        #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-p25.m4s\"\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-p50.m4s\",INDEPENDENT=YES\n\
+        #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g1-p75.m4s\"\n",
     );
 }
 
@@ -113,34 +113,34 @@ fn a_gap_and_the_return() {
         .gap_complete(1000)
         .gap(2000);
     let listed = "#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n\
-        #EXT-X-MAP:URI=\"v2/init-aa.mp4\"\n\
+        #EXT-X-MAP:URI=\"v3/init-aa.mp4\"\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.125Z\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-p0.m4s\",INDEPENDENT=YES\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-100-gap2.m4s\",GAP=YES\n\
-        #EXTINF:1.0,\nv2/g1-100.m4s\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-p0.m4s\",INDEPENDENT=YES\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-100-gap2.m4s\",GAP=YES\n\
+        #EXTINF:1.0,\nv3/g1-100.m4s\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:07.125Z\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-101-gap1.m4s\",GAP=YES\n\
-        #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-101-gap2.m4s\",GAP=YES\n\
-        #EXT-X-GAP\n#EXTINF:1.0,\nv2/g1-101-gap0.m4s\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-101-gap1.m4s\",GAP=YES\n\
+        #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-101-gap2.m4s\",GAP=YES\n\
+        #EXT-X-GAP\n#EXTINF:1.0,\nv3/g1-101-gap0.m4s\n\
         #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:08.125Z\n\
-        #EXT-X-GAP\n#EXTINF:2.0,\nv2/g1-102-gap0.m4s\n";
-    golden(&away, &format!("{listed}#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g1-p25.m4s\"\n"));
+        #EXT-X-GAP\n#EXTINF:2.0,\nv3/g1-102-gap0.m4s\n";
+    golden(&away, &format!("{listed}#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g1-p25.m4s\"\n"));
     let back = away.init("bb").cut().part(500, true);
     golden(
         &back,
         &format!(
-            "{listed}#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"v2/init-bb.mp4\"\n\
+            "{listed}#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"v3/init-bb.mp4\"\n\
             #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:10.125Z\n\
-            #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-p25.m4s\",INDEPENDENT=YES\n\
-            #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g1-p50.m4s\"\n"
+            #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-p25.m4s\",INDEPENDENT=YES\n\
+            #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g1-p50.m4s\"\n"
         ),
     );
 }
 
 const FIRST: &str = "#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n\
-    #EXT-X-MAP:URI=\"v2/init-aa.mp4\"\n\
+    #EXT-X-MAP:URI=\"v3/init-aa.mp4\"\n\
     #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.125Z\n\
-    #EXT-X-PART:DURATION=0.5,URI=\"v2/g1-p0.m4s\",INDEPENDENT=YES\n";
+    #EXT-X-PART:DURATION=0.5,URI=\"v3/g1-p0.m4s\",INDEPENDENT=YES\n";
 
 /// The open segment is listed with its marked parts; the numbers up to the new base have no marks
 /// and share the time.
@@ -148,21 +148,21 @@ const FIRST: &str = "#EXT-X-MEDIA-SEQUENCE:100\n#EXT-X-DISCONTINUITY-SEQUENCE:0\
 fn a_new_generation_after_a_short_end() {
     let before = Tape::new().segment().part(500, true);
     let tape = before.clone().next_generation(LastSegment::Short, 2);
-    let hint = |g, seq| format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g{g}-p{seq}.m4s\"\n");
+    let hint = |g, seq| format!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g{g}-p{seq}.m4s\"\n");
     golden(&before, &format!("{FIRST}{}", hint(1, 25)));
-    golden(&tape, &format!("{FIRST}#EXTINF:0.5,\nv2/g1-100.m4s\n{}", hint(2, 0)));
+    golden(&tape, &format!("{FIRST}#EXTINF:0.5,\nv3/g1-100.m4s\n{}", hint(2, 0)));
     let tape = tape.pause(5000).cut().part(500, true);
     golden(
         &tape,
         &format!(
-            "{FIRST}#EXTINF:0.5,\nv2/g1-100.m4s\n\
+            "{FIRST}#EXTINF:0.5,\nv3/g1-100.m4s\n\
             #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:06.625Z\n\
-            #EXT-X-GAP\n#EXTINF:2.5,\nv2/g2-101-gap0.m4s\n\
+            #EXT-X-GAP\n#EXTINF:2.5,\nv3/g2-101-gap0.m4s\n\
             #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:09.125Z\n\
-            #EXT-X-GAP\n#EXTINF:2.5,\nv2/g2-102-gap0.m4s\n\
+            #EXT-X-GAP\n#EXTINF:2.5,\nv3/g2-102-gap0.m4s\n\
             #EXT-X-DISCONTINUITY\n\
             #EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:11.625Z\n\
-            #EXT-X-PART:DURATION=0.5,URI=\"v2/g2-p0.m4s\",INDEPENDENT=YES\n{}",
+            #EXT-X-PART:DURATION=0.5,URI=\"v3/g2-p0.m4s\",INDEPENDENT=YES\n{}",
             hint(2, 25)
         ),
     );
@@ -181,11 +181,11 @@ fn a_new_generation_after_a_lost_segment() {
         golden(
             &tape.cut().part(500, true),
             &format!(
-                "{FIRST}#EXT-X-GAP\n#EXTINF:{duration},\nv2/g1-100-gap0.m4s\n\
+                "{FIRST}#EXT-X-GAP\n#EXTINF:{duration},\nv3/g1-100-gap0.m4s\n\
                 #EXT-X-DISCONTINUITY\n\
                 #EXT-X-PROGRAM-DATE-TIME:2026-11-20T{clock}\n\
-                #EXT-X-PART:DURATION=0.5,URI=\"v2/g2-p0.m4s\",INDEPENDENT=YES\n\
-                #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g2-p25.m4s\"\n"
+                #EXT-X-PART:DURATION=0.5,URI=\"v3/g2-p0.m4s\",INDEPENDENT=YES\n\
+                #EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g2-p25.m4s\"\n"
             ),
         );
     }
@@ -194,7 +194,7 @@ fn a_new_generation_after_a_lost_segment() {
 #[test]
 fn the_end_of_a_session_closes_and_has_no_hint() {
     let tape = Tape::new().segment().part(500, true).over();
-    let want = format!("{HEAD}{FIRST}#EXTINF:0.5,\nv2/g1-100.m4s\n#EXT-X-ENDLIST\n");
+    let want = format!("{HEAD}{FIRST}#EXTINF:0.5,\nv3/g1-100.m4s\n#EXT-X-ENDLIST\n");
     assert_eq!(live(&tape), want);
     // D12: directives mean nothing any more.
     assert_eq!(render(&tape.window(), View::Live, true, &[]), Some(want));
@@ -213,8 +213,8 @@ fn window_parts_and_delta_update() {
     let full = render(&window, View::Live, false, &[]).expect("listed");
     assert!(full.starts_with(&format!(
         "{HEAD}#EXT-X-MEDIA-SEQUENCE:110\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n\
-        #EXT-X-MAP:URI=\"v2/init-aa.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:26.125Z\n\
-        #EXTINF:2.0,\nv2/g1-110.m4s\n"
+        #EXT-X-MAP:URI=\"v3/init-aa.mp4\"\n#EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:23:26.125Z\n\
+        #EXTINF:2.0,\nv3/g1-110.m4s\n"
     )));
     assert_eq!(full.matches("#EXTINF:").count(), 30);
     assert_eq!(full.matches("#EXT-X-PART:").count(), 7 * 4, "ends at most 12 s before the end");
@@ -223,12 +223,14 @@ fn window_parts_and_delta_update() {
     let (head, rest) = delta.split_once("#EXT-X-SKIP:SKIPPED-SEGMENTS=17\n").expect("a skip");
     let full_head = format!("{HEAD}#EXT-X-MEDIA-SEQUENCE:110\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n");
     assert_eq!(head, full_head.replace("VERSION:6", "VERSION:9"));
-    // D13: the skipped lines and the update are the playlist.
+    // The init section in force is said; D13: the skipped lines and the rest are the playlist.
+    let map = "#EXT-X-MAP:URI=\"v3/init-bb.mp4\"\n";
+    let rest = rest.strip_prefix(map).expect("in force");
     assert!(full.ends_with(rest));
     assert!(rest.starts_with("#EXT-X-PROGRAM-DATE-TIME:2026-11-20T17:24:00.125Z\n"), "{rest}");
     let dvr = render(&window, View::Dvr, true, &[]).expect("listed");
     assert!(dvr.contains("#EXT-X-MEDIA-SEQUENCE:100\n"));
-    assert!(dvr.ends_with(&format!("#EXT-X-SKIP:SKIPPED-SEGMENTS=27\n{rest}")));
+    assert!(dvr.ends_with(&format!("#EXT-X-SKIP:SKIPPED-SEGMENTS=27\n{map}{rest}")));
 }
 
 /// A delta that would skip nothing is the full playlist: SKIPPED-SEGMENTS=0 confuses players.

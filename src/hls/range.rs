@@ -166,7 +166,7 @@ mod tests {
             assert!(uris.iter().all(|uri| uri.starts_with("../../s7/video/v")), "{text}");
             let map = if (151..).contains(&first) { "init-bb.mp4" } else { "init-aa.mp4" };
             let head = &text[..text.len() - body.len()];
-            assert!(head.contains(&format!("URI=\"../../s7/video/v2/{map}\"")), "{text}");
+            assert!(head.contains(&format!("URI=\"../../s7/video/v3/{map}\"")), "{text}");
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(text.matches("#EXT-X-DISCONTINUITY\n").count(), 5, "{text}");
         let maps: Vec<_> = text.lines().filter(|l| l.starts_with("#EXT-X-MAP")).collect();
         assert_eq!(maps.len(), 2, "{text}");
-        assert!(maps[0].contains("\"a/v2/") && maps[1].contains("\"b/v2/"), "{text}");
+        assert!(maps[0].contains("\"a/v3/") && maps[1].contains("\"b/v3/"), "{text}");
         assert_eq!(text.matches("ID=\"goal\"").count(), 1, "{text}");
         let same = render(&[of(&one, 100, 999, "a/"), of(&one, 100, 999, "b/")]).expect("two");
         assert_eq!(same.matches("#EXT-X-DISCONTINUITY\n").count(), 1, "at least one: {same}");

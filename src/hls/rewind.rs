@@ -186,6 +186,8 @@ pub struct Whole {
     skip: Option<Msn>,
     dvr: Arc<Rope>,
     new: Option<NewRanges>,
+    /// The init section in force where they begin.
+    init: Strand,
     hints: String,
     positions: Vec<(String, Position)>,
     ended: bool,
@@ -208,6 +210,7 @@ impl Whole {
             skip,
             dvr: dvr.full.clone(),
             new: frame::new_ranges(window, View::Dvr),
+            init: Strand::new(frame::init_in_force(window)),
             hints: frame::hints(window),
             positions: reports.iter().map(position).collect(),
             ended: window.ended,
@@ -288,12 +291,13 @@ impl Start {
         writeln!(text, "#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}").ok()?;
         let mut delta = vec![Run::One(Strand::new(text))];
         delta.extend_from_slice(cues);
-        delta.extend([body.clone(), tail.clone()]);
+        let init = Run::One(whole.init.clone());
+        delta.extend([init.clone(), body.clone(), tail.clone()]);
         let delta = share(Rope::new(delta), before.map(|b| &b.delta));
         let delta_v2 = whole.new.as_ref().map(|new| {
             let text =
                 new.head(header(new.version), usize::try_from(skipped).unwrap_or(usize::MAX));
-            let runs = vec![Run::One(Strand::new(text)), body, tail];
+            let runs = vec![Run::One(Strand::new(text)), init, body, tail];
             share(Rope::new(runs), before.map(|b| &b.delta_v2))
         });
         Some(Forms { delta_v2: delta_v2.unwrap_or_else(|| delta.clone()), full, delta })

@@ -201,7 +201,7 @@ fn a_log_may_be_joined_in_the_middle() {
     }
     let text = render(&window, View::Live, false, &[]).expect("listed");
     assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:101\n"), "{text}");
-    assert!(text.ends_with("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v2/g1-p325.m4s\"\n"), "{text}");
+    assert!(text.ends_with("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"v3/g1-p325.m4s\"\n"), "{text}");
 }
 
 #[test]

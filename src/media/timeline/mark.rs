@@ -13,8 +13,8 @@ use crate::media::track::{Kind, Track};
 /// bytes that the same records give (`media::fmp4`, `hls::playlist`).
 ///
 /// 1: the first. 2: playlists hint a new init section ahead, and have date ranges, which delta
-/// updates can skip.
-pub const RENDER: u32 = 2;
+/// updates can skip. 3: delta updates say the init section in force.
+pub const RENDER: u32 = 3;
 
 /// Anything in a log that is not a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]

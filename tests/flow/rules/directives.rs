@@ -224,6 +224,8 @@ fn d10_an_update_skips_what_is_beyond_the_boundary_and_nothing_else() {
         assert_eq!(v.delta.matches("#EXT-X-SKIP").count(), usize::from(beyond > 0));
         assert_eq!(update.ranges, full.ranges, "date ranges remain");
         assert_eq!((update.media_sequence, update.dseq), (full.media_sequence, full.dseq));
+        let first = full.segments.get(beyond as usize).filter(|_| beyond > 0);
+        assert!(first.is_none_or(|s| s.map == update.segments[0].map), "{}", v.delta);
         seen.insert(beyond);
     }
     assert!(seen.len() > 30, "{seen:?}");

@@ -163,7 +163,7 @@ fn p12_the_skip_boundary_is_six_target_durations() {
 fn p13_parts_leave_the_playlist_and_stay_downloadable() {
     let b = aired();
     b.keeps("P13");
-    let old = "#EXT-X-PART:DURATION=0.2,URI=\"v2/g1-p0.m4s\",INDEPENDENT=YES\n#EXTINF";
+    let old = "#EXT-X-PART:DURATION=0.2,URI=\"v3/g1-p0.m4s\",INDEPENDENT=YES\n#EXTINF";
     b.breaks("P13", "#EXTINF", old);
     // In order: a segment without parts has none after it that is older.
     for v in b.of(LIVE) {
@@ -245,7 +245,7 @@ fn p17_one_hint_of_a_kind_and_none_after_the_end() {
     let b = aired();
     b.keeps("P17");
     let hint = "#EXT-X-PRELOAD-HINT:TYPE=PART";
-    b.breaks("P17", hint, &format!("{hint},URI=\"v2/g1-p1.m4s\"\n{hint}"));
+    b.breaks("P17", hint, &format!("{hint},URI=\"v3/g1-p1.m4s\"\n{hint}"));
     b.breaks("P17", hint, &format!("#EXT-X-ENDLIST\n{hint}"));
     b.breaks_when("P17", |text| without_line(text, hint));
     b.breaks("P17", hint, "#EXT-X-PRELOAD-HINT:TYPE=SEGMENT");
