@@ -45,7 +45,7 @@ function start(library, url) {
   } else {
     window.shaka.polyfill.installAll();
     const player = new window.shaka.Player();
-    const name = (e) => `${Object.entries(window.shaka.util.Error.Code).find(([, code]) => code === e.code)?.[0] ?? e.code}`;
+    const name = (e) => e.code === undefined ? String(e) : `${Object.entries(window.shaka.util.Error.Code).find(([, code]) => code === e.code)?.[0] ?? e.code}`;
     const told = (e) => (e.severity === window.shaka.util.Error.Severity.CRITICAL ? seen.fatal.push(name(e)) : count(name(e)));
     player.addEventListener("error", (event) => told(event.detail));
     // Looking for captions, shaka-player 5.2.12 asks for a segment that has no more than a hint, and fails.
