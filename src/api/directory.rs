@@ -19,8 +19,9 @@ use tokio::sync::watch;
 /// Sessions of the past whose nodes are remembered; then they are forgotten, and asked for again.
 const PAST_MAX: usize = 10_000;
 
-/// A node whose table says nothing for so long is taken for dead: it speaks every second.
-const SILENCE: Duration = Duration::from_secs(5);
+/// A node whose table says nothing for so long is taken for dead, and the next is asked: it speaks
+/// every second.
+const SILENCE: Duration = Duration::from_millis(2_500);
 
 /// First pause before the table is asked for again, and the longest.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -158,7 +159,7 @@ enum Broken {
     Refused(#[from] Refusal),
     #[error("the answer broke off: {0}")]
     Http(#[from] reqwest::Error),
-    #[error("nothing was heard for {} s", SILENCE.as_secs())]
+    #[error("nothing was heard for {} s", SILENCE.as_secs_f32())]
     Silent,
     #[error("the answer ended")]
     Ended,

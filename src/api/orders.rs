@@ -1,7 +1,7 @@
 //! What is asked of the writers in a process: cues to announce, generations to end.
 
 use crate::api::cues::{Announced, Cue, Post, Refused};
-use crate::api::types::Refusal;
+use crate::api::types::{End, Refusal};
 use crate::base::error::Kind;
 use crate::base::ids::{Channel, Generation};
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,9 @@ pub struct Stop {
     /// The key that the next one was admitted with; a publisher with another one that is connected
     /// keeps the channel.
     pub key: Option<String>,
-    /// The generation is not written here (any more), or why it is still.
-    pub reply: oneshot::Sender<Result<(), Refusal>>,
+    /// The generation is not written here (any more), with its end where that was decided here; or
+    /// why it is still.
+    pub reply: oneshot::Sender<Result<Option<End>, Refusal>>,
 }
 
 /// [`Stop`] as the body of a request.
@@ -66,7 +67,7 @@ impl Orders {
         answer.await.map_err(|_| gone())?
     }
 
-    /// Ends a generation.
+    /// Ends a generation; where it ended, if that was decided here.
     ///
     /// # Errors
     /// A publisher with another key is connected.
@@ -75,7 +76,7 @@ impl Orders {
         channel: Channel,
         generation: Generation,
         key: Option<String>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<End>, Refusal> {
         let gone = || Refusal::Unavailable("the origin is shutting down".into());
         let (reply, answer) = oneshot::channel();
         let stop = Stop { channel, generation, key, reply };

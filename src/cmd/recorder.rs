@@ -87,6 +87,7 @@ pub async fn record(
         client,
         clock: clock.clone(),
         metrics: ingest::metrics::Ingest::register(metrics),
+        decided: ingest::decided::Decided::default(),
     };
     let rtmp = ingest::server::Server::bind(settings::rtmp(server, rtmps), context).await;
     let rtmp = rtmp.map_err(Failure::failed)?;

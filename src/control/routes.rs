@@ -241,7 +241,7 @@ impl Routes {
         granted
     }
 
-    /// Asks a writer to stop; one that does not answer is taken for dead.
+    /// Asks a writer to stop, and stores where it did; one that does not answer is taken for dead.
     async fn stop(
         &self,
         channel: &Channel,
@@ -252,10 +252,15 @@ impl Routes {
         let path = format!("/v1/channels/{channel}/generations/{generation}/stop");
         let asked = async {
             let peer = Peers::new(url, self.0.signer.clone())?;
-            peer.post::<()>(&path, &ask).await
+            peer.post::<Option<End>>(&path, &ask).await
         };
         let reason = match tokio::time::timeout(STOP, asked).await {
-            Ok(Ok(())) => "stopped",
+            Ok(Ok(None)) => "stopped",
+            Ok(Ok(Some(end))) => match self.0.registry.end(channel, generation, &end).await {
+                // Somebody else has gone on already.
+                Ok(()) | Err(Refusal::Fenced(_)) => "stopped",
+                Err(e) => return Err(e),
+            },
             Ok(Err(e @ Refusal::Conflict(_))) => return Err(e),
             Ok(Err(e)) => {
                 tracing::warn!(%channel, %generation, url, "the writer was not asked: {e}");

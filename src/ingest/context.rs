@@ -3,6 +3,7 @@
 use crate::api::client::Client;
 use crate::api::types::{End as Told, NodeName, Refusal, Want};
 use crate::base::ids::{Channel, Generation, Session};
+use crate::ingest::decided::Decided;
 use crate::ingest::metrics::Ingest;
 use crate::log::error::LogError;
 use crate::log::logs::Logs;
@@ -26,6 +27,8 @@ pub struct Context {
     pub clock: Clock,
     /// Counters.
     pub metrics: Ingest,
+    /// Where generations ended here.
+    pub decided: Decided,
 }
 
 /// Ends of logs by what they belong to.

@@ -364,6 +364,7 @@ mod tests {
     use super::*;
     use crate::api::client;
     use crate::api::types::{Durability, Pace};
+    use crate::ingest::decided::Decided;
     use crate::ingest::metrics::Ingest;
     use crate::log::logs::Logs;
     use crate::log::options::Options;
@@ -380,6 +381,7 @@ mod tests {
             client,
             clock: Clock::starting_at(Wall(0)),
             metrics: Ingest::register(&Metrics::new()),
+            decided: Decided::default(),
         };
         let desk = Desk::new(Arc::new(ctx), Drain::new(), Work::new());
         let channel: Channel = "main".parse().expect("a channel name");

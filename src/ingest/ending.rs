@@ -15,6 +15,8 @@ impl Publisher {
         let now = self.ctx.clock.now();
         let Publisher { ctx, settings, grant, stage, broken, .. } = self;
         let tell = async |end: End| {
+            // Whoever goes on after it may be told by this origin first.
+            ctx.decided.note(&settings.name, grant.generation, end.clone());
             let told = ctx.client.end(&settings.name, grant.generation, end.clone()).await;
             told.map_err(|e| {
                 let (channel, generation) = (&settings.name, grant.generation);
@@ -40,6 +42,12 @@ impl Publisher {
                 let (end, recorded) = live.end(now, session_over);
                 let untold = match tell(convert::end_to_api(&end)).await {
                     Ok(()) => None,
+                    // Who went on after it knows this end.
+                    Err((Refusal::Fenced(_), _))
+                        if ctx.decided.is_given(&settings.name, grant.generation) =>
+                    {
+                        None
+                    }
                     // Its end was decided without it, and readers have left it: what they have not
                     // seen they shall not find later.
                     Err((Refusal::Fenced(_), _)) => return Publisher::replaced(live).await,

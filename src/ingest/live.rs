@@ -30,10 +30,12 @@ use std::time::Duration;
 /// was half of what a stream cost.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
-/// What comes after a silence this long may be late, media as the gaps in its place: the process
-/// stood still, or the network did, and somebody else goes on with the session by now. Encoders
-/// send several packets a second.
+/// Media that comes after a silence this long may be late: the process stood still, or the network
+/// did, and somebody else goes on with the session by now. Encoders send several packets a second.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// Pause before it is looked again whether a gap may be written: a share of a part.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// One generation being written.
 #[derive(Debug)]
@@ -56,10 +58,10 @@ pub struct Live {
     waiting_since: Option<Mono>,
     /// When the encoder was last heard.
     heard: Mono,
-    /// Gaps are written in its place.
-    away: bool,
-    /// Something comes after a silence: it is not shown before the registry was asked.
+    /// It is back after a silence: what it sends is not shown before the registry was asked.
     doubt: bool,
+    /// No gap before this moment: the registry has not said yet whose the session is.
+    hold: Option<Mono>,
     urgent: bool,
     warned_gop: bool,
     /// The session's cues, once one was asked for.
@@ -147,8 +149,8 @@ impl Live {
             held: None,
             waiting_since: None,
             heard: now.mono,
-            away: false,
             doubt: false,
+            hold: None,
             urgent: true,
             warned_gop: false,
             cues: None,
@@ -202,7 +204,7 @@ impl Live {
     /// The encoder was heard.
     fn hear(&mut self, now: Now) {
         self.doubt |= now.mono.since(self.heard) >= SILENCE;
-        (self.heard, self.away) = (now.mono, false);
+        self.heard = now.mono;
     }
 
     /// Is this track's configuration known?
@@ -245,15 +247,19 @@ impl Live {
     /// When [`Live::tick`] or [`Live::settle`] has something to do.
     pub fn poll_timeout(&self) -> Option<Mono> {
         let flush = self.waiting_since.map(|s| s.plus(FLUSH_AFTER));
-        [flush, self.cutter.poll_timeout()].into_iter().flatten().min()
+        let gap = self.cutter.poll_timeout().map(|due| self.hold.map_or(due, |h| h.max(due)));
+        [flush, gap].into_iter().flatten().min()
     }
 
-    /// Lets the clock have its say.
+    /// Lets the clock have its say. Media goes on without the registry, gaps do not: who can't be
+    /// asked whether somebody else has the session would only contradict them.
     pub fn tick(&mut self, now: Now) -> Result<(), PublishError> {
-        if let Some(due) = self.cutter.poll_timeout().filter(|due| *due <= now.mono) {
-            let first = !std::mem::replace(&mut self.away, true);
-            self.doubt |= first || now.mono.since(due) >= SILENCE;
+        let is_due = self.cutter.poll_timeout().is_some_and(|due| due <= now.mono);
+        if is_due && !self.reports.is_current(now.mono) {
+            self.hold = Some(now.mono.plus(LOOK_AGAIN));
+            return Ok(());
         }
+        self.hold = None;
         self.cutter.handle_timeout(now);
         self.drain(now)
     }

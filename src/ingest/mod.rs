@@ -16,6 +16,7 @@ pub mod constants;
 pub mod context;
 pub mod convert;
 pub mod cues;
+pub mod decided;
 pub mod desk;
 pub mod doors;
 mod ending;

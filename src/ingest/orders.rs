@@ -10,11 +10,44 @@ use crate::ingest::context::ClaimError;
 use crate::ingest::desk::Desk;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::seat::Seat;
+use crate::rt::task;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 
 impl Desk {
     /// Brings an order to the channel's owner, or says that there is none.
     pub fn order(&self, order: Order) {
+        match order {
+            Order::Cue(post) => self.bring(Order::Cue(post)),
+            Order::Stop(stop) => {
+                let desk = self.clone();
+                task::spawn(format!("stop {}", stop.channel), async move {
+                    desk.answer(stop).await;
+                });
+            }
+        }
+    }
+
+    /// Answers with the end as soon as it is decided, whatever it was that ended the generation: an
+    /// owner that is ending it takes no more orders.
+    async fn answer(&self, stop: Stop) {
+        let Stop { channel, generation, key, reply } = stop;
+        let decided = &self.context().decided;
+        let (inner, answer) = oneshot::channel();
+        if let Some(end) = decided.give(&channel, generation) {
+            let _ = reply.send(Ok(Some(end)));
+            return;
+        }
+        self.bring(Order::Stop(Stop { channel: channel.clone(), generation, key, reply: inner }));
+        let said = tokio::select! {
+            biased;
+            end = decided.given(&channel, generation) => Ok(Some(end)),
+            said = answer => said.unwrap_or(Ok(None)),
+        };
+        let _ = reply.send(said);
+    }
+
+    fn bring(&self, order: Order) {
         let channel = match &order {
             Order::Cue(post) => &post.channel,
             Order::Stop(stop) => &stop.channel,
@@ -46,13 +79,13 @@ impl Desk {
         stop: Stop,
     ) -> Option<Box<Publisher>> {
         if publisher.generation() > stop.generation {
-            let _ = stop.reply.send(Ok(()));
+            let _ = stop.reply.send(Ok(None));
             return Some(publisher);
         }
         tracing::info!(channel = %seat.channel, generation = %publisher.generation(),
             "another origin goes on with the channel");
         self.end(publisher, seat, false).await;
-        let _ = stop.reply.send(Ok(()));
+        let _ = stop.reply.send(Ok(None));
         None
     }
 }
@@ -62,7 +95,7 @@ fn nobody(order: Order) {
     let why = "nobody publishes to this channel here";
     match order {
         Order::Cue(post) => drop(post.reply.send(Err(Refused::new(Kind::NotFound, why)))),
-        Order::Stop(stop) => drop(stop.reply.send(Ok(()))),
+        Order::Stop(stop) => drop(stop.reply.send(Ok(None))),
     }
 }
 

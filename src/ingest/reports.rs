@@ -16,8 +16,13 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Pause before a report is tried again; twice as long each time.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Longest pause: two leases.
-const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Longest pause: gaps stand still for so long after the registry is back.
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// How old the registry's word may be on whose the session is where gaps are written on it: what
+/// the registry reckons with when it gives a session away (`control::registry::numbers`,
+/// `FENCE_DELAY`).
+const CURRENT: Duration = Duration::from_secs(1);
 
 /// A segment that started.
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +148,19 @@ impl Reports {
         self.wait_answer(|a| a.msn >= msn).await;
     }
 
+    /// Does the registry's newest word that this generation writes still hold? It is asked again in
+    /// time.
+    pub fn is_current(&self, now: Mono) -> bool {
+        let acked = *self.acked.borrow();
+        let age = now.since(acked.asked);
+        if age >= CURRENT / 2 {
+            // Where nothing was shown yet, what the grant confirms says nothing new either.
+            let nothing = Started { msn: acked.msn, dseq: 0, wall: Wall(0) };
+            self.newest.send_modify(|newest| *newest = Some(newest.unwrap_or(nothing)));
+        }
+        age < CURRENT
+    }
+
     /// Asks once more whether this generation still writes; gives up after one lease. What was
     /// answered to a question of before counts for nothing. Nothing to ask where nothing was shown.
     pub async fn confirm(&mut self) {
@@ -186,6 +204,23 @@ mod tests {
         let begun = clock.now().mono;
         r.confirm().await;
         assert!(clock.now().mono.since(begun) >= ANSWER_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_word_of_a_grant_holds_for_a_moment_and_is_asked_for_again() {
+        let (client, _calls, _) = client::embedded();
+        let clock = Clock::starting_at(Wall(0));
+        let (channel, base) = ("main".parse().expect("a channel name"), Msn(1000));
+        let r = Reports::start(client, channel, Generation(2), base, clock.clone());
+        let begun = clock.now().mono;
+        assert!(r.is_current(begun));
+        assert!(r.newest.borrow().is_none(), "it is new");
+        let half = begun.plus(CURRENT / 2);
+        clock.sleep_until(half).await;
+        assert!(r.is_current(half));
+        assert_eq!(r.newest.borrow().map(|asked| asked.msn), Some(Msn(999)));
+        // Nobody answers.
+        assert!(!r.is_current(begun.plus(CURRENT)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -130,11 +130,12 @@ impl Server {
         if let Some(renewal) = renewal {
             renewal.abort();
         }
-        bring.abort();
         take_up.abort();
         if !work.finish(self.config.drain_timeout).await {
             tracing::warn!("logs were not all sealed within the drain time-out");
         }
+        // Until now it was said where generations ended.
+        bring.abort();
         Ok(())
     }
 }

@@ -251,7 +251,12 @@ impl Nodes {
         let orders = self.orders()?;
         let StopAsk { key } = read(body).await?;
         match orders.stop(channel, g, key).await {
-            Ok(()) => Ok(typed(Response::new("null\n".into()), "application/json")),
+            Ok(end) => {
+                let body = serde_json::to_vec(&end);
+                let body =
+                    body.map_err(|e| No(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+                Ok(typed(Response::new(body.into()), "application/json"))
+            }
             Err(e @ Refusal::Conflict(_)) => Err(No(StatusCode::CONFLICT, e.to_string())),
             Err(e) => Err(No(StatusCode::SERVICE_UNAVAILABLE, e.to_string())),
         }

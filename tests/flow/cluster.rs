@@ -1,6 +1,8 @@
 //! A cluster of real processes: API servers on one PostgreSQL, origins, edges. Any of them may be
 //! killed while an encoder publishes and viewers watch.
 
+use crate::chaos::link::Link;
+use crate::chaos::plan::{Role, Who};
 use crate::clip;
 use crate::encoder::{Encoder, roaming};
 use crate::fetched;
@@ -80,9 +82,13 @@ impl Cluster {
     }
 
     async fn origin_at(&self, name: &str, rtmp: SocketAddr) -> Up {
+        self.origin_of(name, rtmp, &self.urls()).await
+    }
+
+    async fn origin_of(&self, name: &str, rtmp: SocketAddr, api: &str) -> Up {
         let words = [
             "ingest".into(),
-            format!("--api={}", self.urls()),
+            format!("--api={api}"),
             format!("--node={name}"),
             format!("--data={}", self.dir.path().join(name).display()),
             format!("--rtmp={rtmp}"),
@@ -275,6 +281,34 @@ async fn an_encoder_that_moves_leaves_no_gap() {
     let list = fetched::media_until(&session, "video", is_back).await;
     assert_eq!(list.segments.iter().filter(|s| s.gap).count(), 0, "{list:?}");
     second.finish().await;
+    silent(&oracle.report().await);
+    stop(vec![edge, one, two]).await;
+    stop(cluster.apis).await;
+}
+
+/// The origin that an encoder goes away from is cut off from the registry: asked to stop, it says
+/// where it ended itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_without_the_registry_still_says_where_it_ended() {
+    let cluster = Cluster::start(1).await;
+    let nobody = Who { role: Role::Api, number: 0 };
+    let link = Link::new(&[nobody]);
+    link.leads_to(Some(addr(&cluster.apis[0], "api")));
+    let one = cluster.origin_of("one", local(), &format!("http://{}", link.addr)).await;
+    let two = cluster.origin("two").await;
+    let edge = cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    let tags = clip::looped(&clip::bbb(), 4);
+    let mut first = Encoder::connect(addr(&one, "rtmp"), &cluster.key).await.expect("accepted");
+    first.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&base(&edge), "main").await;
+    link.set(&[nobody]);
+    let mut second = Encoder::connect(addr(&two, "rtmp"), &cluster.key).await.expect("accepted");
+    second.real_time(&clip::looped(&clip::bbb(), 9), |t| t).await.expect("taken");
+    let list = fetched::media_until(&session, "video", is_back).await;
+    assert_eq!(list.segments.iter().filter(|s| s.gap).count(), 0, "{list:?}");
+    second.finish().await;
+    link.set(&[]);
     silent(&oracle.report().await);
     stop(vec![edge, one, two]).await;
     stop(cluster.apis).await;

@@ -12,6 +12,7 @@ use castctl::control::registry::{Database, Registry};
 use castctl::edge;
 use castctl::edge::cors::Cors;
 use castctl::ingest::context::Context;
+use castctl::ingest::decided::Decided;
 use castctl::ingest::metrics::Ingest;
 use castctl::ingest::publisher::Publisher;
 use castctl::log::logs::Logs;
@@ -53,8 +54,8 @@ impl Stage {
         let (client, calls, table) = client::embedded();
         let (clock, drain) = (Clock::system(), Drain::new());
         task::spawn("registry", registry::serve(store, calls, clock.clone(), drain.clone()));
-        let metrics = Ingest::register(&Metrics::new());
-        let ctx = Arc::new(Context { node: "local".into(), logs, client, clock, metrics });
+        let (metrics, decided) = (Ingest::register(&Metrics::new()), Decided::default());
+        let ctx = Arc::new(Context { node: "local".into(), logs, client, clock, metrics, decided });
         let key = spec.keys.first().expect("a key").expose().to_owned();
         Stage { dir, ctx, key, edges: 0, table, drain }
     }

@@ -34,9 +34,9 @@ const CONNECTIONS_POSTGRES: u32 = 8;
 const CONNECTIONS_SQLITE: u32 = 4;
 
 /// PostgreSQL gives up a statement before its caller does, and ends a transaction whose process
-/// stands still (it would hold its channel's lock). Milliseconds.
+/// stands still (it would hold its channel's lock) before who waits for it gives up. Milliseconds.
 const SETUP_POSTGRES: &str = "SET statement_timeout = 2500; SET lock_timeout = 2000; \
-     SET idle_in_transaction_session_timeout = 5000";
+     SET idle_in_transaction_session_timeout = 1500";
 
 /// Ends are still told when the process is killed; WAL lets readers go on beside the writer.
 /// Milliseconds.

@@ -12,8 +12,8 @@
 
 mod balancer;
 mod encoders;
-mod link;
-mod plan;
+pub(crate) mod link;
+pub(crate) mod plan;
 mod playback;
 mod players;
 mod recorded;
@@ -302,6 +302,7 @@ async fn whatever_happens_to_processes_viewers_play_on() {
     }
     let (shown, lost) = lost(&stage, &audience.oracles).await;
     let ends = stage.ask_database(recorded::ENDS).await;
+    let rows = stage.ask_database(recorded::ROWS).await;
     let dirs = stage.close().await;
     let packets = packets(&stage, &audience.records, &dirs).await;
     let (stood, fatal, text) = tally(&audience, &done);
@@ -328,9 +329,18 @@ async fn whatever_happens_to_processes_viewers_play_on() {
     if let Ok(dir) = std::env::var("CHAOS_KEEP") {
         stage.keep_words(Path::new(&dir)).await;
         let words = audience.records.iter().map(|r| r.get().words.join("\n") + "\n\n");
-        std::fs::write(Path::new(&dir).join("encoders.log"), words.collect::<String>())
-            .expect("written");
-        std::fs::write(Path::new(&dir).join("report.txt"), &said).expect("written");
+        let found = found.iter().map(|f| format!("{f}\n")).collect::<String>();
+        let lists = format!("missing\n{:#?}\nlost\n{lost:#?}\n", packets.missing);
+        let files = [
+            ("encoders.log", words.collect()),
+            ("report.txt", said),
+            ("generations.txt", rows),
+            ("findings.txt", found),
+            ("lost.txt", lists),
+        ];
+        for (name, text) in files {
+            std::fs::write(Path::new(&dir).join(name), text).expect("written");
+        }
     }
     silent(&found);
     assert!(fatal.is_empty(), "players ended: {fatal:#?}");

@@ -31,6 +31,10 @@ pub(crate) async fn packets(data: &Path, into: &mut BTreeMap<String, HashSet<Id>
 pub(crate) const ENDS: &str = "SELECT channel, base, COALESCE(ended, '') FROM generation \
      ORDER BY channel, generation";
 
+/// The registry's generations, for whoever looks into a failure.
+pub(crate) const ROWS: &str =
+    "SELECT row_to_json(g) FROM generation g ORDER BY channel, generation";
+
 /// By channel, the numbers between an end that the registry decided and the base that it gave to
 /// the next writer: TIMELINE section 6's exception, no more.
 pub(crate) fn decided_ends(rows: &str) -> BTreeMap<String, Vec<RangeInclusive<u64>>> {

@@ -322,7 +322,7 @@ impl Stage {
         origins.map(|m| self.dir.path().join(m.who.to_string())).collect()
     }
 
-    /// Writes what everybody said into a directory, for whoever looks into a failure.
+    /// Copies what everybody said and stored into a directory, for whoever looks into a failure.
     pub(crate) async fn keep_words(&self, to: &Path) {
         std::fs::create_dir_all(to).expect("a directory");
         for member in &self.members {
@@ -331,6 +331,9 @@ impl Stage {
         }
         let said = self.balancer.process.said() + &self.balancer.process.printed();
         std::fs::write(to.join("haproxy.log"), said).expect("written");
+        let mut copy = std::process::Command::new("cp");
+        copy.arg("-rT").arg(self.dir.path()).arg(to.join("data"));
+        assert_eq!(crate::process::run(&mut copy).await.code, Some(0), "kept");
     }
 }
 
