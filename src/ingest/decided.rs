@@ -1,68 +1,83 @@
-//! Ends of the generations that are written here, from the moment they are decided: who goes on
-//! after one is told of it by this origin itself, whether or not the registry can be reached from
-//! here, and before the log is sealed.
+//! Where the generations ended that were written here. Who goes on after one is told of it by this
+//! origin itself, whether or not the registry can be reached from here: an end that somebody asks
+//! for is settled at once, and given when its log holds all of it.
 
 use crate::api::types::End;
 use crate::base::ids::{Channel, Generation};
 use std::collections::HashMap;
 use tokio::sync::watch;
 
-/// The newest decided end of each channel that was written here.
+/// Of each channel that was written here, the newest generation that was asked for or ended.
 #[derive(Debug, Default)]
 pub struct Decided(watch::Sender<HashMap<Channel, Known>>);
 
 #[derive(Debug)]
 struct Known {
     generation: Generation,
-    end: End,
-    /// Somebody was told: it is the generation's end, whatever the registry says of a later word.
-    given: bool,
+    asked: bool,
+    end: Option<End>,
 }
 
 impl Decided {
-    /// A generation ends here.
-    pub fn note(&self, channel: &Channel, generation: Generation, end: End) {
-        let known = Known { generation, end, given: false };
-        self.0.send_modify(|all| drop(all.insert(channel.clone(), known)));
-    }
-
-    /// Where it ended, for somebody who goes on after it; `None`: that was not decided here.
-    pub fn give(&self, channel: &Channel, generation: Generation) -> Option<End> {
-        let mut given = None;
-        self.0.send_if_modified(|all| {
-            if let Some(known) = all.get_mut(channel).filter(|k| k.generation == generation) {
-                known.given = true;
-                given = Some(known.end.clone());
+    fn change(&self, channel: &Channel, generation: Generation, f: impl FnOnce(&mut Known)) {
+        self.0.send_modify(|all| {
+            let new = || Known { generation, asked: false, end: None };
+            let known = all.entry(channel.clone()).or_insert_with(new);
+            if known.generation < generation {
+                *known = new();
             }
-            false
+            if known.generation == generation {
+                f(known);
+            }
         });
-        given
     }
 
-    /// Waits until it is decided where it ended.
-    pub async fn given(&self, channel: &Channel, generation: Generation) -> End {
-        let mut changed = self.0.subscribe();
+    /// Somebody is to go on after this generation.
+    pub fn ask(&self, channel: &Channel, generation: Generation) {
+        self.change(channel, generation, |known| known.asked = true);
+    }
+
+    /// Waits until somebody asks for the end of this generation.
+    pub async fn asked(&self, channel: &Channel, generation: Generation) {
+        self.until(channel, generation, |known| known.asked.then_some(())).await;
+    }
+
+    /// It ended there, and its log holds all of it.
+    pub fn settle(&self, channel: &Channel, generation: Generation, end: End) {
+        self.change(channel, generation, |known| known.end = Some(end));
+    }
+
+    /// Waits until it is settled where it ended.
+    pub async fn end(&self, channel: &Channel, generation: Generation) -> End {
+        self.until(channel, generation, |known| known.end.clone()).await
+    }
+
+    async fn until<T>(
+        &self,
+        channel: &Channel,
+        generation: Generation,
+        what: impl Fn(&Known) -> Option<T>,
+    ) -> T {
+        let mut changes = self.0.subscribe();
         loop {
-            changed.mark_unchanged();
-            if let Some(end) = self.give(channel, generation) {
-                return end;
+            let found = {
+                let all = changes.borrow_and_update();
+                all.get(channel).filter(|k| k.generation == generation).and_then(&what)
+            };
+            if let Some(found) = found {
+                return found;
             }
-            if changed.changed().await.is_err() {
+            if changes.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
-    }
-
-    /// Was somebody told of it?
-    pub fn is_given(&self, channel: &Channel, generation: Generation) -> bool {
-        let all = self.0.borrow();
-        all.get(channel).is_some_and(|k| k.generation == generation && k.given)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rt::task;
     use std::sync::Arc;
 
     fn end(msn: u64) -> End {
@@ -70,21 +85,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_an_end_is_told_when_it_is_decided() {
+    async fn a_writer_hears_who_asks_and_who_asks_is_told_when_all_is_settled() {
         let decided = Arc::new(Decided::default());
         let main: Channel = "main".parse().expect("a channel name");
-        let (of, channel) = (Arc::clone(&decided), main.clone());
-        let waiting =
-            crate::rt::task::spawn("asks", async move { of.given(&channel, Generation(2)).await });
-        decided.note(&main, Generation(1), end(1000));
+        let (writer, of) = (Arc::clone(&decided), main.clone());
+        let asked = task::spawn("writer", async move { writer.asked(&of, Generation(2)).await });
+        let (asks, of) = (Arc::clone(&decided), main.clone());
+        let told = task::spawn("asks", async move { asks.end(&of, Generation(2)).await });
+        decided.settle(&main, Generation(1), end(1000));
+        decided.ask(&main, Generation(1));
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished(), "another generation's");
-        decided.note(&main, Generation(2), end(1010));
-        let told = waiting.await.expect("not aborted").expect("no panic");
-        assert_eq!(told.msn, 1010);
-        assert!(decided.is_given(&main, Generation(2)));
-        assert!(
-            !decided.is_given(&main, Generation(1)) && decided.give(&main, Generation(1)).is_none()
-        );
+        assert!(!asked.is_finished() && !told.is_finished(), "another generation's");
+        decided.ask(&main, Generation(2));
+        asked.await.expect("not aborted").expect("no panic");
+        decided.settle(&main, Generation(2), end(1010));
+        assert_eq!(told.await.expect("not aborted").expect("no panic").msn, 1010);
+        // What came before is news no more.
+        decided.settle(&main, Generation(1), end(1001));
+        assert_eq!(decided.end(&main, Generation(2)).await.msn, 1010);
     }
 }

@@ -8,31 +8,35 @@ use crate::ingest::live::Live;
 use crate::ingest::publisher::{Publisher, Stage};
 
 impl Publisher {
-    /// Ends the generation, and with `session_over` the session: the registry answers first, then
-    /// the last record is written and the log sealed. Of a log that takes nothing more, what it
-    /// holds is the end, and there is room kept for that record.
+    /// Ends the generation, and with `session_over` the session: the registry answers first, or
+    /// somebody asks who goes on and tells it; then the last record is written and the log sealed.
+    /// Of a log that takes nothing more, what it holds is the end, and there is room kept for that
+    /// record.
     pub async fn end(self, session_over: bool) -> Ended {
         let now = self.ctx.clock.now();
         let Publisher { ctx, settings, grant, stage, broken, .. } = self;
+        let (channel, generation) = (&settings.name, grant.generation);
         let tell = async |end: End| {
-            // Whoever goes on after it may be told by this origin first.
-            ctx.decided.note(&settings.name, grant.generation, end.clone());
-            let told = ctx.client.end(&settings.name, grant.generation, end.clone()).await;
+            let told = tokio::select! {
+                told = ctx.client.end(channel, generation, end.clone()) => told,
+                () = ctx.decided.asked(channel, generation) => Ok(()),
+            };
             told.map_err(|e| {
-                let (channel, generation) = (&settings.name, grant.generation);
                 tracing::warn!(%channel, %generation, "the registry did not take the end: {e}");
                 (e, end)
             })
         };
+        let settle = |end: End| ctx.decided.settle(channel, generation, end);
         match stage {
             Stage::Live(live) if broken.is_some() => match live.holds().await {
                 Ok(mut end) => {
                     let told = End { session_over, ..convert::end_to_api(&end) };
-                    let untold = tell(told).await.err().map(|e| e.1);
+                    let untold = tell(told.clone()).await.err().map(|e| e.1);
                     end.session_over = session_over && untold.is_none();
                     if let Err(e) = live.seal_stopped(end).await {
-                        tracing::warn!(channel = %settings.name, "left for recovery: {e}");
+                        tracing::warn!(%channel, "left for recovery: {e}");
                     }
+                    settle(told);
                     Ended { result: broken.map_or(Ok(()), |e| Err(e.into())), untold }
                 }
                 // What it holds is unknown: the registry decides by the last report.
@@ -40,24 +44,21 @@ impl Publisher {
             },
             Stage::Live(mut live) => {
                 let (end, recorded) = live.end(now, session_over);
-                let untold = match tell(convert::end_to_api(&end)).await {
+                let end = convert::end_to_api(&end);
+                let untold = match tell(end.clone()).await {
                     Ok(()) => None,
-                    // Who went on after it knows this end.
-                    Err((Refusal::Fenced(_), _))
-                        if ctx.decided.is_given(&settings.name, grant.generation) =>
-                    {
-                        None
-                    }
                     // Its end was decided without it, and readers have left it: what they have not
                     // seen they shall not find later.
                     Err((Refusal::Fenced(_), _)) => return Publisher::replaced(live).await,
                     Err((_, end)) => Some(end),
                 };
-                let sealed = live.seal().await;
-                let result = sealed.and_then(|s| match s.failed {
-                    Some(e) => Err(e.into()),
-                    None => recorded,
-                });
+                let result = match live.seal().await {
+                    Ok(sealed) => sealed.failed.map_or(recorded, |e| Err(e.into())),
+                    Err(e) => Err(e),
+                };
+                if result.is_ok() {
+                    settle(end);
+                }
                 Ended { result, untold }
             }
             Stage::Probing(_) => {
@@ -69,6 +70,7 @@ impl Publisher {
                     tracks: Vec::new(),
                     session_over: session_over || grant.record.is_none(),
                 };
+                settle(end.clone());
                 match tell(end).await {
                     Ok(()) => Ended { result: Ok(()), untold: None },
                     Err((e, end)) => Ended { result: Err(e.into()), untold: Some(end) },

@@ -28,20 +28,16 @@ impl Desk {
         }
     }
 
-    /// Answers with the end as soon as it is decided, whatever it was that ended the generation: an
-    /// owner that is ending it takes no more orders.
+    /// Answers with the end when it is settled, whatever it was that ended the generation: an owner
+    /// that is ending it takes no more orders.
     async fn answer(&self, stop: Stop) {
         let Stop { channel, generation, key, reply } = stop;
         let decided = &self.context().decided;
         let (inner, answer) = oneshot::channel();
-        if let Some(end) = decided.give(&channel, generation) {
-            let _ = reply.send(Ok(Some(end)));
-            return;
-        }
         self.bring(Order::Stop(Stop { channel: channel.clone(), generation, key, reply: inner }));
         let said = tokio::select! {
             biased;
-            end = decided.given(&channel, generation) => Ok(Some(end)),
+            end = decided.end(&channel, generation) => Ok(Some(end)),
             said = answer => said.unwrap_or(Ok(None)),
         };
         let _ = reply.send(said);
@@ -62,6 +58,9 @@ impl Desk {
             && stop.key.as_ref().is_some_and(|key| *key != held)
         {
             return refuse(order, ClaimError::InUse);
+        }
+        if let Order::Stop(stop) = &order {
+            self.context().decided.ask(&stop.channel, stop.generation);
         }
         match orders.try_send(order) {
             Ok(()) => {}

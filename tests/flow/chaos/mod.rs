@@ -125,7 +125,10 @@ impl Audience {
     }
 
     /// Waits until every channel lists so many more segments everywhere.
-    async fn goes_on(&self, segments: u64) {
+    ///
+    /// # Errors
+    /// One that does not.
+    async fn goes_on(&self, segments: u64) -> Result<(), String> {
         for (oracle, player) in self.oracles.iter().zip(&self.players) {
             let before = oracle.seen().newest;
             let more = |now: &BTreeMap<String, u64>| {
@@ -135,9 +138,12 @@ impl Audience {
             let seen = oracle.until(PATIENCE, |seen| more(&seen.newest));
             tokio::select! {
                 _ = seen => {}
-                () = tokio::time::sleep(PATIENCE) => panic!("{} stands still", player.channel),
+                () = tokio::time::sleep(PATIENCE) => {
+                    return Err(format!("{} stands still", player.channel));
+                }
             }
         }
+        Ok(())
     }
 
     /// The encoders have sent all they send, the players play no more.
@@ -271,6 +277,18 @@ fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// For whoever looks into a failure: what everybody said, into the directory `CHAOS_KEEP`.
+async fn keep(stage: &Stage, audience: &Audience, files: &[(&str, String)]) {
+    let Ok(dir) = std::env::var("CHAOS_KEEP") else { return };
+    let dir = Path::new(&dir);
+    stage.keep_words(dir).await;
+    let words = audience.records.iter().map(|r| r.get().words.join("\n") + "\n\n");
+    std::fs::write(dir.join("encoders.log"), words.collect::<String>()).expect("written");
+    for (name, text) in files {
+        std::fs::write(dir.join(name), text).expect("written");
+    }
+}
+
 async fn verdict(oracles: Vec<Oracle>, ends: &str) -> Vec<Finding> {
     let ends = recorded::decided_ends(ends);
     let mut found = Vec::new();
@@ -288,13 +306,17 @@ async fn whatever_happens_to_processes_viewers_play_on() {
     let run = Run::wanted();
     let stage = Arc::new(Stage::set(run.cast, run.channels, SETTINGS).await);
     let mut audience = Audience::gather(&stage, run.length);
-    audience.goes_on(3).await;
+    audience.goes_on(3).await.expect("a quiet beginning");
     let seconds = run.length.as_secs();
     let mut tab = tab(&stage.balancer.base(), "c0", seconds + 5);
     tab.prints("\"playing\"", 1).await;
     let began = stage.now().0 as f64 / 1e6;
     let done = disturb(&stage, &run).await;
-    audience.goes_on(3).await;
+    if let Err(why) = audience.goes_on(3).await {
+        let rows = stage.ask_database(recorded::ROWS).await;
+        keep(&stage, &audience, &[("generations.txt", rows)]).await;
+        panic!("{why}\n{}", report::blows(&done));
+    }
     let tab = seen_in(tab, run.length + PATIENCE).await;
     audience.leave().await;
     for oracle in &audience.oracles {
@@ -326,22 +348,15 @@ async fn whatever_happens_to_processes_viewers_play_on() {
         found.len()
     );
     print(&said);
-    if let Ok(dir) = std::env::var("CHAOS_KEEP") {
-        stage.keep_words(Path::new(&dir)).await;
-        let words = audience.records.iter().map(|r| r.get().words.join("\n") + "\n\n");
-        let found = found.iter().map(|f| format!("{f}\n")).collect::<String>();
-        let lists = format!("missing\n{:#?}\nlost\n{lost:#?}\n", packets.missing);
-        let files = [
-            ("encoders.log", words.collect()),
-            ("report.txt", said),
-            ("generations.txt", rows),
-            ("findings.txt", found),
-            ("lost.txt", lists),
-        ];
-        for (name, text) in files {
-            std::fs::write(Path::new(&dir).join(name), text).expect("written");
-        }
-    }
+    let lists = format!("missing\n{:#?}\nlost\n{lost:#?}\n", packets.missing);
+    let findings = found.iter().map(|f| format!("{f}\n")).collect();
+    let files = [
+        ("report.txt", said),
+        ("generations.txt", rows),
+        ("findings.txt", findings),
+        ("lost.txt", lists),
+    ];
+    keep(&stage, &audience, &files).await;
     silent(&found);
     assert!(fatal.is_empty(), "players ended: {fatal:#?}");
     assert_eq!(tab["fatal"].as_array().map(Vec::len), Some(0), "{tab}");
