@@ -3,11 +3,13 @@
 //! rest by subscription.
 
 use crate::api::directory::Directory;
-use crate::base::ids::{Generation, Seq, TrackId};
+use crate::base::ids::Generation;
 use crate::edge::away::{self, Away};
+use crate::edge::behind::{self, Behind};
 use crate::edge::leave::{Leave, newer, next_generation};
 use crate::edge::media::Cell;
 use crate::edge::mended::mended;
+use crate::edge::pending::{Pending, Taken, Waiting};
 use crate::edge::places::Trail;
 use crate::edge::session::{Opened, Session, idle};
 use crate::hls::gather::Gathered;
@@ -23,24 +25,11 @@ use crate::media::fmp4::fragment::Sample;
 use crate::media::fmp4::init::Init;
 use crate::media::timeline::mark::{Mark, PartEnd};
 use crate::rt::clock::Clock;
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Samples of one track that may wait for their part's end; as many as the log's own index allows.
-const PENDING_MAX: usize = 4 << 10;
-
 /// Pause after a log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// A listed sample whose part has not ended. `sample` is `None` where only its place is known.
-#[derive(Debug)]
-struct Pending {
-    seq: Seq,
-    start: Position,
-    end: Position,
-    sample: Option<Sample>,
-}
 
 /// What a feed works with.
 #[derive(Debug, Clone)]
@@ -60,7 +49,7 @@ pub struct Feed {
     session: Arc<Session>,
     sources: Sources,
     opened: Option<Arc<Opened>>,
-    pending: HashMap<TrackId, VecDeque<Pending>>,
+    pending: Waiting,
     trail: Trail,
     dirty: bool,
     /// The generation whose log could not be read to its end: what was read of it comes again, and
@@ -70,12 +59,13 @@ pub struct Feed {
     shown: bool,
     /// The generation that is read is the newest that is known.
     newest: bool,
+    behind: Behind,
 }
 
 impl Feed {
     /// A feed that has read nothing.
     pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
-        let (pending, trail) = (HashMap::new(), Trail::default());
+        let (pending, trail) = (Waiting::default(), Trail::default());
         Feed {
             session,
             sources,
@@ -86,6 +76,7 @@ impl Feed {
             again: None,
             shown: false,
             newest: true,
+            behind: Behind::default(),
         }
     }
 
@@ -123,6 +114,7 @@ impl Feed {
                 Some(generation) => {
                     let newest = !newer(&live, generation);
                     match self.generation(generation, newest).await {
+                        Ok(()) if self.behind.is_in_the_way() => self.read_on().await,
                         Ok(()) => {
                             self.session.set_waits(false);
                             done = Some(generation);
@@ -153,6 +145,22 @@ impl Feed {
                     self.idle_until(&mut table).await;
                 }
             }
+        }
+    }
+
+    /// Reads on in a generation whose log has more than was read of it.
+    async fn read_on(&mut self) {
+        let Some((generation, until)) = self.behind.take() else { return };
+        tracing::info!(channel = %self.session.channel, %generation, "it has more: reading on");
+        self.again = Some(generation);
+        let clock = self.sources.clock.clone();
+        let again = async {
+            let _ = self.generation(generation, false).await;
+            clock.sleep_until(clock.now().mono.plus(behind::AGAIN)).await;
+        };
+        tokio::select! {
+            () = again => {}
+            () = clock.sleep_until(until) => {}
         }
     }
 
@@ -206,11 +214,11 @@ impl Feed {
         for footer in &index.footers {
             self.footer(generation, footer);
         }
-        if index.sealed {
+        if index.sealed || self.behind.is_in_the_way() {
             return Ok(());
         }
         if let Some(last) = index.footers.last() {
-            self.resume_pending(last);
+            self.pending.resume(last);
         }
         let mut log = self.sources.logs.subscribe(&id, From::Position(index.tail)).await?;
         let session = self.session.clone();
@@ -233,6 +241,9 @@ impl Feed {
             let Some(batch) = batch else { break };
             for entry in batch.records() {
                 self.entry(generation, entry);
+            }
+            if self.behind.is_in_the_way() {
+                return Ok(());
             }
             // While a backlog is read nobody sees the past go by, also not who asks for the DVR
             // playlist meanwhile: a player that joins there would begin where the feed happens to
@@ -257,6 +268,9 @@ impl Feed {
     /// Takes the marks of a sealed extent, with the places of their samples.
     fn footer(&mut self, generation: Generation, footer: &Footer) {
         for m in footer.marks() {
+            if self.behind.is_in_the_way() {
+                return;
+            }
             let carriers = self.opened.iter().flat_map(|o| o.carriers());
             if let Some((p, span)) = self.trail.listed(&m, carriers) {
                 self.note(generation, p, span);
@@ -265,28 +279,15 @@ impl Feed {
         }
     }
 
-    /// Samples of sealed extents whose part ends later: their places are known.
-    fn resume_pending(&mut self, footer: &Footer) {
-        for t in &footer.tracks {
-            let places = t.open.iter().map(|o| Pending {
-                seq: o.seq,
-                start: o.start,
-                end: Position { offset: o.start.offset + u64::from(o.len), ..o.start },
-                sample: None,
-            });
-            self.pending.insert(t.track, places.collect());
-        }
-    }
-
     fn entry(&mut self, generation: Generation, entry: Entry) {
+        if self.behind.is_in_the_way() {
+            return;
+        }
         match entry.record {
             Record::Packet { packet, seq: Some(seq) } => {
-                let waiting = self.pending.entry(packet.track).or_default();
-                if waiting.len() >= PENDING_MAX {
-                    waiting.pop_front();
-                }
                 let sample = Some(Sample::from(&packet));
-                waiting.push_back(Pending { seq, start: entry.start, end: entry.end, sample });
+                let pending = Pending { seq, start: entry.start, end: entry.end, sample };
+                self.pending.push(packet.track, pending);
             }
             Record::Mark(mark) => {
                 let carriers = self.opened.iter().flat_map(|o| o.carriers());
@@ -303,22 +304,12 @@ impl Feed {
 
     /// Gathers a part's samples; its mark ends at `end`.
     fn part(&mut self, generation: Generation, p: &PartEnd, end: Position) {
-        let waiting = self.pending.entry(p.track).or_default();
-        while waiting.front().is_some_and(|w| w.seq < p.first_seq) {
-            waiting.pop_front();
-        }
-        let count = waiting.iter().take_while(|w| w.seq <= p.last_seq).count();
-        let taken: Vec<Pending> = waiting.drain(..count).collect();
-        if count as u64 != p.last_seq.0 - p.first_seq.0 + 1 {
+        let Some(Taken { span, samples }) = self.pending.part(p) else {
             tracing::error!(channel = %self.session.channel, %generation, msn = %p.msn,
                 "a part's samples are not in the log before its end");
             return self.note(generation, p, None);
-        }
-        let start = taken.iter().map(|t| t.start).min();
-        let samples = start.zip(taken.iter().map(|t| t.end).max());
-        let samples = samples.map(|(start, end)| Span { start, end });
-        self.note(generation, p, samples.map(|samples| self.trail.span(p, samples, end)));
-        let samples: Option<Vec<Sample>> = taken.into_iter().map(|t| t.sample).collect();
+        };
+        self.note(generation, p, span.map(|samples| self.trail.span(p, samples, end)));
         let first = samples.iter().flatten().next();
         let (cues, origin) = self.trail.part(p, first);
         // Cues without the start of their segment: the part is made from the log.
@@ -359,6 +350,11 @@ impl Feed {
         if let Mark::End(end) = mark
             && !end.session_over
             && self.is_replaced(generation)
+        {
+            return;
+        }
+        if let (Mark::Generation(start), Some(opened)) = (mark, &self.opened)
+            && self.behind.look(start, opened, self.sources.clock.now().mono)
         {
             return;
         }

@@ -22,6 +22,7 @@
 pub mod answer;
 pub mod asked;
 pub mod away;
+mod behind;
 pub mod channels;
 pub mod choice;
 pub mod cors;
@@ -33,6 +34,7 @@ pub mod media;
 pub mod mended;
 pub mod metrics;
 pub mod pages;
+mod pending;
 pub mod places;
 pub mod ranges;
 pub mod recall;

@@ -75,6 +75,11 @@ impl Window {
         self.ended
     }
 
+    /// The newest generation that was entered.
+    pub fn current(&self) -> Option<Generation> {
+        self.generation
+    }
+
     /// The name of the rendition in URLs; empty for a track that is none of the session's.
     pub fn rendition(&self) -> &str {
         self.session.rendition(self.track).map_or("", |r| &r.name)

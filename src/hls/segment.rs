@@ -5,7 +5,7 @@ use crate::base::ids::{Generation, Msn, Seq};
 use crate::base::time::Wall;
 use crate::media::fmp4::fragment::{Fragment, Sample};
 use crate::media::fmp4::init::{Init, TRACK_NUMBER};
-use crate::media::timeline::mark::PartEnd;
+use crate::media::timeline::mark::{LastSegment, PartEnd, TrackEnd};
 
 /// One part of a segment: samples `first..=last` of the segment's track and generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +122,19 @@ impl Open {
     /// Microseconds listed so far.
     pub(super) fn duration(&self) -> i64 {
         self.parts.iter().map(|p| p.duration).sum()
+    }
+
+    /// Is it the last of its generation, with all its parts?
+    pub(super) fn has_all(&self, fate: &TrackEnd) -> bool {
+        self.msn == fate.msn && self.parts.len() as u64 >= u64::from(fate.parts)
+    }
+
+    /// Is it unknown what is all of it, by how its generation ended?
+    pub(super) fn is_lost(&self, fate: &TrackEnd) -> bool {
+        match fate.last {
+            LastSegment::Lost => self.msn >= fate.msn,
+            LastSegment::Complete | LastSegment::Short => !self.has_all(fate),
+        }
     }
 
     /// All that is listed of it is absent.

@@ -201,11 +201,12 @@ impl Window {
             return Err(MarkError::AfterEnd);
         }
         let have = self.generation;
+        let lacked = start.previous.as_ref().is_some_and(|(of, end)| self.lacks(*of, end));
         let changed = self.enter(start.generation, start.previous.as_ref(), Some(Seq(0)))?;
         // What its writer did not tell, others may know better.
         if let (Some((of, end)), Some(have)) = (&start.previous, have)
             && have < start.generation
-            && (*of != have || start.base != end.msn.next())
+            && (*of != have || start.base != end.msn.next() || lacked)
         {
             self.unsure.push(have);
         }
@@ -228,7 +229,7 @@ impl Window {
             _ => {}
         }
         match previous {
-            Some((of, end)) if self.generation == Some(*of) => self.end_open(end),
+            Some((of, end)) if self.is_ended_by(*of, end) => self.end_open(end),
             _ => self.close(None),
         };
         self.generations.push(generation);
@@ -355,17 +356,33 @@ impl Window {
         self.init.filter(|_| hints && self.init != in_force)
     }
 
+    /// Does this end say how the current generation ended? That of a later one does where that had
+    /// no media: it ended where the one before it did.
+    fn is_ended_by(&self, of: Generation, end: &End) -> bool {
+        let fate = end.tracks.iter().find(|t| t.track == self.track);
+        let same = fate.zip(self.open.as_ref()).is_some_and(|(fate, open)| fate.msn == open.msn);
+        self.generation.is_some_and(|have| have == of || (have < of && same))
+    }
+
+    /// Was less read of the current generation than its writer says that there is? Its log has more
+    /// of segments that others list; what is missing has the names of what they have.
+    pub fn lacks(&self, of: Generation, end: &End) -> bool {
+        let fate = end.tracks.iter().find(|t| t.track == self.track);
+        let Some(fate) = fate.filter(|f| f.last != LastSegment::Lost) else { return false };
+        let Some(open) = &self.open else {
+            return self.generation == Some(of)
+                && self.segments.back().is_none_or(|s| s.msn < fate.msn);
+        };
+        self.is_ended_by(of, end) && !open.has_all(fate) && open.msn <= fate.msn
+    }
+
     /// The open segment's fate at the end of its generation. A lost one stays open until the next
-    /// mark, which may be the gap that takes its place. So does one that had begun by then without
-    /// the registry's knowledge: nobody knows what is all of it.
+    /// mark, which may be the gap that takes its place. So does one that is not all there, and one
+    /// that had begun by then without the registry's knowledge: nobody knows what is all of it.
     fn end_open(&mut self, end: &End) -> bool {
         let fate = end.tracks.iter().find(|t| t.track == self.track);
         match (&mut self.open, fate) {
-            (Some(open), Some(fate))
-                if open.msn >= fate.msn
-                    && fate.last == LastSegment::Lost
-                    && !open.parts.is_empty() =>
-            {
+            (Some(open), Some(fate)) if !open.parts.is_empty() && open.is_lost(fate) => {
                 open.lost = true;
                 false
             }

@@ -308,3 +308,27 @@ fn dates_do_not_go_back_where_numbers_were_passed_over() {
         assert!(dates.is_sorted(), "{ahead} ms: {text}");
     }
 }
+
+/// Who left a log before its writer's last words lists nothing under the name of what others have
+/// more of.
+#[test]
+fn a_segment_that_is_not_all_there_is_a_gap_and_may_be_had_elsewhere() {
+    let tape = Tape::new().two_seconds().segment().part(500, true).part(500, false);
+    let end = tape.decided(LastSegment::Complete, false);
+    let read = tape.steps.len();
+    let next = tape.next_generation(LastSegment::Complete, 0).cut().part(500, true);
+    for missing in 0..=2 {
+        let mut window = Window::new(session(), TrackId::VIDEO);
+        for step in &next.steps[..read - missing] {
+            tell(&mut window, step).expect("legal");
+        }
+        assert_eq!(window.lacks(Generation(1), &end), missing > 0, "{missing}");
+        for step in &next.steps[read..] {
+            tell(&mut window, step).expect("legal");
+        }
+        let found = fate(window.segment(Generation(1), Msn(101)));
+        assert_eq!(found, if missing == 0 { "found" } else { "elsewhere" }, "{missing}");
+        let text = render(&window, View::Live, false, &[]).expect("listed");
+        assert_eq!(text.matches("g1-101.m4s").count(), usize::from(missing == 0), "{text}");
+    }
+}

@@ -62,12 +62,14 @@ impl Publisher {
                 Ended { result, untold }
             }
             Stage::Probing(_) => {
-                // Nothing was written: the generation ends before its first number.
+                // Nothing was written: the generation ends before its first number, where the one
+                // before it did.
+                let tracks = grant.previous.as_ref().map(|(_, e)| e.tracks.clone());
                 let end = End {
                     msn: grant.base.0.saturating_sub(1),
                     dseq: grant.dseq,
                     wall: grant.previous.as_ref().map_or(now.wall.0, |(_, e)| e.wall),
-                    tracks: Vec::new(),
+                    tracks: tracks.unwrap_or_default(),
                     session_over: session_over || grant.record.is_none(),
                 };
                 settle(end.clone());

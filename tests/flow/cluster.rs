@@ -314,6 +314,35 @@ async fn an_origin_without_the_registry_still_says_where_it_ended() {
     stop(cluster.apis).await;
 }
 
+/// While its encoder and the registry are both away a channel stands still: nobody knows whether
+/// somebody else goes on. Then absence is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn absence_is_written_when_the_registry_can_be_asked() {
+    let cluster = Cluster::start(1).await;
+    let nobody = Who { role: Role::Api, number: 0 };
+    let link = Link::new(&[nobody]);
+    link.leads_to(Some(addr(&cluster.apis[0], "api")));
+    let one = cluster.origin_of("one", local(), &format!("http://{}", link.addr)).await;
+    let edge = cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    oracle.except(Exception::StandsStill);
+    let tags = clip::looped(&clip::bbb(), 6);
+    let mut encoder = Encoder::connect(addr(&one, "rtmp"), &cluster.key).await.expect("accepted");
+    encoder.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&base(&edge), "main").await;
+    link.set(&[nobody]);
+    drop(encoder);
+    let next = next(&fetched::media(&session, "video").await);
+    let wait = session.join(&format!("video/index.m3u8?_HLS_msn={next}")).expect("a URL");
+    // Held for three target durations; the first gap is due after one and a half.
+    assert_eq!(fetched::get(wait).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    link.set(&[]);
+    fetched::media_until(&session, "video", |p| p.segments.iter().any(|s| s.gap)).await;
+    silent(&oracle.report().await);
+    stop(vec![edge, one]).await;
+    stop(cluster.apis).await;
+}
+
 /// Without API servers what runs goes on, for viewers who come as for those who are there; new
 /// publishes are told why not.
 #[tokio::test(flavor = "multi_thread")]

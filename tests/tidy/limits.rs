@@ -23,7 +23,7 @@ const EXEMPT: &[(&str, &str)] = &[
         "what a number can be at all: CUE_DURATION_MAX refuses what is shorter by far",
     ),
     (
-        "edge::feed::PENDING_MAX",
+        "edge::pending::PENDING_MAX",
         "the log's index forgets the same samples (OPEN_SAMPLES_MAX); the feed's log line says so",
     ),
     (

@@ -25,6 +25,7 @@ use crate::browser::number;
 use crate::chaos::encoders::{Publish, Shared};
 use crate::chaos::plan::{Cast, plan};
 use crate::chaos::players::Player;
+use crate::chaos::recorded::{GivenUp, Logged};
 use crate::chaos::report::Stood;
 use crate::chaos::stage::{Done, Stage};
 use crate::fetched;
@@ -227,14 +228,10 @@ struct Packets {
     missing: Vec<String>,
 }
 
-async fn packets(stage: &Stage, records: &[Shared], dirs: &[std::path::PathBuf]) -> Packets {
-    let mut logged = BTreeMap::new();
-    for dir in dirs {
-        recorded::packets(dir, &mut logged).await;
-    }
+fn packets(stage: &Stage, records: &[Shared], logged: &Logged) -> Packets {
     let mut out = Packets { sent: 0, acknowledged: 0, missing: Vec::new() };
     for (channel, record) in stage.channels.iter().zip(records) {
-        let (record, logged) = (record.get(), logged.get(&channel.name));
+        let (record, logged) = (record.get(), logged.packets.get(&channel.name));
         out.sent += record.sent;
         out.acknowledged += record.acknowledged.len();
         let has = |id| logged.is_some_and(|l| l.contains(id));
@@ -322,11 +319,19 @@ async fn whatever_happens_to_processes_viewers_play_on() {
     for oracle in &audience.oracles {
         oracle.finish().await;
     }
-    let (shown, lost) = lost(&stage, &audience.oracles).await;
+    let (shown, mut lost) = lost(&stage, &audience.oracles).await;
     let ends = stage.ask_database(recorded::ENDS).await;
     let rows = stage.ask_database(recorded::ROWS).await;
     let dirs = stage.close().await;
-    let packets = packets(&stage, &audience.records, &dirs).await;
+    let mut logged = Logged::default();
+    for dir in dirs {
+        recorded::read(&dir, &mut logged).await;
+    }
+    let packets = packets(&stage, &audience.records, &logged);
+    let given_up = GivenUp::of(&ends);
+    let count = lost.len();
+    lost.retain(|path| !given_up.has(path, &logged));
+    let given_up = count - lost.len();
     let (stood, fatal, text) = tally(&audience, &done);
     let found = verdict(std::mem::take(&mut audience.oracles), &ends).await;
     let mut said = format!("\nchaos: seed {}, {seconds} s\n{}", run.seed, report::blows(&done));
@@ -339,8 +344,8 @@ async fn whatever_happens_to_processes_viewers_play_on() {
         tab["when"], tab["fatal"], tab["events"]
     );
     said += &format!(
-        "packets: sent {}, acknowledged {}, of them missing {}\nmedia: shown {shown}, of them lost \
-         {}\noracle: {} findings\n",
+        "packets: sent {}, acknowledged {}, of them missing {}\nmedia: shown {shown}, of them \
+         given up with their writer {given_up}, lost {}\noracle: {} findings\n",
         packets.sent,
         packets.acknowledged,
         packets.missing.len(),

@@ -1,0 +1,55 @@
+//! A generation whose log has more than was read of it when the next one begins: its writer said
+//! where it ended, and who left it before (its node was silent) would list less under names that
+//! others have more of. It is read on first.
+
+use crate::base::ids::Generation;
+use crate::base::time::Mono;
+use crate::edge::session::Opened;
+use crate::media::timeline::mark::GenerationStart;
+use std::time::Duration;
+
+/// How long it is tried. Its writer answered a moment ago; a link that was down is back within
+/// seconds. Then what is missing is absent on this edge.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pause before it is tried again.
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Behind {
+    in_the_way: Option<Generation>,
+    /// Since when it is tried to read this one on.
+    trying: Option<(Generation, Mono)>,
+}
+
+impl Behind {
+    /// The next generation begins: is there one to be read on first?
+    pub(super) fn look(&mut self, start: &GenerationStart, opened: &Opened, now: Mono) -> bool {
+        let Some((of, end)) = &start.previous else { return false };
+        let lacking = opened.renditions.iter().find_map(|r| {
+            let shelf = r.read();
+            shelf.window.lacks(*of, end).then(|| shelf.window.current())?
+        });
+        let Some(lacking) = lacking else { return false };
+        let since = match self.trying {
+            Some((known, since)) if known == lacking => since,
+            _ => now,
+        };
+        self.trying = Some((lacking, since));
+        let tries = now.since(since) < PATIENCE;
+        self.in_the_way = Some(lacking).filter(|_| tries);
+        tries
+    }
+
+    /// Is one in the way? Nothing is taken of what comes behind it.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        self.in_the_way.is_some()
+    }
+
+    /// The one that is to be read on, and until when.
+    pub(super) fn take(&mut self) -> Option<(Generation, Mono)> {
+        self.in_the_way.take()?;
+        self.trying.map(|(generation, since)| (generation, since.plus(PATIENCE)))
+    }
+}
