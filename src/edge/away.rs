@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How long a node may be away before its log is passed over by a feed that has shown nothing yet:
 /// about a restart. Until then another edge, which has read that log, has more to show; a list
 /// without its past would be too short, and could not be made longer again.
-const PASS_OVER: Duration = Duration::from_secs(12);
+pub(super) const PASS_OVER: Duration = Duration::from_secs(12);
 
 /// How long one answer of a node is waited for whose log others have gone on after: it may stand
 /// still, and viewers wait for what comes behind.

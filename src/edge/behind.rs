@@ -8,9 +8,9 @@ use crate::edge::session::Opened;
 use crate::media::timeline::mark::GenerationStart;
 use std::time::Duration;
 
-/// How long it is tried. Its writer answered a moment ago; a link that was down is back within
-/// seconds. Then what is missing is absent on this edge.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it is tried where viewers wait: a node that was killed is back within seconds, as is a
+/// link that was down. Then what is missing is absent on this edge.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Pause before it is tried again.
 pub(super) const AGAIN: Duration = Duration::from_millis(100);
@@ -19,25 +19,29 @@ pub(super) const AGAIN: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(super) struct Behind {
     in_the_way: Option<Generation>,
-    /// Since when it is tried to read this one on.
+    /// Until when it is tried to read this one on.
     trying: Option<(Generation, Mono)>,
 }
 
 impl Behind {
-    /// The next generation begins: is there one to be read on first?
-    pub(super) fn look(&mut self, start: &GenerationStart, opened: &Opened, now: Mono) -> bool {
+    /// The next generation begins: is there one to be read on first? That is tried for so long.
+    pub(super) fn look(
+        &mut self,
+        start: &GenerationStart,
+        opened: &Opened,
+        now: Mono,
+        patience: Duration,
+    ) -> bool {
         let Some((of, end)) = &start.previous else { return false };
         let lacking = opened.renditions.iter().find_map(|r| {
             let shelf = r.read();
             shelf.window.lacks(*of, end).then(|| shelf.window.current())?
         });
         let Some(lacking) = lacking else { return false };
-        let since = match self.trying {
-            Some((known, since)) if known == lacking => since,
-            _ => now,
-        };
-        self.trying = Some((lacking, since));
-        let tries = now.since(since) < PATIENCE;
+        if self.trying.is_none_or(|(known, _)| known != lacking) {
+            self.trying = Some((lacking, now.plus(patience)));
+        }
+        let tries = self.trying.is_some_and(|(_, until)| now < until);
         self.in_the_way = Some(lacking).filter(|_| tries);
         tries
     }
@@ -50,6 +54,6 @@ impl Behind {
     /// The one that is to be read on, and until when.
     pub(super) fn take(&mut self) -> Option<(Generation, Mono)> {
         self.in_the_way.take()?;
-        self.trying.map(|(generation, since)| (generation, since.plus(PATIENCE)))
+        self.trying
     }
 }

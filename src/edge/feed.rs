@@ -153,8 +153,10 @@ impl Feed {
         let Some((generation, until)) = self.behind.take() else { return };
         tracing::info!(channel = %self.session.channel, %generation, "it has more: reading on");
         self.again = Some(generation);
+        self.session.set_waits(!self.shown);
         let clock = self.sources.clock.clone();
         let again = async {
+            // What it says is known: it was read before.
             let _ = self.generation(generation, false).await;
             clock.sleep_until(clock.now().mono.plus(behind::AGAIN)).await;
         };
@@ -353,10 +355,12 @@ impl Feed {
         {
             return;
         }
-        if let (Mark::Generation(start), Some(opened)) = (mark, &self.opened)
-            && self.behind.look(start, opened, self.sources.clock.now().mono)
-        {
-            return;
+        if let (Mark::Generation(start), Some(opened)) = (mark, &self.opened) {
+            // A list without its past could not be made longer again.
+            let patience = if self.shown { behind::PATIENCE } else { away::PASS_OVER };
+            if self.behind.look(start, opened, self.sources.clock.now().mono, patience) {
+                return;
+            }
         }
         if let (Mark::Session(record), None) = (mark, &self.opened) {
             self.opened = Some(self.session.open(record.clone()));

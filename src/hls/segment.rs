@@ -132,7 +132,7 @@ impl Open {
     /// Is it unknown what is all of it, by how its generation ended?
     pub(super) fn is_lost(&self, fate: &TrackEnd) -> bool {
         match fate.last {
-            LastSegment::Lost => self.msn >= fate.msn,
+            LastSegment::Lost => true,
             LastSegment::Complete | LastSegment::Short => !self.has_all(fate),
         }
     }

@@ -364,16 +364,20 @@ impl Window {
         self.generation.is_some_and(|have| have == of || (have < of && same))
     }
 
-    /// Was less read of the current generation than its writer says that there is? Its log has more
-    /// of segments that others list; what is missing has the names of what they have.
+    /// Was less read of the current generation than is known to be there? Its log has more of
+    /// segments that others list; what is missing has the names of what they have.
     pub fn lacks(&self, of: Generation, end: &End) -> bool {
-        let fate = end.tracks.iter().find(|t| t.track == self.track);
-        let Some(fate) = fate.filter(|f| f.last != LastSegment::Lost) else { return false };
+        let Some(fate) = end.tracks.iter().find(|t| t.track == self.track) else { return false };
+        let is_lost = fate.last == LastSegment::Lost;
         let Some(open) = &self.open else {
+            let before = if is_lost { fate.msn.0.saturating_sub(1) } else { fate.msn.0 };
             return self.generation == Some(of)
-                && self.segments.back().is_none_or(|s| s.msn < fate.msn);
+                && self.segments.back().is_none_or(|s| s.msn.0 < before);
         };
-        self.is_ended_by(of, end) && !open.has_all(fate) && open.msn <= fate.msn
+        match is_lost {
+            true => self.generation == Some(of) && open.msn < fate.msn,
+            false => self.is_ended_by(of, end) && open.msn <= fate.msn && !open.has_all(fate),
+        }
     }
 
     /// The open segment's fate at the end of its generation. A lost one stays open until the next

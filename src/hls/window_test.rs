@@ -332,3 +332,25 @@ fn a_segment_that_is_not_all_there_is_a_gap_and_may_be_had_elsewhere() {
         assert_eq!(text.matches("g1-101.m4s").count(), usize::from(missing == 0), "{text}");
     }
 }
+
+/// The end was decided by the last report of a writer that could not be asked: what began before
+/// that is all there in its log, and this window has not seen it.
+#[test]
+fn what_was_whole_by_the_last_report_is_not_listed_with_less() {
+    let tape = Tape::new().two_seconds().segment().part(500, true);
+    let read = tape.steps.len();
+    let tape = tape.part(500, false).segment().part(500, true);
+    let end = tape.decided(LastSegment::Lost, false);
+    let next = tape.next_generation(LastSegment::Lost, 3).cut().part(500, true);
+    let mut window = Window::new(session(), TrackId::VIDEO);
+    for step in &next.steps[..read] {
+        tell(&mut window, step).expect("legal");
+    }
+    assert!(window.lacks(Generation(1), &end));
+    let all = next.steps.iter().position(|s| matches!(s, Step::Mark(Generation(2), _)));
+    for step in &next.steps[all.expect("a next generation")..] {
+        tell(&mut window, step).expect("legal");
+    }
+    assert_eq!(fate(window.segment(Generation(1), Msn(101))), "elsewhere");
+    assert!(!next.window().lacks(Generation(1), &end));
+}
