@@ -21,6 +21,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
+/// At the far end of the links to it.
+const THE_API: Who = Who { role: Role::Api, number: 0 };
+
 /// What the processes of a cluster share.
 pub(crate) struct Cluster {
     dir: TempDir,
@@ -95,6 +98,13 @@ impl Cluster {
             "--internal=127.0.0.1:0".into(),
         ];
         self.run(&words, "admin").await
+    }
+
+    /// An origin, and its own way to the one API server.
+    async fn origin_behind_a_link(&self, name: &str) -> (Up, Link) {
+        let link = Link::new(&[THE_API]);
+        link.leads_to(Some(addr(&self.apis[0], "api")));
+        (self.origin_of(name, local(), &format!("http://{}", link.addr)).await, link)
     }
 
     /// The agent beside an origin.
@@ -291,10 +301,7 @@ async fn an_encoder_that_moves_leaves_no_gap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_origin_without_the_registry_still_says_where_it_ended() {
     let cluster = Cluster::start(1).await;
-    let nobody = Who { role: Role::Api, number: 0 };
-    let link = Link::new(&[nobody]);
-    link.leads_to(Some(addr(&cluster.apis[0], "api")));
-    let one = cluster.origin_of("one", local(), &format!("http://{}", link.addr)).await;
+    let (one, link) = cluster.origin_behind_a_link("one").await;
     let two = cluster.origin("two").await;
     let edge = cluster.edge("east").await;
     let oracle = Oracle::watch(vec![base(&edge)], "main");
@@ -302,7 +309,7 @@ async fn an_origin_without_the_registry_still_says_where_it_ended() {
     let mut first = Encoder::connect(addr(&one, "rtmp"), &cluster.key).await.expect("accepted");
     first.real_time(&tags, |t| t).await.expect("taken");
     let session = fetched::session(&base(&edge), "main").await;
-    link.set(&[nobody]);
+    link.set(&[THE_API]);
     let mut second = Encoder::connect(addr(&two, "rtmp"), &cluster.key).await.expect("accepted");
     second.real_time(&clip::looped(&clip::bbb(), 9), |t| t).await.expect("taken");
     let list = fetched::media_until(&session, "video", is_back).await;
@@ -319,10 +326,7 @@ async fn an_origin_without_the_registry_still_says_where_it_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn absence_is_written_when_the_registry_can_be_asked() {
     let cluster = Cluster::start(1).await;
-    let nobody = Who { role: Role::Api, number: 0 };
-    let link = Link::new(&[nobody]);
-    link.leads_to(Some(addr(&cluster.apis[0], "api")));
-    let one = cluster.origin_of("one", local(), &format!("http://{}", link.addr)).await;
+    let (one, link) = cluster.origin_behind_a_link("one").await;
     let edge = cluster.edge("east").await;
     let oracle = Oracle::watch(vec![base(&edge)], "main");
     oracle.except(Exception::StandsStill);
@@ -330,7 +334,7 @@ async fn absence_is_written_when_the_registry_can_be_asked() {
     let mut encoder = Encoder::connect(addr(&one, "rtmp"), &cluster.key).await.expect("accepted");
     encoder.real_time(&tags, |t| t).await.expect("taken");
     let session = fetched::session(&base(&edge), "main").await;
-    link.set(&[nobody]);
+    link.set(&[THE_API]);
     drop(encoder);
     let next = next(&fetched::media(&session, "video").await);
     let wait = session.join(&format!("video/index.m3u8?_HLS_msn={next}")).expect("a URL");
