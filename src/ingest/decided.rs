@@ -14,14 +14,31 @@ pub struct Decided(watch::Sender<HashMap<Channel, Known>>);
 #[derive(Debug)]
 struct Known {
     generation: Generation,
-    asked: bool,
+    /// How many ask at the moment.
+    asking: u32,
     end: Option<End>,
+}
+
+/// See [`Decided::ask`].
+#[derive(Debug)]
+pub struct Asking<'a> {
+    decided: &'a Decided,
+    channel: &'a Channel,
+    generation: Generation,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.decided.change(self.channel, self.generation, |known| {
+            known.asking = known.asking.saturating_sub(1);
+        });
+    }
 }
 
 impl Decided {
     fn change(&self, channel: &Channel, generation: Generation, f: impl FnOnce(&mut Known)) {
         self.0.send_modify(|all| {
-            let new = || Known { generation, asked: false, end: None };
+            let new = || Known { generation, asking: 0, end: None };
             let known = all.entry(channel.clone()).or_insert_with(new);
             if known.generation < generation {
                 *known = new();
@@ -32,14 +49,15 @@ impl Decided {
         });
     }
 
-    /// Somebody is to go on after this generation.
-    pub fn ask(&self, channel: &Channel, generation: Generation) {
-        self.change(channel, generation, |known| known.asked = true);
+    /// Somebody is to go on after this generation, and asks for as long as the answer lives.
+    pub fn ask<'a>(&'a self, channel: &'a Channel, generation: Generation) -> Asking<'a> {
+        self.change(channel, generation, |known| known.asking += 1);
+        Asking { decided: self, channel, generation }
     }
 
     /// Waits until somebody asks for the end of this generation.
     pub async fn asked(&self, channel: &Channel, generation: Generation) {
-        self.until(channel, generation, |known| known.asked.then_some(())).await;
+        self.until(channel, generation, |known| (known.asking > 0).then_some(())).await;
     }
 
     /// It ended there, and its log holds all of it.
@@ -93,13 +111,15 @@ mod tests {
         let (asks, of) = (Arc::clone(&decided), main.clone());
         let told = task::spawn("asks", async move { asks.end(&of, Generation(2)).await });
         decided.settle(&main, Generation(1), end(1000));
-        decided.ask(&main, Generation(1));
+        let other = decided.ask(&main, Generation(1));
+        drop(decided.ask(&main, Generation(2)));
         tokio::task::yield_now().await;
-        assert!(!asked.is_finished() && !told.is_finished(), "another generation's");
-        decided.ask(&main, Generation(2));
+        assert!(!asked.is_finished() && !told.is_finished(), "another's, and nobody's");
+        let asking = decided.ask(&main, Generation(2));
         asked.await.expect("not aborted").expect("no panic");
         decided.settle(&main, Generation(2), end(1010));
         assert_eq!(told.await.expect("not aborted").expect("no panic").msn, 1010);
+        drop((asking, other));
         // What came before is news no more.
         decided.settle(&main, Generation(1), end(1001));
         assert_eq!(decided.end(&main, Generation(2)).await.msn, 1010);

@@ -6,13 +6,19 @@ use crate::api::orders::{Order, Stop};
 use crate::api::types::Refusal;
 use crate::base::error::Kind;
 use crate::base::ids::Channel;
-use crate::ingest::context::ClaimError;
+use crate::ingest::context::{ClaimError, Context};
 use crate::ingest::desk::Desk;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::seat::Seat;
 use crate::rt::task;
+use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
+
+/// How long an end is settled on the word of who asks for it; then the registry decides first, as
+/// it does without one. Who asks waits half a second longer (`control::routes`, `STOP`), for the log
+/// to be sealed: an end that comes too late was decided otherwise.
+const ASKS: Duration = Duration::from_secs(1);
 
 impl Desk {
     /// Brings an order to the channel's owner, or says that there is none.
@@ -31,14 +37,28 @@ impl Desk {
     /// Answers with the end when it is settled, whatever it was that ended the generation: an owner
     /// that is ending it takes no more orders.
     async fn answer(&self, stop: Stop) {
-        let Stop { channel, generation, key, reply } = stop;
-        let decided = &self.context().decided;
+        let Stop { channel, generation, key, mut reply } = stop;
+        let Context { decided, clock, .. } = &**self.context();
         let (inner, answer) = oneshot::channel();
+        let asking = decided.ask(&channel, generation);
         self.bring(Order::Stop(Stop { channel: channel.clone(), generation, key, reply: inner }));
+        let said = async {
+            tokio::select! {
+                biased;
+                end = decided.end(&channel, generation) => Ok(Some(end)),
+                said = answer => said.unwrap_or(Ok(None)),
+            }
+        };
+        tokio::pin!(said);
+        let until = clock.now().mono.plus(ASKS);
         let said = tokio::select! {
             biased;
-            end = decided.end(&channel, generation) => Ok(Some(end)),
-            said = answer => said.unwrap_or(Ok(None)),
+            said = &mut said => said,
+            () = reply.closed() => return,
+            () = clock.sleep_until(until) => {
+                drop(asking);
+                said.await
+            }
         };
         let _ = reply.send(said);
     }
@@ -58,9 +78,6 @@ impl Desk {
             && stop.key.as_ref().is_some_and(|key| *key != held)
         {
             return refuse(order, ClaimError::InUse);
-        }
-        if let Order::Stop(stop) = &order {
-            self.context().decided.ask(&stop.channel, stop.generation);
         }
         match orders.try_send(order) {
             Ok(()) => {}
