@@ -16,8 +16,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
 /// How long an end is settled on the word of who asks for it; then the registry decides first, as
-/// it does without one. Who asks waits half a second longer (`control::routes`, `STOP`), for the log
-/// to be sealed: an end that comes too late was decided otherwise.
+/// it does without one. Who asks waits half a second longer (`control::routes`, `STOP`), for the
+/// log to be sealed: an end that comes too late was decided otherwise.
 const ASKS: Duration = Duration::from_secs(1);
 
 impl Desk {
