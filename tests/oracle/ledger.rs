@@ -244,7 +244,7 @@ impl Ledger {
         let key = (claim.who.clone(), claim.path.clone());
         // Of several servers one is always a little behind: its older version is no step back, and
         // is held against all others as every version is.
-        let many = self.balancers.iter().any(|b| claim.who.starts_with(b));
+        let many = self.is_many(&claim.who);
         let is_older = |old: &Head| !old.ended && head.last < old.last;
         if many && self.heads.get(&key).is_some_and(is_older) {
             return;
@@ -398,7 +398,15 @@ impl Ledger {
     pub(crate) fn refused(&mut self, who: &str, want: &Want, status: u16) {
         match want.kind {
             WantKind::Media if !self.repaired(&want.path) => {
-                self.find("download", who, format!("{}: listed, but answered {status}", want.path));
+                let detail = format!("{}: listed, but answered {status}", want.path);
+                // Who listed it may be another server than who was asked.
+                match self.segment_of(&want.path).filter(|_| self.is_many(who)) {
+                    Some(msn) => {
+                        let found = Finding { rule: "download", who: who.to_owned(), detail };
+                        self.contradictions.push((msn, found));
+                    }
+                    None => self.find("download", who, detail),
+                }
             }
             WantKind::Gap if status != 404 => {
                 self.find("P22", who, format!("{}: a gap that answered {status}", want.path));
@@ -411,15 +419,26 @@ impl Ledger {
     }
 
     fn repaired(&self, path: &str) -> bool {
+        self.segment_of(path).is_some_and(|msn| {
+            self.exceptions
+                .iter()
+                .any(|e| matches!(e, Exception::Repaired { msns } if msns.contains(&msn)))
+        })
+    }
+
+    /// The segment that lists this URL as its own or as a part's.
+    fn segment_of(&self, path: &str) -> Option<u64> {
         let hit = |f: &Facts| {
             f.segment.uri.as_deref() == Some(path) || f.parts.values().any(|p| p.uri == path)
         };
-        let msn = self.renditions.values().flat_map(|r| &r.segments).find(|(_, f)| hit(f));
-        msn.is_some_and(|(msn, _)| {
-            self.exceptions
-                .iter()
-                .any(|e| matches!(e, Exception::Repaired { msns } if msns.contains(msn)))
-        })
+        let home = self.renditions.iter().find(|(home, _)| path.starts_with(home.as_str()));
+        let (_, rendition) = home?;
+        rendition.segments.iter().rev().find(|(_, f)| hit(f)).map(|(msn, _)| *msn)
+    }
+
+    /// Is each answer of this server perhaps another's?
+    fn is_many(&self, who: &str) -> bool {
+        self.balancers.iter().any(|b| who.starts_with(b))
     }
 
     /// Listed media that nobody has delivered.

@@ -109,6 +109,42 @@ fn an_exception_that_is_named_late_counts() {
 }
 
 #[test]
+fn behind_a_decided_end_a_balancer_may_refuse_what_another_server_lists() {
+    let path = "/live/main/s1/video/v1/g1-p350.m4s".to_owned();
+    for (who, msns, want) in [
+        ("a plain", Some(107..=107), 0),
+        ("a plain", Some(106..=106), 1),
+        ("a plain", None, 1),
+        ("c", Some(107..=107), 1),
+    ] {
+        let mut ledger = ledger();
+        ledger.balancers.insert("a".into());
+        ledger.version(&claim("b", 0, VIDEO), &good(100, 107, 2));
+        let kind = WantKind::Media;
+        ledger.refused(who, &Want { path: path.clone(), kind }, 503);
+        ledger.exceptions.extend(msns.clone().map(|msns| Exception::DecidedEnd { msns }));
+        let found = ledger.judge();
+        let refused = found.iter().filter(|f| f.detail.ends_with("listed, but answered 503"));
+        assert_eq!(refused.count(), want, "{who} {msns:?}");
+    }
+}
+
+#[test]
+fn behind_a_decided_end_a_report_may_be_ahead_of_what_is_listed_in_the_end() {
+    for (msns, want) in [(108..=109, 0), (107..=107, 1)] {
+        let mut ledger = ledger();
+        let ahead = good(100, 107, 2).replace("../audio/", "../video/");
+        let ahead = ahead.replace("LAST-MSN=107", "LAST-MSN=109");
+        ledger.version(&claim("a", 0, VIDEO), &good(100, 107, 2));
+        ledger.version(&claim("a", 0, AUDIO), &ahead);
+        ledger.exceptions.push(Exception::DecidedEnd { msns });
+        let found = ledger.judge();
+        let never = found.iter().filter(|f| f.detail.ends_with("which never was"));
+        assert_eq!(never.count(), want);
+    }
+}
+
+#[test]
 fn silent_on_a_stream_that_is_right() {
     let versions: Vec<String> = (100..130)
         .flat_map(|next| (0..4).map(move |open| good(next.max(112) - 12, next.max(107), open)))
