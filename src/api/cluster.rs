@@ -54,6 +54,13 @@ pub struct Heartbeat {
     /// Nodes that it reads from, by the URL of their internal listeners: how many logs it follows.
     #[serde(default)]
     pub upstreams: BTreeMap<String, i64>,
+    /// The edge through which an edge reads all logs, by the URL of its internal listener; `None`:
+    /// each from the node that has it.
+    #[serde(default)]
+    pub through: Option<String>,
+    /// An edge that it was told to read through and could not; it wants another.
+    #[serde(default)]
+    pub avoids: Option<String>,
 }
 
 impl Heartbeat {
@@ -68,6 +75,8 @@ impl Heartbeat {
             render: 1,
             figures: BTreeMap::new(),
             upstreams: BTreeMap::new(),
+            through: None,
+            avoids: None,
         }
     }
 }
@@ -78,6 +87,10 @@ impl Heartbeat {
 pub struct Lease {
     /// There are sessions to take up: ask which.
     pub unfinished: bool,
+    /// For an edge: the edge to read through, by the URL of its internal listener; `None`: each log
+    /// from the node that has it.
+    #[serde(default)]
+    pub through: Option<String>,
 }
 
 /// A node as the registry knows it.

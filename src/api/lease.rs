@@ -1,12 +1,11 @@
-//! Keeps a node's lease: says every [`HEARTBEAT`] that it lives, and learns whether there is
-//! something for it to take up.
+//! Keeps a node's lease: says every [`HEARTBEAT`] that it lives, and learns what there is for it to
+//! do.
 
 use crate::api::cluster::{HEARTBEAT, Heartbeat, Lease};
 use crate::api::peers::Peers;
 use crate::api::types::{NodeName, Refusal};
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
-use tokio::sync::watch;
 
 /// The path of a node.
 pub fn path(node: &str) -> String {
@@ -14,14 +13,13 @@ pub fn path(node: &str) -> String {
 }
 
 /// Says that `node` lives until `end`, that it drains from `drain` on, and at the end that it has
-/// left. `say` adds what there is to say at the time. `unfinished` counts the answers that say that
-/// there is something to take up.
+/// left. `say` adds what there is to say at the time. `heard` takes the answers.
 pub async fn keep(
     peers: Peers,
     node: NodeName,
     (first, say): (Heartbeat, impl Fn(&mut Heartbeat)),
     (clock, drain, end): (Clock, Drain, Drain),
-    unfinished: watch::Sender<u64>,
+    heard: impl Fn(Lease),
 ) {
     let mut told = false;
     loop {
@@ -33,8 +31,8 @@ pub async fn keep(
                 if std::mem::take(&mut told) {
                     tracing::info!("the registry answers again");
                 }
-                if lease.unfinished && !beat.draining {
-                    unfinished.send_modify(|n| *n += 1);
+                if !beat.draining {
+                    heard(lease);
                 }
             }
             Err(e) if !std::mem::replace(&mut told, true) => {

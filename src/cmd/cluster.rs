@@ -8,6 +8,7 @@ use crate::cmd::common::Failure;
 use crate::log::nodes::{Holder, Nodes};
 use crate::log::remote::{Bearer, Options};
 use crate::log::source::Source;
+use crate::log::through::Through;
 use crate::media::timeline::mark::RENDER;
 use crate::rt::clock::Clock;
 use std::net::SocketAddr;
@@ -174,8 +175,9 @@ impl Member {
         Arc::new(token)
     }
 
-    /// The logs of all nodes.
-    pub fn logs(&self, holder: Holder, clock: Clock) -> Source {
-        Source::Nodes(Nodes::new(holder, Options::default(), clock, self.bearer()))
+    /// The logs of all nodes, `through` one that is told.
+    pub fn logs(&self, holder: Holder, through: Through, clock: Clock) -> Source {
+        let options = Options::default();
+        Source::Nodes(Nodes::new(holder, through, options, clock, self.bearer()))
     }
 }

@@ -14,6 +14,7 @@ use crate::cmd::reads::Reads;
 use crate::edge::channels::Channels;
 use crate::log::logs::Logs;
 use crate::log::source::Source;
+use crate::log::through::Through;
 use crate::rt::clock::Clock;
 use crate::telemetry::metrics::Gauge;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct Figures {
     pub held: Option<Gauge>,
     /// What it reads.
     pub source: Source,
+    /// And through whom.
+    pub through: Option<Through>,
     /// What is watched of it.
     pub edge: Option<Channels>,
     /// For ages.
@@ -50,7 +53,8 @@ impl Figures {
         let logs = reads.recorder.as_ref().map(|r| r.logs.clone());
         let held = reads.adopter.as_ref().map(|a| a.metrics.held.clone());
         let (source, stored) = (reads.logs.clone(), Arc::new(AtomicI64::new(-1)));
-        Figures { logs, held, source, edge, clock, stored }
+        let through = reads.through.clone();
+        Figures { logs, held, source, through, edge, clock, stored }
     }
 
     /// Counts what is on the disk, again and again, where there is one.
@@ -90,5 +94,8 @@ impl Figures {
             }
         }
         beat.upstreams = self.source.followed();
+        if let Some(through) = &self.through {
+            (beat.through, beat.avoids) = (through.url(), through.avoided());
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::collect::adopt::Adopter;
 use crate::log::id::LogId;
 use crate::log::remote::{self, Remote};
 use crate::log::source::Source;
+use crate::log::through::Through;
 use crate::manifest::types::Manifest;
 use crate::rt::clock::Clock;
 use crate::rt::tls::Tls;
@@ -37,6 +38,8 @@ pub enum From {
 pub struct Reads {
     /// The logs.
     pub logs: Source,
+    /// The node through which they are read, as the cluster's API servers say.
+    pub through: Option<Through>,
     /// Which there are.
     pub directory: Directory,
     /// Keeps the directory's table, where that is another process's.
@@ -67,8 +70,8 @@ impl From {
         clock: &Clock,
     ) -> Result<Reads, Failure> {
         let of = |logs, directory, follower| {
-            let (recorder, adopter) = (None, None);
-            Reads { logs, directory, follower, recorder, adopter }
+            let (through, recorder, adopter) = (None, None, None);
+            Reads { logs, through, directory, follower, recorder, adopter }
         };
         Ok(match self {
             From::Recording(recording) => {
@@ -93,7 +96,9 @@ impl From {
                 }
                 let table = directory.clone();
                 let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.generation);
-                of(member.logs(Arc::new(holder), clock.clone()), directory, Some(follower))
+                let through = Through::default();
+                let logs = member.logs(Arc::new(holder), through.clone(), clock.clone());
+                Reads { through: Some(through), ..of(logs, directory, Some(follower)) }
             }
             From::Adopting => {
                 let (adopter, directory, follower) =

@@ -2,7 +2,7 @@
 //! served until the drain, ended in the reverse order of starting. `up`, `ingest` and `serve-edge`
 //! are choices of these.
 
-use crate::api::cluster::Heartbeat;
+use crate::api::cluster::{self, Heartbeat};
 use crate::api::directory::Directory;
 use crate::api::lease;
 use crate::cmd::cluster::{Lease, Member};
@@ -15,6 +15,7 @@ use crate::cmd::settings::{self, Certificates};
 use crate::control::embedded as registry;
 use crate::edge;
 use crate::ingest;
+use crate::log::through::Through;
 use crate::manifest::types::Manifest;
 use crate::origin;
 use crate::rt::clock::Clock;
@@ -84,7 +85,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
         true => {
             let (logs, directory, clock) = (logs.clone(), directory.clone(), clock.clone());
             let away = edge::away::Away::default();
-            let sources = edge::feed::Sources { logs, directory, clock, away };
+            let sources = edge::sources::Sources { logs, directory, clock, away };
             let counters = edge::metrics::Edge::register(&metrics);
             let bound =
                 edge::server::Server::bind(settings::viewers(server, tls), sources, counters);
@@ -137,7 +138,7 @@ impl Bound {
     pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
         self.said();
         let Bound { ready, metrics, clock, admin, reads, .. } = self;
-        let Reads { directory, recorder, adopter, follower, .. } = reads;
+        let Reads { directory, through, recorder, adopter, follower, .. } = reads;
         let (written, after) = (Drain::new(), Drain::new());
         let (mut background, mut asked) = (Vec::new(), Vec::new());
         let (mut writers, mut readers) = (Vec::new(), Vec::new());
@@ -183,7 +184,7 @@ impl Bound {
         if let Some(lease) = self.lease {
             background.push(task::spawn("count", self.figures.clone().count()));
             let times = (clock.clone(), drain.clone(), after.clone());
-            let keep = keep(lease, self.figures, times, unfinished_tx);
+            let keep = keep(lease, self.figures, times, (unfinished_tx, through));
             asked.push(task::spawn("lease", async_ok(keep)));
         }
         let early = first_end(&mut writers, &mut readers, &drain).await;
@@ -217,10 +218,19 @@ async fn keep(
     Lease { peers, node, beat }: Lease,
     figures: Figures,
     times: (Clock, Drain, Drain),
-    unfinished: watch::Sender<u64>,
+    (unfinished, through): (watch::Sender<u64>, Option<Through>),
 ) {
     let say = move |beat: &mut Heartbeat| figures.say(beat);
-    lease::keep(peers, node, (beat, say), times, unfinished).await;
+    let clock = times.0.clone();
+    let heard = move |lease: cluster::Lease| {
+        if lease.unfinished {
+            unfinished.send_modify(|n| *n += 1);
+        }
+        if let Some(told) = &through {
+            told.tell(lease.through, clock.now().mono);
+        }
+    };
+    lease::keep(peers, node, (beat, say), times, heard).await;
 }
 
 /// The latch is open from the first table of the upstream on; what was known stays known.

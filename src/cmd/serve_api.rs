@@ -6,6 +6,7 @@ use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::roles::until_told;
 use crate::cmd::{data, flags, settings};
 use crate::control::metrics::Api;
+use crate::control::plan::tiers::FANOUT;
 use crate::control::registry::{ChannelEntry, Database, Registry};
 use crate::control::server::{Config, Server};
 use crate::manifest::types::Manifest;
@@ -43,6 +44,16 @@ pub struct Args {
     /// File with the secret that all nodes of the cluster have
     #[arg(long, value_name = "FILE", env = "CASTCTL_SECRET_FILE")]
     secret_file: Option<PathBuf>,
+    /// Most edges that read from origins, and from each other edge: further ones read through them.
+    /// The same on every API server
+    #[arg(long, value_name = "N", env = "CASTCTL_FANOUT", default_value_t = FANOUT)]
+    #[arg(value_parser = fanout)]
+    fanout: usize,
+}
+
+fn fanout(text: &str) -> Result<usize, String> {
+    let n: usize = text.parse().map_err(|e| format!("{e}"))?;
+    (n > 0).then_some(n).ok_or_else(|| "nobody could read from anybody: write 1 or more".into())
 }
 
 /// Everything bound and opened, before anything is served.
@@ -91,6 +102,7 @@ async fn bind(args: &Args, manifest: &Manifest, config: Config) -> Result<Bound,
     };
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
     let registry = Registry::open(&database, &channels).await.map_err(Failure::failed)?;
+    let registry = registry.fanout(args.fanout);
     let server = Server::bind(config, registry, Api::register(&metrics), clock).await;
     let server = server.map_err(Failure::failed)?;
     Ok(Bound { server, admin, ready, _data: held })

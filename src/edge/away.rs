@@ -3,7 +3,7 @@
 
 use crate::base::error::Kind;
 use crate::base::time::Mono;
-use crate::edge::feed::Sources;
+use crate::edge::sources::Sources;
 use crate::log::error::LogError;
 use crate::log::id::LogId;
 use crate::log::index::Index;

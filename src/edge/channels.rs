@@ -3,9 +3,10 @@
 use crate::api::types::{Refusal, SessionSpan};
 use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::{Mono, Wall};
-use crate::edge::feed::{Feed, Sources};
+use crate::edge::feed::Feed;
 use crate::edge::metrics::Edge;
 use crate::edge::session::Session;
+use crate::edge::sources::Sources;
 use crate::rt::task;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,16 +2,16 @@
 //! marks into the windows, samples into parts. Sealed extents are read by their footers alone, the
 //! rest by subscription.
 
-use crate::api::directory::Directory;
 use crate::base::ids::Generation;
-use crate::edge::away::{self, Away};
+use crate::edge::away;
 use crate::edge::behind::{self, Behind};
-use crate::edge::leave::{Leave, newer, next_generation};
+use crate::edge::leave::{Leave, Left, newer, next_generation};
 use crate::edge::media::Cell;
 use crate::edge::mended::mended;
 use crate::edge::pending::{Pending, Taken, Waiting};
 use crate::edge::places::Trail;
 use crate::edge::session::{Opened, Session, idle};
+use crate::edge::sources::Sources;
 use crate::hls::gather::Gathered;
 use crate::hls::segment::Part;
 use crate::log::batch::Entry;
@@ -19,30 +19,15 @@ use crate::log::error::LogError;
 use crate::log::format::footer::Footer;
 use crate::log::format::record::Record;
 use crate::log::format::{Position, Span};
-use crate::log::source::Source;
 use crate::log::subscription::From;
 use crate::media::fmp4::fragment::Sample;
 use crate::media::fmp4::init::Init;
 use crate::media::timeline::mark::{Mark, PartEnd};
-use crate::rt::clock::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Pause after a log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
-
-/// What a feed works with.
-#[derive(Debug, Clone)]
-pub struct Sources {
-    /// Logs, here or on another node.
-    pub logs: Source,
-    /// Which generations there are.
-    pub directory: Directory,
-    /// For idleness.
-    pub clock: Clock,
-    /// Nodes that are away.
-    pub away: Away,
-}
 
 /// One session's feed.
 pub struct Feed {
@@ -224,17 +209,20 @@ impl Feed {
         }
         let mut log = self.sources.logs.subscribe(&id, From::Position(index.tail)).await?;
         let session = self.session.clone();
-        let mut leave = Leave::new(&self.sources, id);
+        let mut leave = Leave::new(&self.sources, id.clone());
         loop {
             let batch = tokio::select! {
                 batch = log.next() => batch?,
-                why = leave.due() => {
-                    // Who says nothing at all has no more to say.
-                    if log.caught_up() || !log.is_heard() {
-                        return why;
+                left = leave.due() => match left {
+                    Left::Moved => {
+                        let at = From::Position(log.position());
+                        log = self.sources.logs.subscribe(&id, at).await?;
+                        continue;
                     }
-                    continue;
-                }
+                    // Who says nothing at all has no more to say.
+                    Left::Replaced if log.caught_up() || !log.is_heard() => return Ok(()),
+                    Left::Replaced => continue,
+                },
                 () = session.nudge.notified() => {
                     self.publish(newest && log.caught_up());
                     continue;

@@ -2,14 +2,12 @@
 //! session, and the writer of this one is gone, or is not to be listened to any more; or the log is
 //! read somewhere else now.
 
-use crate::api::directory::Directory;
 use crate::api::types::{LiveSession, Table};
-use crate::base::error::Kind;
 use crate::base::ids::Generation;
 use crate::base::time::Mono;
-use crate::edge::feed::Sources;
-use crate::log::error::LogError;
+use crate::edge::sources::Sources;
 use crate::log::id::LogId;
+use crate::log::source::{Moved, Source};
 use crate::rt::clock::Clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +18,24 @@ use tokio::sync::watch;
 /// answered by then; who can't be keeps viewers waiting no longer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// Why a log is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// For the next generation's.
+    Replaced,
+    /// To read on in it somewhere else.
+    Moved,
+}
+
 /// Watches for one log's reader.
 pub struct Leave {
     id: LogId,
-    directory: Directory,
     table: watch::Receiver<Arc<Table>>,
     clock: Clock,
+    logs: Source,
+    moved: Moved,
     /// Where the log is read.
-    holder: Option<String>,
+    place: Option<String>,
     /// A newer generation was seen: when this one is left.
     at: Option<Mono>,
 }
@@ -45,15 +53,11 @@ pub fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<G
 impl Leave {
     /// For a log that is about to be read.
     pub fn new(sources: &Sources, id: LogId) -> Leave {
-        let Sources { directory, clock, .. } = sources.clone();
-        let (mut table, holder) = (directory.table(), Leave::held(&directory, &id));
+        let Sources { logs, directory, clock, .. } = sources.clone();
+        let (mut table, moved, place) = (directory.table(), logs.moved(), logs.place(&id));
         // It is looked at first of all.
         table.mark_changed();
-        Leave { id, directory, table, clock, holder, at: None }
-    }
-
-    fn held(directory: &Directory, id: &LogId) -> Option<String> {
-        directory.holder(&id.channel, id.session, id.generation)
+        Leave { id, table, clock, logs, moved, place, at: None }
     }
 
     fn is_replaced(&self, table: &Table) -> bool {
@@ -63,9 +67,8 @@ impl Leave {
         })
     }
 
-    /// Resolves when it is time to leave: `Ok`, for the next generation; an error where the log is
-    /// to be read from its new place. Cancel-safe; may be asked again.
-    pub async fn due(&mut self) -> Result<(), LogError> {
+    /// Resolves when it is time to leave. Cancel-safe; may be asked again.
+    pub async fn due(&mut self) -> Left {
         loop {
             let at = self.at;
             let clock = self.clock.clone();
@@ -79,27 +82,31 @@ impl Leave {
                 () = over => {
                     // Whoever is still reading what there is asks again.
                     self.at = Some(self.clock.now().mono.plus(LAST_WORDS));
-                    return Ok(());
+                    return Left::Replaced;
                 }
-                changed = self.table.changed() => match changed {
-                    Ok(()) => self.look()?,
-                    Err(_) => std::future::pending::<()>().await,
+                changed = self.table.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
                 },
+                () = self.moved.changed() => {}
+            }
+            if let Some(place) = self.look() {
+                tracing::info!(log = %self.id, "it is read from {place} now");
+                return Left::Moved;
             }
         }
     }
 
-    /// What the table says now.
-    fn look(&mut self) -> Result<(), LogError> {
+    /// What the table says now; where the log is read, if that is another place.
+    fn look(&mut self) -> Option<String> {
         let table = Arc::clone(&self.table.borrow_and_update());
-        let holder = Leave::held(&self.directory, &self.id);
-        if let Some(url) = holder.filter(|url| self.holder.as_ref() != Some(url)) {
-            let (why, kind) = ("the log is read here now".into(), Kind::Unavailable);
-            return Err(LogError::Upstream { url, why, kind });
-        }
-        if self.at.is_none() && self.is_replaced(&table) {
+        let place = self.logs.place(&self.id).filter(|place| Some(place) != self.place.as_ref());
+        // Whoever is asked next has as long for it.
+        if (self.at.is_none() || place.is_some()) && self.is_replaced(&table) {
             self.at = Some(self.clock.now().mono.plus(LAST_WORDS));
         }
-        Ok(())
+        if place.is_some() {
+            self.place.clone_from(&place);
+        }
+        place
     }
 }

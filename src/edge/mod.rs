@@ -41,6 +41,7 @@ pub mod recall;
 pub mod rendition;
 pub mod server;
 pub mod session;
+pub mod sources;
 pub mod starts;
 pub mod text;
 

@@ -2,9 +2,9 @@
 
 use crate::edge::channels::Channels;
 use crate::edge::cors::Cors;
-use crate::edge::feed::Sources;
 use crate::edge::http::Handler;
 use crate::edge::metrics::Edge;
+use crate::edge::sources::Sources;
 use crate::rt::drain::Drain;
 use crate::rt::http::{Http, Limits, Service};
 use crate::rt::listen::BindError;

@@ -182,7 +182,9 @@ impl Window {
             };
         }
         let next = self.segments.back().map(|s| s.msn.next());
-        let near = next.is_none_or(|n| msn >= n && msn.0 - n.0 <= MSN_AHEAD + 1);
+        // The next generation may begin far ahead: after a writer that could not be asked.
+        let begins = self.generation.is_some_and(|current| generation > current);
+        let near = next.is_none_or(|n| msn >= n && (begins || msn.0 - n.0 <= MSN_AHEAD + 1));
         if near && self.may_come(generation) { Lookup::Future } else { self.not_here(generation) }
     }
 

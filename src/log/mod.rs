@@ -90,6 +90,7 @@ pub mod stats;
 pub mod subscription;
 mod sync;
 mod tail;
+pub mod through;
 mod torn;
 mod walk;
 pub mod writer;

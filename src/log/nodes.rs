@@ -1,12 +1,15 @@
-//! The logs of many nodes: which node has a log is somebody else's to know, and may change.
+//! The logs of many nodes: which node has a log is somebody else's to know, and may change. They
+//! may be read through one other reader, which has them from there (`through`).
 
 use crate::log::error::LogError;
 use crate::log::id::LogId;
 use crate::log::remote::{Bearer, Options, Remote};
 use crate::log::shared::lock;
+use crate::log::through::{Through, Way};
 use crate::rt::clock::Clock;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
 
 /// Most nodes that are kept ready; a cluster has fewer, and one that is let go is made again.
 const NODES_MAX: usize = 1_000;
@@ -19,6 +22,7 @@ pub type Holder = Arc<dyn Fn(&LogId) -> Option<String> + Send + Sync>;
 #[derive(Clone)]
 pub struct Nodes {
     holder: Holder,
+    through: Through,
     options: Options,
     clock: Clock,
     bearer: Bearer,
@@ -33,13 +37,25 @@ impl std::fmt::Debug for Nodes {
 
 impl Nodes {
     /// Logs that `holder` finds.
-    pub fn new(holder: Holder, options: Options, clock: Clock, bearer: Bearer) -> Nodes {
-        Nodes { holder, options, clock, bearer, known: Arc::default() }
+    pub fn new(
+        holder: Holder,
+        through: Through,
+        options: Options,
+        clock: Clock,
+        bearer: Bearer,
+    ) -> Nodes {
+        Nodes { holder, through, options, clock, bearer, known: Arc::default() }
     }
 
-    /// Where a log is read now.
-    pub fn holder(&self, id: &LogId) -> Option<String> {
-        (self.holder)(id)
+    /// Where a log is read now; `None` while nobody is known to have it.
+    pub(super) fn place(&self, id: &LogId) -> Option<String> {
+        let holder = (self.holder)(id)?;
+        Some(self.through.url().unwrap_or(holder))
+    }
+
+    /// Tells when logs are read somewhere else, though their nodes have not changed.
+    pub(super) fn moved(&self) -> watch::Receiver<Way> {
+        self.through.way()
     }
 
     /// How many logs are followed, by node.
@@ -55,7 +71,7 @@ impl Nodes {
     /// None is known to have it.
     pub(super) fn of(&self, id: &LogId) -> Result<Remote, LogError> {
         let none = || LogError::NotFound { path: format!("{id} on no known node").into() };
-        let url = self.holder(id).ok_or_else(none)?;
+        let url = self.place(id).ok_or_else(none)?;
         let mut known = lock(&self.known);
         if let Some(remote) = known.get(&url) {
             return Ok(remote.clone());
@@ -64,7 +80,10 @@ impl Nodes {
             known.clear();
         }
         let (clock, bearer) = (self.clock.clone(), Arc::clone(&self.bearer));
-        let remote = Remote::signed(&url, self.options, clock, bearer)?;
+        let remote = match self.through.url().as_ref() == Some(&url) {
+            true => self.through.remote(&url, self.options, clock, bearer)?,
+            false => Remote::signed(&url, self.options, clock, bearer)?,
+        };
         known.insert(url, remote.clone());
         Ok(remote)
     }

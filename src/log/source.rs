@@ -13,6 +13,7 @@ use crate::log::nodes::Nodes;
 use crate::log::remote::Remote;
 use crate::log::remote::wire::Since;
 use crate::log::subscription::{From, Piece, Subscription};
+use crate::log::through::Way;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -103,6 +104,28 @@ impl Source {
         }
     }
 
+    /// The URL where a log is read now, where that is one of many nodes; `None` while none is known
+    /// to have it.
+    pub fn place(&self, id: &LogId) -> Option<String> {
+        match self {
+            Source::Local(_) | Source::Remote(_) => None,
+            Source::Nodes(nodes) => nodes.place(id),
+        }
+    }
+
+    /// Has this node to be told where logs are, and not of this one?
+    pub fn is_lost(&self, id: &LogId) -> bool {
+        matches!(self, Source::Nodes(nodes) if nodes.place(id).is_none())
+    }
+
+    /// Tells when [`Source::place`] may be another, though the nodes that have logs are the same.
+    pub fn moved(&self) -> Moved {
+        Moved(match self {
+            Source::Local(_) | Source::Remote(_) => None,
+            Source::Nodes(nodes) => Some(nodes.moved()),
+        })
+    }
+
     /// How many logs are followed, by the node that they are read from; none where they are here.
     pub fn followed(&self) -> BTreeMap<String, i64> {
         match self {
@@ -117,6 +140,21 @@ impl Source {
             Source::Local(logs) => Some(logs.created()),
             Source::Remote(_) | Source::Nodes(_) => None,
         })
+    }
+}
+
+/// See [`Source::moved`].
+pub struct Moved(Option<tokio::sync::watch::Receiver<Way>>);
+
+impl Moved {
+    /// Resolves when places may be others. Cancel-safe.
+    pub async fn changed(&mut self) {
+        if let Some(way) = &mut self.0
+            && way.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 }
 

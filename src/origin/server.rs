@@ -265,6 +265,10 @@ impl Nodes {
     async fn log(&self, id: &LogId, ask: Ask, headers: &HeaderMap) -> Result<Answer, No> {
         let Served { logs, clock, metrics, .. } = &self.served;
         let reads = versions(headers)?;
+        if logs.is_lost(id) {
+            let why = format!("{id}: who has it is not known here yet");
+            return Err(No(StatusCode::SERVICE_UNAVAILABLE, why));
+        }
         let wrote = logs.wrote(id).await?;
         let header = |at| StreamHeader::answer(wrote, reads, id.generation, at);
         let chunks = match ask {

@@ -28,8 +28,8 @@ const THE_API: Who = Who { role: Role::Api, number: 0 };
 pub(crate) struct Cluster {
     dir: TempDir,
     secret: PathBuf,
-    /// `--database`, or `--data` of the one API server.
-    state: String,
+    /// `--database`, or `--data` of the one API server, and what else is particular to them.
+    state: Vec<String>,
     pub(crate) apis: Vec<Up>,
     pub(crate) key: String,
 }
@@ -42,10 +42,17 @@ impl Cluster {
             1 => format!("--data={}", dir.path().join("api").display()),
             _ => format!("--database={}", postgres::shared().database()),
         };
-        Cluster::on(dir, state, apis).await
+        Cluster::on(dir, vec![state], apis).await
     }
 
-    async fn on(dir: TempDir, state: String, apis: usize) -> Cluster {
+    /// One API server that gives a node so many children.
+    pub(crate) async fn in_tiers(fanout: usize) -> Cluster {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = format!("--data={}", dir.path().join("api").display());
+        Cluster::on(dir, vec![state, format!("--fanout={fanout}")], 1).await
+    }
+
+    async fn on(dir: TempDir, state: Vec<String>, apis: usize) -> Cluster {
         let secret = dir.path().join("secret");
         std::fs::write(&secret, "a secret of this test's cluster\n").expect("written");
         let mut cluster = Cluster { dir, secret, state, apis: Vec::new(), key: String::new() };
@@ -70,7 +77,8 @@ impl Cluster {
     }
 
     async fn api(&self, listen: SocketAddr) -> Up {
-        let words = ["serve-api".into(), self.state.clone(), format!("--listen={listen}")];
+        let mut words = vec!["serve-api".into(), format!("--listen={listen}")];
+        words.extend(self.state.clone());
         self.run(&words, "admin").await
     }
 
@@ -131,6 +139,7 @@ impl Cluster {
             format!("--node={name}"),
             format!("--state={}", self.dir.path().join(name).display()),
             "--viewers=127.0.0.1:0".into(),
+            "--internal=127.0.0.1:0".into(),
         ];
         self.run(&words, "admin").await
     }
@@ -394,7 +403,7 @@ async fn nobody_on_air_notices_that_the_api_is_away() {
 async fn nobody_on_air_notices_that_the_database_is_away() {
     let database = Postgres::start();
     let state = format!("--database={}", database.database());
-    let cluster = Cluster::on(tempfile::tempdir().expect("a directory"), state, 2).await;
+    let cluster = Cluster::on(tempfile::tempdir().expect("a directory"), vec![state], 2).await;
     let (one, two) = (cluster.origin("one").await, cluster.origin("two").await);
     let edge = cluster.edge("east").await;
     let oracle = Oracle::watch(vec![base(&edge)], "main");

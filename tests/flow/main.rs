@@ -40,5 +40,6 @@ mod rules;
 mod server;
 mod signals;
 mod stage;
+mod tiers;
 mod transport;
 mod viewers;

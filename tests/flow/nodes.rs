@@ -23,7 +23,7 @@ use std::time::Duration;
 const NEXT: u16 = VERSION + 1;
 
 /// Every media URL that was seen has the same bytes at `base`.
-async fn the_same_at(base: &Url, media: &BTreeMap<String, Bytes>) {
+pub(crate) async fn the_same_at(base: &Url, media: &BTreeMap<String, Bytes>) {
     assert!(media.len() > 20, "{} URLs were seen", media.len());
     for (path, bytes) in media {
         let url = base.join(path).expect("a URL");

@@ -130,9 +130,9 @@ fn of_gstreamer(name: &str, ended: &Ended) -> Played {
     }
 }
 
-/// GStreamer (1.22 to 1.26) looks for `EXT-X-GAP:`, with a colon that the tag does not have. It asks
-/// for an absent segment every 10 ms until that has left the live window, then takes the next one
-/// with a retry still scheduled, and aborts in `on_manifest_update`.
+/// GStreamer (1.22 to 1.26) looks for `EXT-X-GAP:`, with a colon that the tag does not have. It
+/// asks for an absent segment every 10 ms until that has left the live window, then takes the next
+/// one with a retry still scheduled, and aborts in `on_manifest_update`.
 fn is_own_assertion(line: &str) -> bool {
     line.contains("gstadaptivedemux") && line.contains("assertion failed")
 }

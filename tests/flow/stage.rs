@@ -88,7 +88,7 @@ impl Stage {
     /// The same for pages of these origins.
     pub(crate) async fn edge_for(&mut self, cors: Cors) -> Url {
         let Context { logs, client, clock, .. } = &*self.ctx;
-        let sources = edge::feed::Sources {
+        let sources = edge::sources::Sources {
             logs: Source::Local(logs.clone()),
             directory: Directory::embedded(client.clone(), self.table.clone()),
             clock: clock.clone(),

@@ -1,3 +1,4 @@
 //! What is decided of what is known: pure.
 
 pub mod resolve;
+pub mod tiers;

@@ -21,6 +21,7 @@ mod sessions;
 
 use crate::api::types::{ChannelSettings, NodeName};
 use crate::base::ids::{Channel, Generation, Session};
+use crate::control::plan::tiers::FANOUT;
 use db::Db;
 use std::collections::HashMap;
 use std::fmt;
@@ -95,6 +96,7 @@ pub struct Registry {
     db: Db,
     configured: HashMap<Channel, Arc<ChannelSettings>>,
     keys: HashMap<String, Channel>,
+    fanout: usize,
 }
 
 impl Registry {
@@ -111,7 +113,13 @@ impl Registry {
         let by_key = channels
             .iter()
             .flat_map(|c| c.keys.iter().map(|k| (k.clone(), c.settings.name.clone())));
-        Ok(Registry { db, configured: by_name.collect(), keys: by_key.collect() })
+        let (configured, keys) = (by_name.collect(), by_key.collect());
+        Ok(Registry { db, configured, keys, fanout: FANOUT })
+    }
+
+    /// With so many children of each node at most, at least one; otherwise [`FANOUT`].
+    pub fn fanout(self, fanout: usize) -> Registry {
+        Registry { fanout: fanout.max(1), ..self }
     }
 
     /// Closes the database; calls that come later are answered `Unavailable`.

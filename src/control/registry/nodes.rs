@@ -10,6 +10,7 @@ use crate::api::auth::{NODE_NAME, is_node_name};
 use crate::api::cluster::{Heartbeat, Lease, LogName, Node, Role, SessionState, Status};
 use crate::api::types::{NodeName, Refusal, Unfinished};
 use crate::base::time::{Wall, micros};
+use crate::control::plan::tiers;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -145,8 +146,22 @@ impl Registry {
             true => self.to_take_up(&mut tx, node, now).await?.iter().any(|n| n.last.node != *node),
             false => false,
         };
+        let through = match said.role {
+            Role::Edge => tiers::through(node, &self.known(&mut tx, now).await?, self.fanout),
+            Role::Origin | Role::Collector => None,
+        };
         tx.commit().await?;
-        Ok(Lease { unfinished })
+        Ok(Lease { unfinished, through })
+    }
+
+    /// Every node, by name, and whether it lives.
+    async fn known(&self, tx: &mut Tx, now: Wall) -> Result<Vec<Node>, Fault> {
+        let calm = self.is_calm(tx, now).await?;
+        let node = |r: Row| {
+            let alive = leases::alive(Some(r.lease), r.seen, now, calm);
+            Node { name: r.name, said: r.said, seen: r.seen, alive }
+        };
+        Ok(nodes(tx).await?.into_iter().map(node).collect())
     }
 
     /// Open sessions that `node` wrote last, and those of nodes that are gone which it takes up.
@@ -235,12 +250,7 @@ impl Registry {
         let call = async {
             let mut tx = self.db.read().await?;
             let now = self.db.now(&mut tx, Some(now)).await?;
-            let calm = self.is_calm(&mut tx, now).await?;
-            let node = |r: Row| {
-                let alive = leases::alive(Some(r.lease), r.seen, now, calm);
-                Node { name: r.name, said: r.said, seen: r.seen, alive }
-            };
-            let nodes = nodes(&mut tx).await?.into_iter().map(node).collect();
+            let nodes = self.known(&mut tx, now).await?;
             let mut channels: BTreeMap<_, Option<SessionState>> = BTreeMap::new();
             channels.extend(self.configured.keys().map(|c| (c.clone(), None)));
             let stored = self.stored_settings(&mut tx).await?;

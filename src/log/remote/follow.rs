@@ -180,10 +180,10 @@ impl Puller {
             let chunk = match tokio::time::timeout(inner.options.silence, answer.chunk()).await {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => return Err(broken("the answer ended before the log".into())),
-                Ok(Err(e)) => return Err(broken(said(&e))),
+                Ok(Err(e)) => return Err(inner.lost(&url, said(&e))),
                 Err(_) => {
                     let why = format!("nothing was heard for {:?}", inner.options.silence);
-                    return Err(broken(why));
+                    return Err(inner.lost(&url, why));
                 }
             };
             reader.push(chunk);

@@ -59,6 +59,9 @@ pub struct Options {
     pub tail_micros: i64,
     /// A sender that said nothing for so long is taken for dead; default [`wire::SILENCE_MAX`].
     pub silence: Duration,
+    /// How long an answer may be waited for before it begins; default 20 s, as long as all of one
+    /// that is not a tail may take.
+    pub begin: Duration,
     /// The versions of the format that this node reads: this code's own.
     pub reads: Versions,
 }
@@ -67,13 +70,16 @@ impl Default for Options {
     fn default() -> Options {
         let writer = crate::log::options::Options::default();
         let (tail_bytes, tail_micros) = (writer.tail_bytes, writer.tail_micros);
-        let (silence, reads) = (wire::SILENCE_MAX, Versions::TODAY);
-        Options { tail_bytes, tail_micros, silence, reads }
+        let (silence, begin, reads) = (wire::SILENCE_MAX, ANSWER_MAX, Versions::TODAY);
+        Options { tail_bytes, tail_micros, silence, begin, reads }
     }
 }
 
 /// Makes the token that a request to another node carries; `None`: nodes trust everyone.
 pub type Bearer = Arc<dyn Fn() -> Option<String> + Send + Sync>;
+
+/// Is told when a node can't be reached, or stops speaking.
+pub(super) type Trouble = Arc<dyn Fn(&LogError) + Send + Sync>;
 
 /// The logs of one other node. Cheap to clone.
 #[derive(Clone)]
@@ -87,6 +93,7 @@ pub(super) struct Inner {
     options: Options,
     clock: Clock,
     bearer: Bearer,
+    trouble: Trouble,
     followed: Mutex<HashMap<LogId, Weak<Followed>>>,
     wrote: Mutex<HashMap<LogId, Wrote>>,
 }
@@ -110,6 +117,20 @@ impl Remote {
         clock: Clock,
         bearer: Bearer,
     ) -> Result<Remote, LogError> {
+        Remote::told(base, options, clock, bearer, Arc::new(|_| ()))
+    }
+
+    /// As [`Remote::signed`]; `trouble` is told when the node can't be reached.
+    ///
+    /// # Errors
+    /// As [`Remote::new`].
+    pub(super) fn told(
+        base: &str,
+        options: Options,
+        clock: Clock,
+        bearer: Bearer,
+        trouble: Trouble,
+    ) -> Result<Remote, LogError> {
         let no = || LogError::Upstream {
             url: base.to_owned(),
             why: "this is no address of a node: write http://HOST:PORT".into(),
@@ -128,7 +149,7 @@ impl Remote {
             .build()
             .map_err(failed)?;
         let (followed, wrote) = (Mutex::default(), Mutex::default());
-        let inner = Inner { http, base, options, clock, bearer, followed, wrote };
+        let inner = Inner { http, base, options, clock, bearer, trouble, followed, wrote };
         Ok(Remote { inner: Arc::new(inner) })
     }
 
@@ -247,6 +268,13 @@ impl Inner {
         url
     }
 
+    /// The node can't be reached, or has stopped speaking.
+    fn lost(&self, url: &Url, why: String) -> LogError {
+        let e = upstream(url, why, Kind::Unavailable);
+        (self.trouble)(&e);
+        e
+    }
+
     /// Asks, and has an answer that is a stream.
     async fn ask(&self, id: &LogId, ask: &Ask) -> Result<(Url, Response), LogError> {
         let url = self.url(id, ask);
@@ -258,11 +286,11 @@ impl Inner {
         if !matches!(ask, Ask::Tail { .. }) {
             request = request.timeout(ANSWER_MAX);
         }
-        let sent = tokio::time::timeout(ANSWER_MAX, request.send()).await;
+        let sent = tokio::time::timeout(self.options.begin, request.send()).await;
         let answer = match sent {
             Ok(Ok(answer)) => answer,
-            Ok(Err(e)) => return Err(upstream(&url, said(&e), Kind::Unavailable)),
-            Err(_) => return Err(upstream(&url, "no answer in time".into(), Kind::Unavailable)),
+            Ok(Err(e)) => return Err(self.lost(&url, said(&e))),
+            Err(_) => return Err(self.lost(&url, "no answer in time".into())),
         };
         let position = match ask {
             Ask::Piece { from } | Ask::Tail { from } => *from,
@@ -300,7 +328,7 @@ impl Inner {
                     return Err(upstream(&url, why, Kind::Exhausted));
                 }
                 Ok(None) => return Ok((url, all.freeze())),
-                Err(e) => return Err(upstream(&url, said(&e), Kind::Unavailable)),
+                Err(e) => return Err(self.lost(&url, said(&e))),
             }
         }
     }

@@ -124,7 +124,7 @@ impl Casting {
 
     fn edge(&mut self, n: usize, api: &str) -> (Member, Behind, Url) {
         let me = who(Role::Edge, n);
-        let [viewers, admin] = [(); 2].map(|()| self.link(&[me]));
+        let [viewers, internal, admin] = [(); 3].map(|()| self.link(&[me]));
         let direct = self.link(&[]);
         let words = vec![
             "serve-edge".into(),
@@ -132,10 +132,13 @@ impl Casting {
             format!("--node={me}"),
             format!("--state={}", self.path(me)),
             "--viewers=127.0.0.1:0".into(),
+            "--internal=127.0.0.1:0".into(),
+            format!("--advertise={}", url(internal.addr)),
         ];
         let behind = Behind { name: me.to_string(), serves: viewers.addr, admin: admin.addr };
         let base = format!("{}/", url(direct.addr)).parse().expect("a URL");
-        let links = vec![("viewers", viewers), ("viewers", direct), ("admin", admin)];
+        let served = [("viewers", viewers), ("viewers", direct), ("internal", internal)];
+        let links = served.into_iter().chain([("admin", admin)]).collect();
         (self.member(me, words, links), behind, base)
     }
 }
@@ -223,6 +226,8 @@ impl Stage {
                 "serve-api".into(),
                 format!("--database=postgres://castctl@{}/{name}", to.addr),
                 "--listen=127.0.0.1:0".into(),
+                // Half of the edges read through the others.
+                format!("--fanout={}", cast.edges.div_ceil(2)),
             ];
             members.insert(n, casting.member(me, words, links));
         }
