@@ -36,7 +36,8 @@ pub struct Args {
     viewers: flags::Viewers,
     #[command(flatten)]
     certificate: flags::Certificate,
-    /// Where other edges read the logs that this one follows; never public [default: nowhere]
+    /// Where other edges read the logs that this one follows; never public. In a cluster its API
+    /// servers say which do, where there are many edges [default: nowhere]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
     internal: Option<SocketAddr>,
 }

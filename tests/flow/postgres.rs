@@ -10,12 +10,12 @@ use std::sync::{Mutex, OnceLock};
 
 /// Keeps a server in a directory of its own. Reads `start`, `stop` (as by `kill -9`), `freeze` and
 /// `thaw` (SIGSTOP, SIGCONT), `create NAME`, one a line, and answers each with a line. The end of
-/// its input is the end of the server.
+/// its input is the end of the server. With a certificate and its key it takes only who speaks TLS.
 const KEEPER: &str = r#"
 set -eu
 # Debian keeps the server's programs out of the way.
 PATH=$PATH:$(echo /usr/lib/postgresql/*/bin | tr ' ' ':')
-port=$1
+port=$1 certificate=$2 key=$3
 dir=$(mktemp -d)
 cd "$dir"
 stop() { pg_ctl -w -D data -m immediate stop >log.stop 2>&1; }
@@ -26,6 +26,13 @@ all() { p=$(head -1 data/postmaster.pid); kill "-$1" "$p" $(cat "/proc/$p/task/$
 trap 'set +e; all CONT; stop; cd /; rm -rf "$dir"' EXIT
 trap 'exit 1' INT TERM HUP
 initdb -D data -A trust -U castctl -N >log.initdb 2>&1 || { cat log.initdb >&2; exit 1; }
+if [ -n "$certificate" ]; then
+  umask 077
+  echo "$certificate" >data/server.crt
+  echo "$key" >data/server.key
+  echo 'hostssl all all 127.0.0.1/32 trust' >data/pg_hba.conf
+  settings="$settings -c ssl=on"
+fi
 while read -r word name; do
   case $word in
     start) start >log.start 2>&1 || { cat log.start log >&2; exit 1; } ;;
@@ -60,6 +67,15 @@ pub(crate) fn shared() -> &'static Postgres {
 impl Postgres {
     /// A server that only one test has, to stop and freeze.
     pub(crate) fn start() -> Postgres {
+        Postgres::with("", "")
+    }
+
+    /// One that takes only who speaks TLS, with this certificate and key in PEM.
+    pub(crate) fn over_tls(certificate: &str, key: &str) -> Postgres {
+        Postgres::with(certificate, key)
+    }
+
+    fn with(certificate: &str, key: &str) -> Postgres {
         let port = TcpListener::bind(local()).and_then(|l| l.local_addr()).expect("a port").port();
         // The server refuses to be run by root.
         let root = rustix::process::geteuid().is_root();
@@ -67,7 +83,7 @@ impl Postgres {
         if root {
             command.args(["-u", "postgres", "--", "sh"]);
         }
-        command.args(["-c", KEEPER, "postgres", &port.to_string()]);
+        command.args(["-c", KEEPER, "postgres", &port.to_string(), certificate, key]);
         command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut shell = command.spawn().expect("PostgreSQL: run scripts/setup test");
         let words = shell.stdin.take().expect("piped");

@@ -412,6 +412,36 @@ async fn replicas_that_grant_at_once_repeat_nothing(at: Database) {
     }
 }
 
+/// The way to the database is TLS where the URL says so, and its certificate is looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_reached_over_tls_and_its_certificate_counts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let certificate = |name: &str| {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("made");
+        let path = dir.path().join(name);
+        std::fs::write(&path, made.cert.pem()).expect("written");
+        (made, path.display().to_string())
+    };
+    let ((own, trusted), (_, other)) = (certificate("own"), certificate("other"));
+    let server = Postgres::over_tls(&own.cert.pem(), &own.signing_key.serialize_pem());
+    let url = server.database();
+    let ask = async |more: &str| {
+        let at = Database::Url(format!("{url}?{more}"));
+        let r = Registry::open(&at, &[entry("main")]).await.map_err(|e| e.to_string())?;
+        let asked = within("an answer", r.status(Wall(1))).await;
+        r.close().await;
+        asked.map(|status| status.channels.len()).map_err(|e| e.to_string())
+    };
+    let verified = |root: &str| format!("sslmode=verify-full&sslrootcert={root}");
+    for more in [&*verified(&trusted), "sslmode=require"] {
+        assert_eq!(ask(more).await, Ok(1), "{more}");
+    }
+    for (more, why) in [(&*verified(&other), "certificate"), ("sslmode=disable", "no encryption")] {
+        let refused = ask(more).await.expect_err(more);
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
 #[tokio::test]
 async fn a_database_that_stands_still_or_dies_is_waited_for_and_expires_nobody() {
     let server = Postgres::start();

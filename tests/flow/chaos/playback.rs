@@ -107,9 +107,21 @@ impl Playback {
         (0..self.tracks.len()).map(|t| self.media_until(t, at)).min().unwrap_or(at)
     }
 
-    /// Where the media behind the absence at `at` begins, if all that lies between is listed as
-    /// absent.
+    /// Where enough media behind the absence at `at` begins, if all that lies between is listed as
+    /// absent, or is too short to begin at and has an absence behind it.
     fn behind_gap(&self, at: i64) -> Option<i64> {
+        let mut to = self.next_behind(at)?;
+        loop {
+            let end = self.playable(to);
+            if end >= to + ENOUGH {
+                return Some(to);
+            }
+            to = self.next_behind(end).filter(|next| *next > to)?;
+        }
+    }
+
+    /// Where media begins behind the absence at `at`.
+    fn next_behind(&self, at: i64) -> Option<i64> {
         let beyond = |t: usize| {
             let mut end = at;
             let mut stepped = false;
@@ -125,8 +137,7 @@ impl Playback {
             None
         };
         let candidates = (0..self.tracks.len()).filter_map(beyond);
-        let to = candidates.max()?;
-        (self.playable(to) >= to + ENOUGH).then_some(to)
+        candidates.max()
     }
 
     /// The clock's hand moves on.
@@ -238,6 +249,18 @@ mod tests {
         ticks(&mut p, 16, 18);
         assert!(p.place() > 9 * SECOND && p.steps == 1, "{p:?}");
         assert_eq!(p.stalls[0].lasted, Duration::from_millis(600));
+    }
+
+    #[test]
+    fn what_is_too_short_to_begin_at_is_stepped_over_too() {
+        let mut p = playing();
+        let spans = [(3, 6, true), (6, 6, false), (6, 9, true), (9, 10, false)];
+        for (track, (from, to, gap)) in (0..2).flat_map(|t| spans.map(|s| (t, s))) {
+            let short = if from == to { ENOUGH / 2 } else { 0 };
+            p.add(track, (from * SECOND, to * SECOND + short), gap);
+        }
+        ticks(&mut p, 0, 12);
+        assert!(p.place() > 9 * SECOND && p.steps == 1, "{p:?}");
     }
 
     #[test]
