@@ -2,7 +2,7 @@
 //! says it (`client` for who writes, `directory` for who reads, `lease` for who lives), what is
 //! asked of writers (`orders`, `cues`). `wire` has the forms that go over a network, `teller`
 //! and `peers` send them, `auth` tells a node of the cluster from a stranger;
-//! `kept` keeps what readers know over a restart.
+//! `kept` keeps what readers know over a restart. `ladder` is what a channel is transcoded to.
 //!
 //! Invariant: types that cross a process boundary are written for it here; no other room's types
 //! leak in. The client is the same whether the registry is embedded in this process or behind a
@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod cues;
 pub mod directory;
 pub mod kept;
+pub mod ladder;
 pub mod lease;
 pub mod orders;
 pub mod peers;

@@ -1,6 +1,7 @@
-//! The schemas of values that `base` defines, for the API's description: numbers and names as they
-//! are in JSON.
+//! The schemas of names and of values that `base` defines, for the API's description: numbers and
+//! names as they are in JSON.
 
+use crate::api::ladder::{NAME_MAX, Name};
 use crate::base::ids::{CHANNEL_NAME_MAX, Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -35,6 +36,20 @@ impl JsonSchema for Channel {
             "type": "string",
             "pattern": "^[a-z0-9][a-z0-9_-]*$",
             "maxLength": CHANNEL_NAME_MAX,
+        })
+    }
+}
+
+impl JsonSchema for Name {
+    fn schema_name() -> Cow<'static, str> {
+        "Name".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[a-z0-9][a-z0-9-]*$",
+            "maxLength": NAME_MAX,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Plain data of the control plane. Times are microseconds since the epoch, durations microseconds,
 //! unless named otherwise.
 
+use crate::api::ladder::Ladder;
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
 use schemars::JsonSchema;
@@ -70,6 +71,9 @@ pub struct ChannelSettings {
     pub latency_budget: Duration,
     /// When the channel's log becomes durable.
     pub durability: Durability,
+    /// What it is transcoded to; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ladder: Option<Arc<Ladder>>,
 }
 
 /// Durations as microseconds.

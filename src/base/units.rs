@@ -25,6 +25,9 @@ pub enum UnitError {
          example 2500kbps)"
     )]
     Bitrate(String),
+    /// A number of bits without a known unit.
+    #[error("{0:?} is not a number of bits: write a number and a unit, kb or Mb (for example 3Mb)")]
+    Bits(String),
 }
 
 /// `12.5s` to (12.5, "s"); `None` without a number in front.
@@ -76,6 +79,33 @@ pub fn bitrate(s: &str) -> Result<u64, UnitError> {
     Ok((n * factor).round() as u64)
 }
 
+/// Parses `3Mb`, `800kb` to bits.
+pub fn bits(s: &str) -> Result<u64, UnitError> {
+    let err = || UnitError::Bits(s.to_owned());
+    let (n, unit) = split(s).ok_or_else(err)?;
+    let factor = match unit {
+        "kb" => 1e3,
+        "Mb" => 1e6,
+        _ => return Err(err()),
+    };
+    Ok((n * factor).round() as u64)
+}
+
+/// A bit rate as [`bitrate`] reads it: `2.8Mbps`, `480kbps`.
+pub struct HumanRate(pub u64);
+
+impl fmt::Display for HumanRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kilo = self.0 as f64 / 1e3;
+        // A rate in whole hundredths of a megabit, or beyond ten, is shorter in megabits.
+        if self.0 >= 1_000_000 && (self.0.is_multiple_of(10_000) || self.0 >= 10_000_000) {
+            f.pad(&format!("{}Mbps", kilo / 1e3))
+        } else {
+            f.pad(&format!("{kilo}kbps"))
+        }
+    }
+}
+
 /// A byte count for people: `1.5 MiB`.
 pub struct HumanBytes(pub u64);
 
@@ -113,6 +143,18 @@ mod tests {
         assert_eq!(bytes("64MiB"), Ok(64 << 20));
         assert_eq!(bitrate("2.5Mbps"), Ok(2_500_000));
         assert!(bytes("64MB").is_err());
+        assert_eq!((bits("3Mb"), bits("0.5kb")), (Ok(3_000_000), Ok(500)));
+        assert_eq!(bits("3Mbps"), Err(UnitError::Bits("3Mbps".into())));
+        for (rate, shown) in [
+            (2_800_000, "2.8Mbps"),
+            (480_000, "480kbps"),
+            (2_799_500, "2799.5kbps"),
+            (100_001_000, "100.001Mbps"),
+            (0, "0kbps"),
+        ] {
+            assert_eq!(HumanRate(rate).to_string(), shown);
+            assert_eq!(bitrate(shown), Ok(rate));
+        }
         assert_eq!(HumanBytes(1_572_864).to_string(), "1.5 MiB");
     }
 }

@@ -32,6 +32,7 @@ pub fn channel(spec: &ChannelSpec) -> ChannelEntry {
         frame_rate: rate.map_or((30, 1), FrameRate::parts),
         latency_budget: spec.latency_budget,
         durability: durability(spec.sync),
+        ladder: spec.ladder.clone(),
     };
     let keys = spec.keys.iter().map(|k| k.expose().to_owned()).collect();
     ChannelEntry { settings: Arc::new(settings), keys }

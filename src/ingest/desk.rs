@@ -396,6 +396,7 @@ mod tests {
             frame_rate: (30, 1),
             latency_budget: second / 5,
             durability: Durability::Never,
+            ladder: None,
         });
         // Asked to hand over, it does nothing.
         let (_owner, _) = desk.sit(&channel, Some("key-of-main")).expect("nobody sits there");

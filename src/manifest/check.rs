@@ -1,6 +1,7 @@
 //! From what is written to what it means: units, ranges, and the rules between fields. Collects
 //! every error.
 
+use crate::api::ladder::Ladder;
 use crate::base::ids::Channel;
 use crate::base::units;
 use crate::manifest::locate::Places;
@@ -14,6 +15,7 @@ use crate::manifest::types::{
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One check of one file.
@@ -26,11 +28,14 @@ pub(super) struct Check<'a> {
     names: HashMap<Channel, String>,
     /// Path of the stream key.
     keys: HashMap<StreamKey, String>,
+    /// The file's ladders that could be read.
+    pub(super) ladders: Vec<Arc<Ladder>>,
 }
 
 impl<'a> Check<'a> {
     pub(super) fn new(file: &'a str, places: &'a Places) -> Check<'a> {
-        Check { file, places, errors: Vec::new(), names: HashMap::new(), keys: HashMap::new() }
+        let (names, keys) = (HashMap::new(), HashMap::new());
+        Check { file, places, errors: Vec::new(), names, keys, ladders: Vec::new() }
     }
 
     /// The whole manifest; meaningless when there are errors.
@@ -39,6 +44,7 @@ impl<'a> Check<'a> {
             Some(raw) => self.server(raw),
             None => Server::default(),
         };
+        self.ladders = self.ladders(raw.ladders.as_deref().unwrap_or_default());
         let default = Manifest::default().channels;
         let channels = match &raw.channels {
             None => default.into_iter().map(|c| ChannelSpec { sync: server.sync, ..c }).collect(),
@@ -55,7 +61,7 @@ impl<'a> Check<'a> {
                     .collect()
             }
         };
-        Manifest { channels, server }
+        Manifest { channels, ladders: std::mem::take(&mut self.ladders), server }
     }
 
     pub(super) fn error(&mut self, path: &str, message: impl AsRef<str>) {
@@ -93,11 +99,13 @@ impl<'a> Check<'a> {
             Some(raw) => self.sync(&path("sync"), raw),
             None => sync,
         };
+        let ladder = self.channel_ladder(&path("ladder"), raw.ladder.as_deref());
         let budget_range = Duration::ZERO..=Duration::from_secs(u64::from(target));
+        let budget = ladder.as_ref().and_then(|l| l.latency_budget).unwrap_or(part);
         let latency_budget =
-            self.duration(&path("latencyBudget"), &raw.latency_budget, part, budget_range);
-        Some(ChannelSpec {
-            name: name?,
+            self.duration(&path("latencyBudget"), &raw.latency_budget, budget, budget_range);
+        let spec = ChannelSpec {
+            name: name.clone().unwrap_or_else(placeholder),
             keys,
             segment,
             target_duration: target,
@@ -107,7 +115,10 @@ impl<'a> Check<'a> {
             frame_rate_millis,
             sync,
             latency_budget,
-        })
+            ladder,
+        };
+        self.budget(at, raw, &spec);
+        name.map(|_| spec)
     }
 
     fn name(&mut self, path: &str, text: &str) -> Option<Channel> {
@@ -221,7 +232,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn frame_rate(&mut self, path: &str, raw: &Text, default: u32) -> u32 {
+    pub(super) fn frame_rate(&mut self, path: &str, raw: &Text, default: u32) -> u32 {
         let Some(text) = raw else { return default };
         let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         match text.parse::<f64>() {

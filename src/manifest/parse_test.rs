@@ -4,8 +4,8 @@
 use crate::manifest::locate::{DEPTH_MAX, WEIGHT_MAX};
 use crate::manifest::parse::{ERRORS_MAX, FILE_MAX, TEXT_MAX, parse, parse_bytes};
 use crate::manifest::raw::{
-    RawChannel, RawInterval, RawListen, RawManifest, RawRtmp, RawRtmps, RawServer, RawTls,
-    RawViewers,
+    RawChannel, RawInterval, RawLadder, RawListen, RawManifest, RawRtmp, RawRtmps, RawRung,
+    RawServer, RawSound, RawTls, RawViewers,
 };
 use crate::manifest::types::{
     CHANNELS_MAX, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, FRAME_RATE_MAX, FRAME_RATE_MIN,
@@ -176,7 +176,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "channels:\n  - name: a\n    segmnt: 2s\n",
         "castctl.yaml:3:5: channels[0].segmnt: unknown field `segmnt`, expected one of \
          `name`, `keys`, `segment`, `targetDuration`, `part`, `reconnectWindow`, `pace`, \
-         `frameRate`, `sync`, `latencyBudget`",
+         `frameRate`, `sync`, `latencyBudget`, `ladder`",
     ),
     (
         "unknown server field",
@@ -187,7 +187,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "unknown top field",
         "chanels: []\n",
-        "castctl.yaml:1:1: chanels: unknown field `chanels`, expected `channels` or `server`",
+        "castctl.yaml:1:1: chanels: unknown field `chanels`, expected one of `channels`, \
+         `ladders`, `server`",
     ),
     (
         "field twice",
@@ -331,8 +332,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "a word",
         "castctl",
-        "castctl.yaml:1:1: invalid type: string \"castctl\", expected the fields `channels` \
-         and `server`",
+        "castctl.yaml:1:1: invalid type: string \"castctl\", expected the fields `channels`, \
+         `ladders` and `server`",
     ),
     (
         "two documents",
@@ -360,7 +361,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "channels: [&a {name: a}, {<<: *a}]",
         "castctl.yaml:1:27: channels[1].<<: unknown field `<<`, expected one of `name`, \
          `keys`, `segment`, `targetDuration`, `part`, `reconnectWindow`, `pace`, `frameRate`, \
-         `sync`, `latencyBudget`",
+         `sync`, `latencyBudget`, `ladder`",
     ),
     (
         "too deep",
@@ -689,6 +690,9 @@ fn every_field_is_in_the_page_and_in_the_sample() {
     let parts = [
         fields::<RawManifest>(),
         fields::<RawChannel>(),
+        fields::<RawLadder>(),
+        fields::<RawRung>(),
+        fields::<RawSound>(),
         fields::<RawServer>(),
         fields::<RawRtmp>(),
         fields::<RawRtmps>(),
@@ -697,7 +701,10 @@ fn every_field_is_in_the_page_and_in_the_sample() {
         fields::<RawListen>(),
         fields::<RawInterval>(),
     ];
-    assert_eq!(parts.iter().map(Vec::len).collect::<Vec<_>>(), [2, 10, 9, 3, 2, 4, 2, 1, 1]);
+    assert_eq!(
+        parts.iter().map(Vec::len).collect::<Vec<_>>(),
+        [3, 11, 4, 12, 3, 9, 3, 2, 4, 2, 1, 1]
+    );
     for field in parts.iter().flatten() {
         let heading = [format!(".B {field}\n"), format!(".BR {field} "), format!(".SS {field}\n")];
         let documented = heading.iter().any(|h| PAGE.contains(h)) || field == "interval";

@@ -12,9 +12,10 @@ pub(super) type Text = Option<String>;
 /// The file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[serde(expecting = "the fields `channels` and `server`")]
+#[serde(expecting = "the fields `channels`, `ladders` and `server`")]
 pub(super) struct RawManifest {
     pub(super) channels: Option<Vec<RawChannel>>,
+    pub(super) ladders: Option<Vec<RawLadder>>,
     pub(super) server: Option<RawServer>,
 }
 
@@ -33,6 +34,74 @@ pub(super) struct RawChannel {
     pub(super) frame_rate: Text,
     pub(super) sync: Option<RawSync>,
     pub(super) latency_budget: Text,
+    pub(super) ladder: Text,
+}
+
+/// An item of `ladders`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "a ladder's fields (for example `name: sports`)")]
+pub(super) struct RawLadder {
+    pub(super) name: String,
+    pub(super) rungs: Option<Vec<RawRung>>,
+    pub(super) audio: Option<RawAudio>,
+    pub(super) latency_budget: Text,
+}
+
+/// An item of a ladder's `rungs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "a rung's fields (for example `name: 720p`)")]
+pub(super) struct RawRung {
+    pub(super) name: String,
+    pub(super) passthrough: Text,
+    pub(super) codec: Text,
+    pub(super) width: Text,
+    pub(super) height: Text,
+    pub(super) max_frame_rate: Text,
+    pub(super) bitrate: Text,
+    pub(super) maxrate: Text,
+    pub(super) bufsize: Text,
+    pub(super) preset: Text,
+    pub(super) profile: Text,
+    pub(super) level: Text,
+}
+
+impl RawRung {
+    /// What is written of how to encode.
+    pub(super) fn encoding(&self) -> [(&'static str, &Text); 10] {
+        [
+            ("codec", &self.codec),
+            ("width", &self.width),
+            ("height", &self.height),
+            ("maxFrameRate", &self.max_frame_rate),
+            ("bitrate", &self.bitrate),
+            ("maxrate", &self.maxrate),
+            ("bufsize", &self.bufsize),
+            ("preset", &self.preset),
+            ("profile", &self.profile),
+            ("level", &self.level),
+        ]
+    }
+}
+
+/// A ladder's `audio`: a word or a mapping.
+#[derive(Debug)]
+pub(super) enum RawAudio {
+    /// `passthrough`
+    Passthrough,
+    /// `{codec: aac, bitrate: 128kbps, channels: stereo}`
+    Encode(RawSound),
+}
+
+/// The mapping form of `audio`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(expecting = "the fields `codec`, `bitrate` and `channels`")]
+pub(super) struct RawSound {
+    pub(super) codec: Text,
+    pub(super) bitrate: Text,
+    pub(super) channels: Text,
 }
 
 /// `server`.
@@ -116,6 +185,34 @@ pub(super) enum RawSync {
 #[serde(expecting = "the field `interval`")]
 pub(super) struct RawInterval {
     interval: String,
+}
+
+impl<'de> Deserialize<'de> for RawAudio {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<RawAudio, D::Error> {
+        from.deserialize_any(AudioVisitor)
+    }
+}
+
+struct AudioVisitor;
+
+impl<'de> Visitor<'de> for AudioVisitor {
+    type Value = RawAudio;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`passthrough` or what to encode to (for example `codec: aac`)")
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<RawAudio, E> {
+        match word {
+            "passthrough" => Ok(RawAudio::Passthrough),
+            _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawAudio, A::Error> {
+        let from = serde::de::value::MapAccessDeserializer::new(map);
+        RawSound::deserialize(from).map(RawAudio::Encode)
+    }
 }
 
 impl<'de> Deserialize<'de> for RawSync {

@@ -1,14 +1,18 @@
 //! What a manifest says, checked: every field with its meaning, unit, default and limits. Not how
 //! it is written (`raw`) nor how it is checked (`check`).
 
+use crate::api::ladder::Ladder;
 use crate::base::ids::Channel;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most channels in one manifest: what one file can hold legibly.
 pub const CHANNELS_MAX: usize = 10_000;
+/// Most ladders in one manifest: channels share them, and nobody compares more by eye.
+pub const LADDERS_MAX: usize = 100;
 /// Shortest stream key in characters: below this a key can be guessed.
 pub const STREAM_KEY_MIN: usize = 8;
 /// Longest stream key in characters: encoders cut longer ones off silently.
@@ -55,6 +59,9 @@ pub struct Manifest {
     /// The channels, in the file's order, names unique, 1 to 10000. Default: one, `main`, without
     /// keys.
     pub channels: Vec<ChannelSpec>,
+    /// The ladders of this file, in its order, names unique, at most 100; beside those that are
+    /// built in. Default: none.
+    pub ladders: Vec<Arc<Ladder>>,
     /// Addresses, directories and limits of the processes.
     pub server: Server,
 }
@@ -62,7 +69,16 @@ pub struct Manifest {
 impl Default for Manifest {
     fn default() -> Manifest {
         let main = "main".parse().expect("`main` obeys the rule for channel names");
-        Manifest { channels: vec![ChannelSpec::new(main)], server: Server::default() }
+        let channels = vec![ChannelSpec::new(main)];
+        Manifest { channels, ladders: Vec::new(), server: Server::default() }
+    }
+}
+
+impl Manifest {
+    /// The ladder of this name: this file's, or one that is built in.
+    pub fn ladder(&self, name: &str) -> Option<Arc<Ladder>> {
+        let own = self.ladders.iter().find(|l| l.name.as_str() == name);
+        own.cloned().or_else(|| Ladder::built_in(name).map(Arc::new))
     }
 }
 
@@ -90,9 +106,12 @@ pub struct ChannelSpec {
     pub frame_rate_millis: u32,
     /// `sync`: when the log is made durable. Default: the server's.
     pub sync: SyncPolicy,
-    /// `latencyBudget`: what a transcoded rendition may lag behind the source. Default one part; 0s
-    /// to the target duration.
+    /// `latencyBudget`: what a transcoded rendition may lag behind the source. Default the
+    /// ladder's, else one part; 0s to the target duration, and at least what the ladder's encoders
+    /// hold.
     pub latency_budget: Duration,
+    /// `ladder`: what the channel is transcoded to, by the name of a ladder. Default `none`.
+    pub ladder: Option<Arc<Ladder>>,
 }
 
 impl ChannelSpec {
@@ -109,6 +128,7 @@ impl ChannelSpec {
             frame_rate_millis: 30_000,
             sync: SyncPolicy::default(),
             latency_budget: Duration::from_millis(500),
+            ladder: None,
         }
     }
 }

@@ -29,6 +29,7 @@ fn settings(name: &str) -> ChannelSettings {
         frame_rate: (30, 1),
         latency_budget: Duration::from_millis(500),
         durability: Durability::EachSegment,
+        ladder: None,
     }
 }
 

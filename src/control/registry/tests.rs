@@ -25,6 +25,7 @@ fn entry(name: &str) -> ChannelEntry {
         frame_rate: (30, 1),
         latency_budget: Duration::from_millis(500),
         durability: Durability::EachSegment,
+        ladder: None,
     };
     ChannelEntry { settings: Arc::new(settings), keys: vec![format!("{name}-key")] }
 }
