@@ -1,9 +1,11 @@
 //! Ladders: the renditions that a channel's picture is transcoded to. What may be asked for is here
-//! and in `rules`; `preset` and `level` know the codecs.
+//! and in `rules`; `preset` and `level` know the codecs, `planned` says what a ladder means for one
+//! source.
 //!
-//! Invariant: pure.
+//! Invariant: pure; a ladder without faults (`Ladder::faults`) can be planned for any source.
 
 pub mod level;
+pub mod planned;
 pub mod preset;
 pub mod rules;
 
