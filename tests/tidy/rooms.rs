@@ -157,7 +157,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("serde", &["*"]),
     ("serde_json", &["*"]),
     ("serde_path_to_error", &["manifest"]),
-    ("serde_yaml", &["manifest"]),
+    ("serde_yaml", &["manifest", "control/plan/cost"]),
     ("sqlx", &["control/registry"]),
     ("tempfile", &["*"]),
     ("thiserror", &["*"]),
