@@ -1,8 +1,10 @@
-//! What is decided of what is known: where a position is read (`resolve`), what transcoding costs
-//! (`cost`).
+//! What is decided of what is known: where a position is read (`resolve`); what transcoding costs
+//! (`cost`), which node does it (`place`) and why (`explain`).
 //!
-//! Invariant: pure; no clock is asked.
+//! Invariant: pure; the same inventory gives the same plan, and no clock is asked.
 
 pub mod cost;
+pub mod explain;
+pub mod place;
 pub mod resolve;
 pub mod tiers;
