@@ -27,6 +27,7 @@ pub mod repair;
 pub mod replay;
 pub mod resolve;
 pub mod roles;
+pub mod schedule;
 pub mod secret;
 pub mod serve_api;
 pub mod serve_edge;
@@ -71,6 +72,7 @@ enum Command {
     Channel(channel::Args),
     Status(status::Args),
     Resolve(resolve::Args),
+    Schedule(schedule::Args),
     Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
@@ -101,6 +103,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Channel(args) => channel::run(args),
         Command::Status(args) => status::run(args),
         Command::Resolve(args) => resolve::run(args),
+        Command::Schedule(args) => schedule::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),

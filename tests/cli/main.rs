@@ -4,6 +4,7 @@
 mod inspect;
 mod recipe;
 mod repair;
+mod schedule;
 
 use clap::CommandFactory;
 use std::path::{Path, PathBuf};
