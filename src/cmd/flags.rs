@@ -31,6 +31,12 @@ impl Node {
         let admin = &mut manifest.server.admin.listen;
         *admin = self.admin.unwrap_or(*admin);
         logging::init(self.log_format, None).map_err(Failure::usage)?;
+        for channel in &manifest.channels {
+            if let Some(ladder) = channel.ladder.as_ref().filter(|l| !l.rungs.is_empty()) {
+                tracing::warn!(channel = %channel.name, ladder = %ladder.name,
+                    "no transcoder is part of this version: viewers get the source alone");
+            }
+        }
         Ok(manifest)
     }
 }
