@@ -197,7 +197,7 @@ pub fn estimate(
 impl Table {
     /// Millicores of some work. A preset that the table lacks costs what those beside it suggest:
     /// their geometric mean by how near they are; one that is faster than all as much as the
-    /// fastest, one that is slower [`SLOWER`] a step.
+    /// fastest, one that is slower `SLOWER` a step.
     ///
     /// # Errors
     /// The table has nothing on the codec.
