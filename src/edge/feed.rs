@@ -3,6 +3,7 @@
 //! rest by subscription.
 
 use crate::base::ids::Generation;
+use crate::edge::anew::{self, Anew};
 use crate::edge::away;
 use crate::edge::behind::{self, Behind};
 use crate::edge::leave::{Leave, Left, newer, next_generation};
@@ -36,6 +37,7 @@ pub struct Feed {
     opened: Option<Arc<Opened>>,
     pending: Waiting,
     trail: Trail,
+    anew: Anew,
     dirty: bool,
     /// The generation whose log could not be read to its end: what was read of it comes again, and
     /// that it does not fit the second time is no news.
@@ -57,6 +59,7 @@ impl Feed {
             opened: None,
             pending,
             trail,
+            anew: Anew::default(),
             dirty: false,
             again: None,
             shown: false,
@@ -230,7 +233,11 @@ impl Feed {
             };
             let Some(batch) = batch else { break };
             for entry in batch.records() {
-                self.entry(generation, entry);
+                let begins = self.entry(generation, entry);
+                if begins && newest && self.shown {
+                    self.publish(true);
+                    self.pause(anew::ALONE).await;
+                }
             }
             if self.behind.is_in_the_way() {
                 return Ok(());
@@ -269,9 +276,10 @@ impl Feed {
         }
     }
 
-    fn entry(&mut self, generation: Generation, entry: Entry) {
+    /// Takes a record; is it the first part of its track, behind an absence?
+    fn entry(&mut self, generation: Generation, entry: Entry) -> bool {
         if self.behind.is_in_the_way() {
-            return;
+            return false;
         }
         match entry.record {
             Record::Packet { packet, seq: Some(seq) } => {
@@ -287,9 +295,11 @@ impl Feed {
                     self.part(generation, p, entry.end);
                 }
                 self.mark(generation, &mark);
+                return self.anew.begins(&mark);
             }
             Record::Packet { seq: None, .. } | Record::Unknown { .. } => {}
         }
+        false
     }
 
     /// Gathers a part's samples; its mark ends at `end`.

@@ -19,6 +19,7 @@
 //! for the same part wait on one watch and get the same bytes.
 //! Invariant: nobody watches, nothing is read: a feed ends when no request came for a while.
 
+pub mod anew;
 pub mod answer;
 pub mod asked;
 pub mod away;
