@@ -126,6 +126,13 @@ impl Directory {
         }
     }
 
+    /// Has a channel a generation after this one, in whichever session?
+    pub fn has_newer(&self, channel: &Channel, than: Option<Generation>) -> bool {
+        let table = self.table.borrow();
+        let newest = table.sessions.get(channel).and_then(|live| live.generations.last());
+        newest.map(|(generation, _)| *generation) > than
+    }
+
     /// The URL where a log is read: of the node that wrote it, or of who has adopted it; `None`
     /// while nobody is known to have it. Of sessions that are not in the table, what
     /// [`Directory::find`] last found.

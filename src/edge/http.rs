@@ -237,7 +237,10 @@ impl Handler {
                         // ahead here may have been told of it by another.
                         let limit = state.part_target * BEHIND_PERCENT / 100;
                         let directory = &self.channels.sources().directory;
-                        return match directory.is_of_many() && self.age(&snapshot) > limit {
+                        let behind = self.age(&snapshot) > limit
+                            || directory
+                                .has_newer(&session.channel, rendition.read().window.current());
+                        return match directory.is_of_many() && behind {
                             true => answer::unavailable("this edge may be behind another one"),
                             false => answer::bad_request(&why.to_string()),
                         };

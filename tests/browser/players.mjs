@@ -36,12 +36,26 @@ function start(library, url) {
   const seen = { fatal: [], events: {}, latency: () => null };
   window.seen = seen;
   const count = (what) => { seen.events[what] = (seen.events[what] ?? 0) + 1; };
+  /** What a page does that uses such a player: where it stands and there is media ahead, it moves on, as the watch page does. */
+  const moveOn = (edge, move) => {
+    let [stood, at] = [0, 0];
+    setInterval(() => {
+      stood = video.currentTime === at ? stood + 1 : 0;
+      at = video.currentTime;
+      if (stood < 8 || at === 0 || edge() < at + 4) return;
+      stood = 0;
+      count("moved to the live edge by the page");
+      move();
+    }, 500);
+  };
   if (library === "hls.js") {
     const hls = new window.Hls({ lowLatencyMode: true });
     hls.on(window.Hls.Events.ERROR, (_, e) => (e.fatal ? seen.fatal.push(`${e.details}: ${e.error?.message ?? e.reason ?? ""}`) : count(e.details)));
     hls.loadSource(url);
     hls.attachMedia(video);
     seen.latency = () => hls.latency;
+    // hls.js 1.7.4 whose newest whole segment was absent may wait with its sound for a picture that it looks for in there.
+    moveOn(() => hls.liveSyncPosition ?? 0, () => { video.currentTime = hls.liveSyncPosition; });
   } else {
     window.shaka.polyfill.installAll();
     const player = new window.shaka.Player();
@@ -53,16 +67,8 @@ function start(library, url) {
     player.configure({ streaming: { lowLatencyMode: true, failureCallback: (e) => { told(e); player.retryStreaming(0.5); } } });
     player.attach(video).then(() => player.load(url)).catch((e) => seen.fatal.push(e.code ? name(e) : String(e.stack ?? e)));
     seen.latency = () => player.getStats().liveLatency;
-    // After an absence shaka-player appends what comes where the past was, and stands: a page that uses it moves on.
-    let [stood, at] = [0, 0];
-    setInterval(() => {
-      stood = video.currentTime === at ? stood + 1 : 0;
-      at = video.currentTime;
-      if (stood < 8 || at === 0 || player.seekRange().end < at + 4) return;
-      stood = 0;
-      count("moved to the live edge by the page");
-      player.goToLive();
-    }, 500);
+    // After an absence shaka-player appends what comes where the past was, and stands.
+    moveOn(() => player.seekRange().end, () => player.goToLive());
   }
   video.onerror = () => seen.fatal.push(`media: ${video.error.message || video.error.code}`);
   video.play().catch(() => {});
