@@ -5,5 +5,6 @@
 
 pub mod error;
 pub mod ids;
+pub mod random;
 pub mod time;
 pub mod units;

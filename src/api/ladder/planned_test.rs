@@ -6,6 +6,7 @@ use crate::api::ladder::planned::{
 };
 use crate::api::ladder::rules::{SIDE_MAX, SIDE_MIN};
 use crate::api::ladder::{Audio, AudioCodec, Encode, Ladder, Rung, VideoCodec};
+use crate::base::random::Random;
 
 fn source(width: u32, height: u32, frame_rate: (u32, u32)) -> SourceMedia {
     let (bitrate, audio_bitrate) = (6_000_000, 128_000);
@@ -127,17 +128,7 @@ fn what_players_are_told_comes_from_what_is_forced() {
     assert_eq!(ladder.for_source(&silent)[1].bandwidth, 3_360_000);
 }
 
-/// xorshift64*: the same numbers on every machine.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % n
-    }
-
     fn between(&mut self, from: u32, to: u32) -> u32 {
         from + self.below(u64::from(to - from) + 1) as u32
     }
@@ -178,7 +169,7 @@ fn skew(width: u32, height: u32, of: &SourceMedia) -> f64 {
 
 #[test]
 fn no_source_is_enlarged_bent_or_sped_up() {
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let (mut kept, mut left_out, mut alone) = (0, 0, 0);
     for seed in 0..20_000 {
         let of = random.source();
@@ -231,7 +222,7 @@ fn no_source_is_enlarged_bent_or_sped_up() {
 
 #[test]
 fn a_rung_of_the_source_s_size_is_kept_and_the_next_larger_is_not() {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     for _ in 0..2_000 {
         let (width, height) = (random.between(SIDE_MIN, 4_000), random.between(SIDE_MIN, 4_000));
         let of = source(width, height, (25, 1));

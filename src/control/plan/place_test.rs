@@ -1,5 +1,6 @@
 //! Placement: known inventories by table, and what holds for any.
 
+use crate::base::random::Random;
 use crate::base::time::{MICROS, Wall};
 use crate::control::plan::cost::correction::Correction;
 
@@ -146,17 +147,7 @@ fn every_node_has_a_reason() {
     assert_eq!(serde_json::from_str::<Plan>(&json).expect("its own"), plan);
 }
 
-/// xorshift64*.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % n
-    }
-
     fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
@@ -219,7 +210,7 @@ fn carry_out(inventory: &mut Inventory, plan: &Plan) {
 
 #[test]
 fn whatever_is_found_no_limit_is_passed_and_nobody_starves() {
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let policy = Policy { candidates: 3, ..Policy::default() };
     let mut seen: BTreeMap<Option<Cause>, usize> = BTreeMap::new();
     for seed in 0..4_000 {
@@ -274,7 +265,7 @@ fn whatever_is_found_no_limit_is_passed_and_nobody_starves() {
 
 #[test]
 fn what_was_carried_out_is_not_decided_again() {
-    let mut random = Random(99);
+    let mut random = Random::new(99);
     let policy = Policy::default();
     for seed in 0..2_000 {
         let mut inventory = random.inventory();

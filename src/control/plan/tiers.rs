@@ -98,21 +98,12 @@ impl<'a> Tiers<'a> {
 mod tests {
     use super::*;
     use crate::api::cluster::Heartbeat;
+    use crate::base::random::Random;
     use crate::base::time::Wall;
     use std::collections::BTreeMap;
 
-    /// A generator that needs no crate (Steele et al., "Fast splittable pseudorandom number
-    /// generators", 2014).
-    struct Dice(u64);
-
-    impl Dice {
-        fn below(&mut self, n: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            usize::try_from((z ^ (z >> 31)) >> 33).expect("31 bits") % n
-        }
+    fn below(dice: &mut Random, n: usize) -> usize {
+        usize::try_from(dice.below(n as u64)).expect("below n")
     }
 
     fn url(name: &str) -> String {
@@ -129,12 +120,12 @@ mod tests {
     }
 
     /// Every edge says what it reads, in some order, until nobody is told anything new.
-    fn settle(nodes: &mut [Node], fanout: usize, dice: &mut Dice) {
+    fn settle(nodes: &mut [Node], fanout: usize, dice: &mut Random) {
         for round in 0.. {
             assert!(round < 50, "it never settles");
             let mut news = false;
             let mut order: Vec<usize> = (0..nodes.len()).collect();
-            (1..order.len()).for_each(|i| order.swap(i, dice.below(i + 1)));
+            (1..order.len()).for_each(|i| order.swap(i, below(dice, i + 1)));
             for i in order.into_iter().filter(|i| nodes[*i].alive).collect::<Vec<_>>() {
                 let told = through(&nodes[i].name, nodes, fanout);
                 news |= told != nodes[i].said.through;
@@ -171,16 +162,16 @@ mod tests {
     #[test]
     fn tiers_appear_as_edges_are_added_and_heal_as_they_go() {
         for seed in 0..300 {
-            let mut dice = Dice(seed);
-            let fanout = 1 + dice.below(4);
+            let mut dice = Random::new(seed);
+            let fanout = 1 + below(&mut dice, 4);
             let mut nodes: Vec<Node> = Vec::new();
             for step in 0..20 {
-                if dice.below(3) > 0 || nodes.is_empty() {
+                if below(&mut dice, 3) > 0 || nodes.is_empty() {
                     // A number that is not in the order of joining.
-                    let name = format!("edge-{:03}-{step}", dice.below(1000));
+                    let name = format!("edge-{:03}-{step}", below(&mut dice, 1000));
                     nodes.push(edge(&name, None));
                 } else {
-                    let i = dice.below(nodes.len());
+                    let i = below(&mut dice, nodes.len());
                     nodes[i].alive = false;
                 }
                 settle(&mut nodes, fanout, &mut dice);
@@ -188,7 +179,7 @@ mod tests {
             }
         }
         let mut nodes: Vec<Node> = (0..84).map(|i| edge(&format!("{i:02}"), None)).collect();
-        settle(&mut nodes, 4, &mut Dice(1));
+        settle(&mut nodes, 4, &mut Random::new(1));
         assert_eq!(deepest(&nodes, 4), 2, "84 = 4 + 16 + 64");
     }
 

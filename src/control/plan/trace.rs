@@ -2,6 +2,7 @@
 //! it is JSON lines: `{"atMs":0,"event":{"join":{"node":"n1","capacity":8000}}}`.
 
 use crate::api::types::NodeName;
+use crate::base::random::Random;
 use crate::control::plan::place::JobName;
 use serde::{Deserialize, Serialize};
 
@@ -110,20 +111,8 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Entry>, TraceError> {
     Ok(out)
 }
 
-/// Numbers that look random and are the same on every machine: xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % n.max(1)
-    }
-
-    fn of(&mut self, list: &[u32]) -> u32 {
-        list[self.below(list.len() as u64) as usize]
-    }
+fn one_of(list: &[u32], random: &mut Random) -> u32 {
+    list[random.below(list.len() as u64) as usize]
 }
 
 /// A day with so many nodes and jobs. Most jobs come towards the evening; they last from half an
@@ -131,10 +120,11 @@ impl Random {
 /// back half an hour later; one job in five turns out to take from two thirds to three halves of
 /// its estimate.
 pub fn generate(seed: u64, nodes: u32, jobs: u32) -> Vec<Entry> {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     let mut out = Vec::new();
     for i in 0..nodes {
-        let (node, capacity): (NodeName, u32) = (format!("node-{i:04}").into(), random.of(&NODES));
+        let (node, capacity): (NodeName, u32) =
+            (format!("node-{i:04}").into(), one_of(&NODES, &mut random));
         let join = |node: &NodeName| Event::Join { node: node.clone(), capacity };
         out.push(Entry { at_ms: 0, event: join(&node) });
         let event = match random.below(20) {
@@ -153,7 +143,7 @@ pub fn generate(seed: u64, nodes: u32, jobs: u32) -> Vec<Entry> {
         // As many last from one to two hours as from two to four, and so on.
         let octave = random.below(5);
         let length = (1_800_000 + random.below(1_800_000)) << octave;
-        let millicores = random.of(&LADDERS);
+        let millicores = one_of(&LADDERS, &mut random);
         out.push(Entry { at_ms, event: Event::Start { job: job.clone(), millicores } });
         if random.below(5) == 0 {
             let millicores = millicores * (667 + random.below(833) as u32) / 1_000;
