@@ -44,6 +44,10 @@ const HEAD: Duration = Duration::from_secs(10);
 /// Largest request head.
 const HEAD_BYTES: usize = 16 << 10;
 
+/// How long an edge that is read through waits to be told which node has a log; less than its
+/// children wait for an answer to begin (`log::through`).
+const PLACED: Duration = Duration::from_secs(2);
+
 /// How long a head that has begun may still take in a drain.
 const HEAD_LATE: Duration = Duration::from_millis(200);
 
@@ -262,13 +266,27 @@ impl Nodes {
         }
     }
 
+    /// Waits until it is known which node has a log: who asks may have been told a moment earlier.
+    async fn placed(&self, id: &LogId) -> Result<(), No> {
+        let Served { logs, directory, clock, .. } = &self.served;
+        let mut table = directory.table();
+        let until = clock.now().mono.plus(PLACED);
+        while logs.is_lost(id) {
+            tokio::select! {
+                Ok(()) = table.changed() => {}
+                () = clock.sleep_until(until) => {
+                    let why = format!("{id}: who has it is not known here yet");
+                    return Err(No(StatusCode::SERVICE_UNAVAILABLE, why));
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn log(&self, id: &LogId, ask: Ask, headers: &HeaderMap) -> Result<Answer, No> {
         let Served { logs, clock, metrics, .. } = &self.served;
         let reads = versions(headers)?;
-        if logs.is_lost(id) {
-            let why = format!("{id}: who has it is not known here yet");
-            return Err(No(StatusCode::SERVICE_UNAVAILABLE, why));
-        }
+        self.placed(id).await?;
         let wrote = logs.wrote(id).await?;
         let header = |at| StreamHeader::answer(wrote, reads, id.generation, at);
         let chunks = match ask {
