@@ -12,13 +12,14 @@
 //! ```
 //! A refusal is a `Refusal` as JSON.
 
+use crate::api::jobs::Order;
 use crate::api::peers::Peers;
 use crate::api::types::{
     Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
     SessionSpan, Table, Unfinished, Want,
 };
 use crate::api::wire::{self, CHANNELS};
-use crate::base::ids::{Channel, Generation, Session};
+use crate::base::ids::{Channel, Generation, Job, Session};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -41,6 +42,12 @@ pub enum Call {
     Report(Channel, Generation, Report, Reply<()>),
     /// A generation ended here; `End::session_over` asks for the session's end.
     End(Channel, Generation, End, Reply<()>),
+    /// What a job has to do.
+    Job(Channel, (Generation, Job), Reply<Order>),
+    /// A segment of a job's rungs started.
+    JobReport(Channel, (Generation, Job), Report, Reply<()>),
+    /// A job ended here.
+    JobEnd(Channel, (Generation, Job), End, Reply<()>),
     /// Sessions that this node wrote last and that are not over.
     Unfinished(NodeName, Reply<Vec<Unfinished>>),
     /// A session by its number, over or not.
@@ -81,6 +88,11 @@ pub fn embedded() -> (Client, Calls, Shown) {
 /// The path of a channel's generations.
 fn generations(channel: &Channel) -> String {
     format!("{CHANNELS}{channel}/generations")
+}
+
+/// The path of a job.
+fn job(channel: &Channel, (generation, job): (Generation, Job)) -> String {
+    format!("{}/{generation}/jobs/{job}", generations(channel))
 }
 
 impl Client {
@@ -157,6 +169,42 @@ impl Client {
                 let path = format!("{}/{generation}/end", generations(channel));
                 api.put(&path, &end).await
             }
+        }
+    }
+
+    /// What a job has to do. While the job before it may still tell its end: `Unavailable`.
+    pub async fn job(&self, channel: &Channel, of: (Generation, Job)) -> Result<Order, Refusal> {
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::Job(channel.clone(), of, r)).await,
+            Asks::There(api) => api.get(&job(channel, of)).await,
+        }
+    }
+
+    /// A segment of a job's rungs started.
+    pub async fn job_report(
+        &self,
+        channel: &Channel,
+        of: (Generation, Job),
+        report: Report,
+    ) -> Result<(), Refusal> {
+        match &self.0 {
+            Asks::Here(calls) => {
+                call(calls, |r| Call::JobReport(channel.clone(), of, report, r)).await
+            }
+            Asks::There(api) => api.put(&format!("{}/report", job(channel, of)), &report).await,
+        }
+    }
+
+    /// A job ended here.
+    pub async fn job_end(
+        &self,
+        channel: &Channel,
+        of: (Generation, Job),
+        end: End,
+    ) -> Result<(), Refusal> {
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::JobEnd(channel.clone(), of, end, r)).await,
+            Asks::There(api) => api.put(&format!("{}/end", job(channel, of)), &end).await,
         }
     }
 

@@ -28,6 +28,8 @@ pub enum Role {
     Edge,
     /// Serves the logs of origins that are gone.
     Collector,
+    /// Makes rungs, and serves their logs.
+    Transcoder,
 }
 
 /// A node says that it lives.
@@ -48,6 +50,9 @@ pub struct Heartbeat {
     pub draining: bool,
     /// Newest render version that it makes.
     pub render: u32,
+    /// Millicores that a transcoder has.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub capacity: u32,
     /// What it says of itself, for people: figures by name.
     #[serde(default)]
     pub figures: BTreeMap<String, i64>,
@@ -73,12 +78,18 @@ impl Heartbeat {
             rtmps: None,
             draining: false,
             render: 1,
+            capacity: 0,
             figures: BTreeMap::new(),
             upstreams: BTreeMap::new(),
             through: None,
             avoids: None,
         }
     }
+}
+
+/// Registries of the version before know no transcoders, and take no field that they do not know.
+fn is_none(n: &u32) -> bool {
+    *n == 0
 }
 
 /// The answer to a heartbeat.

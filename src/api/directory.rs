@@ -7,7 +7,7 @@ use crate::api::kept::Kept;
 use crate::api::peers::{ANSWER, Peers};
 use crate::api::types::{LiveSession, Refusal, SessionSpan, Table};
 use crate::api::wire::{self, LINE_MAX, Line, TABLE};
-use crate::base::ids::{Channel, Generation, Session};
+use crate::base::ids::{Channel, Session, Writer};
 use crate::rt::backoff::Backoff;
 use crate::rt::clock::Clock;
 use bytes::BytesMut;
@@ -126,28 +126,23 @@ impl Directory {
         }
     }
 
-    /// Has a channel a generation after this one, in whichever session?
-    pub fn has_newer(&self, channel: &Channel, than: Option<Generation>) -> bool {
+    /// Has a channel a writer after this one, in whichever session?
+    pub fn has_newer(&self, channel: &Channel, than: Option<Writer>) -> bool {
         let table = self.table.borrow();
-        let newest = table.sessions.get(channel).and_then(|live| live.generations.last());
-        newest.map(|(generation, _)| *generation) > than
+        let Some(live) = table.sessions.get(channel) else { return false };
+        let source = live.generations.last().map(|(g, _)| Writer::from(*g));
+        let job = live.jobs.last().map(|(g, job, _)| Writer { generation: *g, job: Some(*job) });
+        let newest = if than.is_some_and(|w| w.job.is_some()) { job } else { source };
+        newest > than
     }
 
     /// The URL where a log is read: of the node that wrote it, or of who has adopted it; `None`
     /// while nobody is known to have it. Of sessions that are not in the table, what
     /// [`Directory::find`] last found.
-    pub fn holder(
-        &self,
-        channel: &Channel,
-        session: Session,
-        generation: Generation,
-    ) -> Option<String> {
+    pub fn holder(&self, channel: &Channel, session: Session, writer: Writer) -> Option<String> {
         let table = self.table.borrow();
         let live = table.sessions.get(channel).filter(|live| live.session == session);
-        let of = |live: &LiveSession| {
-            let held = live.generations.iter().find(|(g, _)| *g == generation);
-            held.and_then(|(_, node)| table.nodes.get(node).cloned())
-        };
+        let of = |live: &LiveSession| live.holder(writer).and_then(|n| table.nodes.get(n).cloned());
         match (live, &self.asks) {
             (Some(live), _) => of(live),
             (None, Asks::Peers(_, past)) => {

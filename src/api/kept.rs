@@ -76,7 +76,13 @@ mod tests {
         assert_eq!(kept.load(), None);
         let mut table = Table::default();
         let generations = vec![(Generation(3), "origin-1".into())];
-        let live = LiveSession { session: Session(2), over: false, open: true, generations };
+        let live = LiveSession {
+            session: Session(2),
+            over: false,
+            open: true,
+            generations,
+            jobs: Vec::new(),
+        };
         table.sessions.insert("main".parse().expect("a name"), live);
         table.nodes.insert("origin-1".into(), "http://10.0.0.1:8090".into());
         kept.store(&table).expect("written");

@@ -2,7 +2,7 @@
 //! names as they are in JSON.
 
 use crate::api::ladder::{NAME_MAX, Name};
-use crate::base::ids::{CHANNEL_NAME_MAX, Channel, Generation, Msn, Session};
+use crate::base::ids::{CHANNEL_NAME_MAX, Channel, Generation, Job, Msn, Session};
 use crate::base::time::Wall;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -23,6 +23,7 @@ macro_rules! number {
 
 number!(Session, "Session", "A session's number: grows per channel, from 1.");
 number!(Generation, "Generation", "A generation's number: grows per channel, from 1.");
+number!(Job, "Job", "A job's number: grows per generation, from 1.");
 number!(Msn, "Msn", "A media sequence number: grows per channel, for ever.");
 number!(Wall, "Time", "Microseconds since 1970-01-01T00:00:00Z.");
 

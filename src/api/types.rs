@@ -2,7 +2,7 @@
 //! unless named otherwise.
 
 use crate::api::ladder::Ladder;
-use crate::base::ids::{Channel, Generation, Msn, Session};
+use crate::base::ids::{Channel, Generation, Job, Msn, Session, Writer};
 use crate::base::time::Wall;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -186,6 +186,13 @@ pub struct Rendition {
     pub range: u8,
     /// Audio channels.
     pub channels: Option<u8>,
+    /// The multivariant playlist names it.
+    #[serde(default = "offered")]
+    pub offered: bool,
+}
+
+fn offered() -> bool {
+    true
 }
 
 /// How a generation ended (`media::timeline::mark::End`).
@@ -348,4 +355,20 @@ pub struct LiveSession {
     pub open: bool,
     /// Its generations, oldest first, each with the node that holds its log.
     pub generations: Vec<(Generation, NodeName)>,
+    /// Who makes the rungs of a generation, and the node that holds their logs; oldest first.
+    pub jobs: Vec<(Generation, Job, NodeName)>,
+}
+
+impl LiveSession {
+    /// The node that holds what a writer has written.
+    pub fn holder(&self, writer: Writer) -> Option<&NodeName> {
+        let Writer { generation, job } = writer;
+        match job {
+            None => self.generations.iter().find(|(g, _)| *g == generation).map(|(_, node)| node),
+            Some(job) => {
+                let mut jobs = self.jobs.iter();
+                jobs.find(|(g, j, _)| (*g, *j) == (generation, job)).map(|(_, _, node)| node)
+            }
+        }
+    }
 }

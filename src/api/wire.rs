@@ -8,7 +8,7 @@
 //! ```
 
 use crate::api::types::{LiveSession, NodeName, Table};
-use crate::base::ids::{Channel, Generation, Session as Number};
+use crate::base::ids::{Channel, Generation, Job, Session as Number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,9 @@ pub struct Session {
     pub open: bool,
     /// Oldest first.
     pub generations: Vec<Held>,
+    /// Who makes rungs of them; oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jobs: Vec<Made>,
 }
 
 /// A generation and who holds its log.
@@ -69,17 +72,35 @@ pub struct Held {
     pub node: String,
 }
 
+/// A job and who holds its logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Made {
+    /// The generation that it makes rungs of.
+    pub generation: u64,
+    /// Its number.
+    pub job: u32,
+    /// The node's name.
+    pub node: String,
+}
+
 impl Session {
     /// For sending.
     pub fn new(channel: &Channel, live: &LiveSession) -> Session {
         let held =
             |(g, node): &(Generation, NodeName)| Held { generation: g.0, node: node.to_string() };
+        let made = |(g, job, node): &(Generation, Job, NodeName)| Made {
+            generation: g.0,
+            job: job.0,
+            node: node.to_string(),
+        };
         Session {
             channel: channel.to_string(),
             session: live.session.0,
             over: live.over,
             open: live.open,
             generations: live.generations.iter().map(held).collect(),
+            jobs: live.jobs.iter().map(made).collect(),
         }
     }
 
@@ -87,11 +108,13 @@ impl Session {
     pub fn read(self) -> Option<(Channel, LiveSession)> {
         let channel = self.channel.parse().ok()?;
         let held = |h: Held| (Generation(h.generation), h.node.into());
+        let made = |m: Made| (Generation(m.generation), Job(m.job), m.node.into());
         let live = LiveSession {
             session: Number(self.session),
             over: self.over,
             open: self.open,
             generations: self.generations.into_iter().map(held).collect(),
+            jobs: self.jobs.into_iter().map(made).collect(),
         };
         Some((channel, live))
     }
@@ -149,6 +172,7 @@ mod tests {
             over: false,
             open: true,
             generations: generations.iter().map(held).collect(),
+            jobs: vec![(Generation(session), Job(1), "transcoder-1".into())],
         }
     }
 
@@ -191,7 +215,8 @@ mod tests {
         let line = Line::Session(Session::new(&channel, &live(7, &[9])));
         let session = concat!(
             r#"{"kind":"session","channel":"main","session":7,"over":false,"open":true,"#,
-            r#""generations":[{"generation":9,"node":"origin-1"}]}"#
+            r#""generations":[{"generation":9,"node":"origin-1"}],"#,
+            r#""jobs":[{"generation":7,"job":1,"node":"transcoder-1"}]}"#
         );
         for (line, text) in [
             (line, session),

@@ -77,6 +77,41 @@ pub struct Session(pub u64);
 #[serde(transparent)]
 pub struct Generation(pub u64);
 
+/// One writer incarnation of the rungs of a generation, at a transcoder; fenced as generations are.
+/// Grows per generation, from 1.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Job(pub u32);
+
+/// Who wrote a log: an origin, or a transcoder for the generation of one. In the order in which a
+/// rendition's writers follow one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Writer {
+    /// The generation.
+    pub generation: Generation,
+    /// The job that made a rung of it; `None`: the source.
+    pub job: Option<Job>,
+}
+
+impl From<Generation> for Writer {
+    /// The origin.
+    fn from(generation: Generation) -> Writer {
+        Writer { generation, job: None }
+    }
+}
+
+impl fmt::Display for Writer {
+    /// `3`, or `3.1` of a job.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.job {
+            None => self.generation.fmt(f),
+            Some(job) => write!(f, "{}.{job}", self.generation),
+        }
+    }
+}
+
 /// Media sequence number: grows for ever per channel, over all sessions.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -95,7 +130,7 @@ impl Msn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub u64);
 
-/// A track's number inside one log. Source logs: 1 video, 2 audio.
+/// A track's number inside one session. Source logs: 1 video, 2 audio; a rung's log has its one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TrackId(pub u16);
 
@@ -104,6 +139,13 @@ impl TrackId {
     pub const VIDEO: TrackId = TrackId(1);
     /// The source's audio track.
     pub const AUDIO: TrackId = TrackId(2);
+    /// The first track of a rung; those of a session's others follow.
+    pub const RUNGS: TrackId = TrackId(16);
+
+    /// Is it made by a transcoder, in a log of its own?
+    pub fn is_rung(self) -> bool {
+        self >= TrackId::RUNGS
+    }
 }
 
 macro_rules! plain_display {
@@ -115,7 +157,7 @@ macro_rules! plain_display {
         }
     )*};
 }
-plain_display!(Session, Generation, Msn, Seq, TrackId);
+plain_display!(Session, Generation, Job, Msn, Seq, TrackId);
 
 #[cfg(test)]
 mod tests {

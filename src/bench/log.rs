@@ -157,7 +157,8 @@ impl Plan {
         let logs = Logs::open(data, options())?;
         let (id, base) = (id(), Msn(1));
         let (session, generation) = (id.session, id.generation);
-        let start = GenerationStart { session, generation, base, dseq: 0, previous: None };
+        let start =
+            GenerationStart { session, generation, job: None, base, dseq: 0, previous: None };
         let mut writer = logs.create(&id, start).await?;
         let begun = clock.now().mono;
         let mut out = Written::default();
@@ -245,7 +246,7 @@ fn options() -> Options {
 
 fn id() -> LogId {
     let channel = "bench".parse().expect("letters are a channel's name");
-    LogId { channel, session: Session(1), generation: Generation(1) }
+    LogId { channel, session: Session(1), generation: Generation(1), rung: None }
 }
 
 /// The figures for people.

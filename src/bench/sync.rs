@@ -237,8 +237,9 @@ fn cpu() -> Result<u64, BenchError> {
 async fn create(logs: &Logs, i: u16) -> Result<Writer, BenchError> {
     let channel = format!("c{i}").parse().expect("a letter and digits are a channel's name");
     let (session, generation) = (Session(1), Generation(1));
-    let start = GenerationStart { session, generation, base: Msn(1), dseq: 0, previous: None };
-    Ok(logs.create(&LogId { channel, session, generation }, start).await?)
+    let start =
+        GenerationStart { session, generation, job: None, base: Msn(1), dseq: 0, previous: None };
+    Ok(logs.create(&LogId { channel, session, generation, rung: None }, start).await?)
 }
 
 /// The rows for people.

@@ -83,6 +83,7 @@ impl Maker {
             bandwidth: 1,
             resolution: None,
             frame_rate_millis: None,
+            offered: true,
             range: VideoRange::Sdr,
             channels: None,
         };
@@ -103,6 +104,7 @@ impl Maker {
         let start = GenerationStart {
             session: Session(1),
             generation: Generation(1),
+            job: None,
             base: Msn(msn),
             dseq: 0,
             previous: None,
@@ -113,7 +115,7 @@ impl Maker {
     }
 
     fn tell(&mut self, mark: &Mark) {
-        self.window.apply(Generation(1), mark).expect("marks as a writer makes them fit");
+        self.window.apply(Generation(1).into(), mark).expect("marks as a writer makes them fit");
     }
 
     /// One more part, and before it a segment's start where one is due.

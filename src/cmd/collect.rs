@@ -1,5 +1,6 @@
 //! castctl collect: the agent on a node that looks after the logs of writers that are gone.
 
+use crate::api::convert::end_to_api;
 use crate::api::directory::{Directory, Follower};
 use crate::cmd::announce::local;
 use crate::cmd::cluster::{self, Member};
@@ -10,7 +11,6 @@ use crate::cmd::roles::{self, Bound, Roles};
 use crate::cmd::settings;
 use crate::collect::adopt::Adopter;
 use crate::collect::metrics::Collect;
-use crate::ingest::convert::end_to_api;
 use crate::log::logs::Logs;
 use crate::log::recover::Recovered;
 use crate::manifest::types::Manifest;

@@ -95,7 +95,7 @@ impl From {
                     follower = follower.kept(Kept::in_dir(dir).map_err(cannot)?);
                 }
                 let table = directory.clone();
-                let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.generation);
+                let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.writer());
                 let through = Through::default();
                 let logs = member.logs(Arc::new(holder), through.clone(), clock.clone());
                 Reads { through: Some(through), ..of(logs, directory, Some(follower)) }

@@ -101,6 +101,7 @@ fn text(s: &Status) -> String {
             Role::Origin => "origin",
             Role::Edge => "edge",
             Role::Collector => "collector",
+            Role::Transcoder => "transcoder",
         };
         // What it said last is no news of one that is gone.
         let of = match n.alive {

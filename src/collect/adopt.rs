@@ -131,6 +131,6 @@ fn count(n: usize) -> i64 {
 }
 
 fn name(id: &LogId) -> LogName {
-    let LogId { channel, session, generation } = id.clone();
+    let LogId { channel, session, generation, .. } = id.clone();
     LogName { channel, session, generation }
 }

@@ -43,7 +43,7 @@ async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
             let _ = reply.send(granted);
         }
         Call::Open(channel, generation, record, reply) => {
-            let opened = registry.open_session(&channel, generation, &record).await;
+            let opened = registry.open_session(&channel, generation, &record, wall).await;
             publish_table(registry, calls, clock).await;
             let _ = reply.send(opened);
         }
@@ -54,6 +54,15 @@ async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
             let ended = registry.end(&channel, generation, &end).await;
             publish_table(registry, calls, clock).await;
             let _ = reply.send(ended);
+        }
+        Call::Job(channel, (generation, job), reply) => {
+            let _ = reply.send(registry.job(&channel, generation, job, wall).await);
+        }
+        Call::JobReport(channel, of, report, reply) => {
+            let _ = reply.send(registry.job_report(&channel, of, report).await);
+        }
+        Call::JobEnd(channel, of, end, reply) => {
+            let _ = reply.send(registry.job_end(&channel, of, &end).await);
         }
         Call::Unfinished(node, reply) => {
             let _ = reply.send(registry.unfinished(&node, wall).await);

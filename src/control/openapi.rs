@@ -5,6 +5,7 @@ use crate::api::cluster::{
     ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
 use crate::api::cues::{Announced, Ask};
+use crate::api::jobs::Order;
 use crate::api::types::{
     Admission, ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord,
     SessionSpan, Unfinished, Want,
@@ -86,6 +87,12 @@ pub const ROUTES: &[Route] = &[
         Report => 200 ()),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/end" "A generation ended",
         End => 200 ()),
+    route!("GET" "/v1/channels/{channel}/generations/{generation}/jobs/{job}" "What a transcoder \
+        has to do", Order),
+    route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/report" "A segment \
+        of a job's rungs started", Report => 200 ()),
+    route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/end" "A job ended",
+        End => 200 ()),
     route!("GET" "/v1/nodes" "All nodes", Vec<Node>),
     route!("PUT" "/v1/nodes/{node}" "A node lives", Heartbeat => 200 Lease),
     route!("DELETE" "/v1/nodes/{node}" "A node leaves", ()),
@@ -105,7 +112,7 @@ fn content(schema: Schema) -> Value {
 fn parameters(route: &Route) -> Vec<Value> {
     let names = route.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
     let of_path = names.map(|name| {
-        let number = matches!(name, "session" | "generation");
+        let number = matches!(name, "session" | "generation" | "job");
         let kind = if number { "integer" } else { "string" };
         json!({ "name": name, "in": "path", "required": true, "schema": { "type": kind } })
     });

@@ -9,7 +9,7 @@ use crate::api::types::{
     ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord, Want,
 };
 use crate::api::wire::Session as SessionLine;
-use crate::base::ids::{Channel, Generation, Session};
+use crate::base::ids::{Channel, Generation, Job, Session};
 use crate::base::time::Wall;
 use crate::control::openapi;
 use crate::control::plan::resolve::resolve;
@@ -208,7 +208,10 @@ impl Routes {
             (&Method::POST, []) => json(self.grant(&channel, &body(sent).await?).await?),
             (&Method::PUT, [g, "session"]) => {
                 let record: SessionRecord = body(sent).await?;
-                let opened = registry.open_session(&channel, Generation(number(g)?), &record).await;
+                let opened = {
+                    let generation = Generation(number(g)?);
+                    registry.open_session(&channel, generation, &record, now).await
+                };
                 self.0.changed.notify_one();
                 json(opened?)
             }
@@ -222,7 +225,35 @@ impl Routes {
                 self.0.changed.notify_one();
                 json(ended?)
             }
+            (method, [g, "jobs", job, rest @ ..]) => {
+                let job = u32::try_from(number(job)?).unwrap_or(0);
+                let of = (Generation(number(g)?), Job(job));
+                self.job(method, &channel, of, rest, sent).await
+            }
             _ => Err(Refusal::NotFound("no such request of a generation".into())),
+        }
+    }
+
+    async fn job(
+        &self,
+        method: &Method,
+        channel: &Channel,
+        (generation, job): (Generation, Job),
+        rest: &[&str],
+        sent: Incoming,
+    ) -> Result<Said, Refusal> {
+        let (registry, of) = (&self.0.registry, (generation, job));
+        match (method, rest) {
+            (&Method::GET, []) => {
+                json(registry.job(channel, generation, job, self.0.clock.now().wall).await?)
+            }
+            (&Method::PUT, ["report"]) => {
+                json(registry.job_report(channel, of, body(sent).await?).await?)
+            }
+            (&Method::PUT, ["end"]) => {
+                json(registry.job_end(channel, of, &body(sent).await?).await?)
+            }
+            _ => Err(Refusal::NotFound("no such request of a job".into())),
         }
     }
 

@@ -58,7 +58,7 @@ mod tests {
     fn the_first_part_of_each_track_begins_and_the_first_behind_an_absence() {
         let (generation, base) = (Generation(2), Msn(1000));
         let (session, dseq, previous) = (Session(1), 0, None);
-        let start = GenerationStart { session, generation, base, dseq, previous };
+        let start = GenerationStart { session, generation, job: None, base, dseq, previous };
         let (track, msn, wall) = (TrackId::AUDIO, Msn(1001), Wall(0));
         let gap = Gap { track, msn, part: None, duration: 2_000_000, wall, dseq };
         let marks = [

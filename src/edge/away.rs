@@ -64,7 +64,7 @@ pub fn is_worth_waiting(sources: &Sources, id: &LogId) -> bool {
 }
 
 fn holder(sources: &Sources, id: &LogId) -> Option<String> {
-    sources.directory.holder(&id.channel, id.session, id.generation)
+    sources.directory.holder(&id.channel, id.session, id.writer())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! A generation whose log has more than was read of it when the next one begins: its writer said
-//! where it ended, and who left it before (its node was silent) would list less under names that
+//! A writer whose log has more than was read of it when the next one begins: it said where it
+//! ended, and who left it before (its node was silent) would list less under names that
 //! others have more of. It is read on first.
 
-use crate::base::ids::Generation;
+use crate::base::ids::Writer;
 use crate::base::time::Mono;
+use crate::edge::line::Line;
 use crate::edge::session::Opened;
 use crate::media::timeline::mark::GenerationStart;
 use std::time::Duration;
@@ -18,22 +19,22 @@ pub(super) const AGAIN: Duration = Duration::from_millis(100);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
-    in_the_way: Option<Generation>,
+    in_the_way: Option<Writer>,
     /// Until when it is tried to read this one on.
-    trying: Option<(Generation, Mono)>,
+    trying: Option<(Writer, Mono)>,
 }
 
 impl Behind {
-    /// The next generation begins: is there one to be read on first? That is tried for so long.
+    /// The next writer begins: is there one to be read on first? That is tried for so long.
     pub(super) fn look(
         &mut self,
         start: &GenerationStart,
-        opened: &Opened,
+        (line, opened): (&Line, &Opened),
         now: Mono,
         patience: Duration,
     ) -> bool {
         let Some((of, end)) = &start.previous else { return false };
-        let lacking = opened.renditions.iter().find_map(|r| {
+        let lacking = opened.of(line).find_map(|r| {
             let shelf = r.read();
             shelf.window.lacks(*of, end).then(|| shelf.window.current())?
         });
@@ -52,7 +53,7 @@ impl Behind {
     }
 
     /// The one that is to be read on, and until when.
-    pub(super) fn take(&mut self) -> Option<(Generation, Mono)> {
+    pub(super) fn take(&mut self) -> Option<(Writer, Mono)> {
         self.in_the_way.take()?;
         self.trying
     }

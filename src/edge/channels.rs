@@ -3,7 +3,7 @@
 use crate::api::types::{Refusal, SessionSpan};
 use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::{Mono, Wall};
-use crate::edge::feed::Feed;
+use crate::edge::feed;
 use crate::edge::metrics::Edge;
 use crate::edge::session::Session;
 use crate::edge::sources::Sources;
@@ -156,13 +156,13 @@ impl Channels {
     }
 
     fn start(&self, session: Arc<Session>, key: (Channel, Number)) {
-        let feed = Feed::new(session.clone(), self.sources.clone());
         let (channels, feeds) = (self.clone(), self.metrics.feeds.clone());
+        let run = feed::run(session.clone(), self.sources.clone());
         task::spawn(format!("feed {} s{}", key.0, key.1), async move {
             feeds.inc();
             // Removed also when the feed panics: the next request starts a new one.
             let _entry = Entry { channels, key, session };
-            feed.run().await;
+            run.await;
             feeds.dec();
         });
     }

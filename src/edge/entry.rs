@@ -20,6 +20,7 @@ use crate::hls::name::{Path, Stretch};
 use crate::hls::reload::{ADVANCE_SEGMENTS, State};
 use crate::hls::rewind::{Found, Until};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Sessions that are looked into for a moment: the first has it, as a rule; the next where its
 /// media ended before.
@@ -78,10 +79,16 @@ impl Handler {
     }
 
     /// Waits until every rendition lists a complete segment: players take a playlist of parts alone
-    /// for an empty one, hls.js as a fatal error. When that takes too long, parts must do.
+    /// for an empty one, hls.js as a fatal error. When that takes too long, parts must do. A rung
+    /// that nobody makes keeps viewers waiting no longer than a segment may last: they have the
+    /// others.
     async fn has_media(&self, channel: &Channel, session: Number, deadline: Mono) -> bool {
         let Ok((_, opened)) = self.opened(channel, session).await else { return false };
+        let target = Duration::from_secs(opened.record.target_duration.into());
+        let rungs = self.deadline(target).min(deadline);
         for rendition in &opened.renditions {
+            let is_rung = rendition.track.is_rung();
+            let deadline = if is_rung { rungs } else { deadline };
             let mut snapshots = rendition.snapshots();
             loop {
                 let listed = snapshots.borrow_and_update().state.is_some();
@@ -89,6 +96,9 @@ impl Handler {
                     break;
                 }
                 if !self.hold(&mut snapshots, deadline).await {
+                    if is_rung {
+                        break;
+                    }
                     return listed;
                 }
             }
@@ -218,7 +228,11 @@ impl Handler {
     /// Waits until every rendition has the segment whole; when that takes too long, parts must do,
     /// as for the channel's entry.
     async fn all_have(&self, opened: &Opened, msn: Msn, deadline: Mono) {
+        let target = Duration::from_secs(opened.record.target_duration.into());
+        let rungs = self.deadline(target).min(deadline);
         for rendition in &opened.renditions {
+            let is_rung = rendition.track.is_rung();
+            let deadline = if is_rung { rungs } else { deadline };
             let mut snapshots = rendition.snapshots();
             loop {
                 let state = snapshots.borrow_and_update().state;

@@ -1,94 +1,81 @@
-//! A feed reads the logs of one session, generation after generation, and moves its renditions on:
-//! marks into the windows, samples into parts. Sealed extents are read by their footers alone, the
-//! rest by subscription.
+//! A feed reads the logs of one session, writer after writer, the source's and beside them those of
+//! its rungs, and moves its renditions on (`edge::reading`). Sealed extents are read by their
+//! footers alone, the rest by subscription.
 
-use crate::base::ids::Generation;
-use crate::edge::anew::{self, Anew};
-use crate::edge::away;
-use crate::edge::behind::{self, Behind};
-use crate::edge::leave::{Leave, Left, newer, next_generation};
-use crate::edge::media::Cell;
+use crate::base::ids::Writer;
+use crate::edge::leave::{Leave, Left};
+use crate::edge::line::Line;
 use crate::edge::mended::mended;
-use crate::edge::pending::{Pending, Taken, Waiting};
-use crate::edge::places::Trail;
+use crate::edge::reading::Reading;
 use crate::edge::session::{Opened, Session, idle};
 use crate::edge::sources::Sources;
-use crate::hls::gather::Gathered;
-use crate::hls::segment::Part;
-use crate::log::batch::Entry;
+use crate::edge::{anew, away, behind};
 use crate::log::error::LogError;
-use crate::log::format::footer::Footer;
-use crate::log::format::record::Record;
-use crate::log::format::{Position, Span};
+use crate::log::id::LogId;
 use crate::log::subscription::From;
-use crate::media::fmp4::fragment::Sample;
-use crate::media::fmp4::init::Init;
-use crate::media::timeline::mark::{Mark, PartEnd};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Pause after a log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// One session's feed.
-pub struct Feed {
-    session: Arc<Session>,
-    sources: Sources,
-    opened: Option<Arc<Opened>>,
-    pending: Waiting,
-    trail: Trail,
-    anew: Anew,
-    dirty: bool,
-    /// The generation whose log could not be read to its end: what was read of it comes again, and
-    /// that it does not fit the second time is no news.
-    again: Option<Generation>,
-    /// A version was shown.
-    shown: bool,
-    /// The generation that is read is the newest that is known.
-    newest: bool,
-    behind: Behind,
+/// Reads a session until nobody wants it any more, or what was read is no longer so.
+pub async fn run(session: Arc<Session>, sources: Sources) {
+    let Sources { logs, clock, .. } = sources.clone();
+    tokio::select! {
+        () = idle(session.clone(), clock.clone()) => {}
+        () = mended(session.clone(), logs, clock) => {}
+        () = Feed::new(&session, Line::Source, &sources, None).follow() => {}
+        () = rungs(&session, &sources) => {}
+    }
+    tracing::debug!(channel = %session.channel, session = %session.number, "feed ends");
+}
+
+/// Reads the rungs, once it is known which there are.
+async fn rungs(session: &Arc<Session>, sources: &Sources) {
+    let mut opened = session.opened();
+    let known = opened.wait_for(Option::is_some).await.ok().and_then(|o| o.clone());
+    let Some(opened) = known else { return std::future::pending().await };
+    let rungs = opened.renditions.iter().filter(|r| r.track.is_rung());
+    let mut feeds: FuturesUnordered<_> = rungs
+        .map(|r| {
+            let line = Line::Rung(r.name.as_str().into());
+            Feed::new(session, line, sources, Some(Arc::clone(&opened))).follow()
+        })
+        .collect();
+    while feeds.next().await.is_some() {}
+    std::future::pending().await
+}
+
+/// Reads one line.
+struct Feed {
+    reading: Reading,
+    nudge: watch::Receiver<()>,
 }
 
 impl Feed {
-    /// A feed that has read nothing.
-    pub fn new(session: Arc<Session>, sources: Sources) -> Feed {
-        let (pending, trail) = (Waiting::default(), Trail::default());
-        Feed {
-            session,
-            sources,
-            opened: None,
-            pending,
-            trail,
-            anew: Anew::default(),
-            dirty: false,
-            again: None,
-            shown: false,
-            newest: true,
-            behind: Behind::default(),
-        }
+    fn new(
+        session: &Arc<Session>,
+        line: Line,
+        sources: &Sources,
+        opened: Option<Arc<Opened>>,
+    ) -> Feed {
+        let reading = Reading::new(Arc::clone(session), line, sources.clone(), opened);
+        Feed { reading, nudge: session.nudge.subscribe() }
     }
 
-    /// Reads until nobody wants the session any more, or what was read is no longer so.
-    pub async fn run(mut self) {
-        let (session, Sources { logs, clock, .. }) = (self.session.clone(), self.sources.clone());
-        tokio::select! {
-            () = idle(session.clone(), clock.clone()) => {}
-            () = mended(session.clone(), logs, clock) => {}
-            () = self.follow() => {}
-        }
-        tracing::debug!(channel = %session.channel, session = %session.number, "feed ends");
-    }
-
-    /// Reads the session's generations in order, waiting for new ones.
-    async fn follow(&mut self) {
-        let mut table = self.sources.directory.table();
-        let mut created = self.sources.logs.watch();
-        let mut done: Option<Generation> = None;
+    /// Reads the logs of the line's writers in order, waiting for new ones.
+    async fn follow(mut self) {
+        let mut table = self.reading.sources.directory.table();
+        let mut created = self.reading.sources.logs.watch();
+        let mut done: Option<Writer> = None;
         loop {
             table.mark_unchanged();
             created.mark_unchanged();
-            let (channel, number) = (&self.session.channel, self.session.number);
-            let live = match self.sources.directory.find(channel, number).await {
+            let (channel, number) = (&self.reading.session.channel, self.reading.session.number);
+            let live = match self.reading.sources.directory.find(channel, number).await {
                 Ok(Some(live)) => live,
                 Ok(None) => return,
                 Err(e) => {
@@ -97,38 +84,38 @@ impl Feed {
                     continue;
                 }
             };
-            let next = next_generation(&live, done);
+            let next = self.reading.line.next(&live, done);
             match next {
-                Some(generation) => {
-                    let newest = !newer(&live, generation);
-                    match self.generation(generation, newest).await {
-                        Ok(()) if self.behind.is_in_the_way() => self.read_on().await,
+                Some(writer) => {
+                    let newest = !self.reading.line.is_past(&live, writer);
+                    match self.read(writer, newest).await {
+                        Ok(()) if self.reading.behind.is_in_the_way() => self.read_on().await,
                         Ok(()) => {
-                            self.session.set_waits(false);
-                            done = Some(generation);
+                            self.set_waits(false);
+                            done = Some(writer);
                         }
                         // Granted, but its log is not there yet, or will not be.
-                        Err(LogError::NotFound { .. }) if !newest => done = Some(generation),
+                        Err(LogError::NotFound { .. }) if !newest => done = Some(writer),
                         Err(LogError::NotFound { .. }) => tokio::select! {
                             () = self.idle_until(&mut table) => {}
                             () = created.changed() => {}
                         },
                         Err(e) => {
-                            self.unreadable(generation, &e);
-                            let id = self.session.log(generation);
-                            let wait = !newest && !self.shown;
-                            let wait = wait && away::is_worth_waiting(&self.sources, &id);
-                            self.session.set_waits(wait);
+                            self.reading.unreadable(writer, &e);
+                            let id = self.log(writer);
+                            let wait = !newest && !self.reading.shown;
+                            let wait = wait && away::is_worth_waiting(&self.reading.sources, &id);
+                            self.set_waits(wait);
                             self.pause(RETRY).await;
                             if !newest && !wait {
-                                done = Some(generation);
+                                done = Some(writer);
                             }
                         }
                     }
                 }
                 None => {
                     if let (true, Some(last)) = (live.over, done) {
-                        self.session_over(last);
+                        self.reading.session_over(last);
                     }
                     self.idle_until(&mut table).await;
                 }
@@ -136,16 +123,16 @@ impl Feed {
         }
     }
 
-    /// Reads on in a generation whose log has more than was read of it.
+    /// Reads on in a writer whose log has more than was read of it.
     async fn read_on(&mut self) {
-        let Some((generation, until)) = self.behind.take() else { return };
-        tracing::info!(channel = %self.session.channel, %generation, "it has more: reading on");
-        self.again = Some(generation);
-        self.session.set_waits(!self.shown);
-        let clock = self.sources.clock.clone();
+        let Some((writer, until)) = self.reading.behind.take() else { return };
+        tracing::info!(channel = %self.reading.session.channel, %writer, "it has more: reading on");
+        self.reading.again = Some(writer);
+        self.set_waits(!self.reading.shown);
+        let clock = self.reading.sources.clock.clone();
         let again = async {
             // What it says is known: it was read before.
-            let _ = self.generation(generation, false).await;
+            let _ = self.read(writer, false).await;
             clock.sleep_until(clock.now().mono.plus(behind::AGAIN)).await;
         };
         tokio::select! {
@@ -154,33 +141,24 @@ impl Feed {
         }
     }
 
-    /// Says once that a log can't be read; it is tried until it can.
-    fn unreadable(&mut self, generation: Generation, e: &LogError) {
-        if self.again.replace(generation) != Some(generation) {
-            tracing::error!(channel = %self.session.channel, %generation,
-                "the log can't be read, trying again until it can: {e}");
+    /// Says that who asks is better off at another edge; that a rung is away is no reason for it.
+    fn set_waits(&self, waits: bool) {
+        if self.reading.line == Line::Source {
+            self.reading.session.set_waits(waits);
         }
     }
 
-    /// The registry says that the session is over, and every log is read: where the record of the
-    /// end is missing (a crash, a disk that failed), the registry's word ends the playlists.
-    fn session_over(&mut self, last: Generation) {
-        let Some(opened) = &self.opened else { return };
-        for r in &opened.renditions {
-            if r.write().window.end_session(last) {
-                r.mark_changed();
-                self.dirty = true;
-            }
-        }
+    fn log(&self, writer: Writer) -> LogId {
+        self.reading.session.log(self.reading.line.rung(), writer)
     }
 
     async fn pause(&self, length: Duration) {
-        let until = self.sources.clock.now().mono.plus(length);
-        self.sources.clock.sleep_until(until).await;
+        let until = self.reading.sources.clock.now().mono.plus(length);
+        self.reading.sources.clock.sleep_until(until).await;
     }
 
     async fn idle_until<T>(&mut self, table: &mut tokio::sync::watch::Receiver<T>) {
-        self.publish(true);
+        self.reading.publish(true);
         loop {
             tokio::select! {
                 changed = table.changed() => {
@@ -189,207 +167,61 @@ impl Feed {
                     }
                     return;
                 }
-                () = self.session.nudge.notified() => self.publish(true),
+                Ok(()) = self.nudge.changed() => self.reading.publish(true),
             }
         }
     }
 
-    /// Reads one generation's log to its end; `newest` when none is known that goes on after it.
-    async fn generation(&mut self, generation: Generation, newest: bool) -> Result<(), LogError> {
-        let id = self.session.log(generation);
-        self.newest = newest;
-        self.pending.clear();
-        self.trail = Trail::default();
-        let index = away::index(&self.sources, &id, newest).await?;
+    /// Reads one writer's log to its end; `newest` when none is known that goes on after it.
+    async fn read(&mut self, writer: Writer, newest: bool) -> Result<(), LogError> {
+        let id = self.log(writer);
+        self.reading.begin(newest);
+        let index = away::index(&self.reading.sources, &id, newest).await?;
         for footer in &index.footers {
-            self.footer(generation, footer);
+            self.reading.footer(writer, footer);
         }
-        if index.sealed || self.behind.is_in_the_way() {
+        if index.sealed || self.reading.behind.is_in_the_way() {
             return Ok(());
         }
         if let Some(last) = index.footers.last() {
-            self.pending.resume(last);
+            self.reading.resume(last);
         }
-        let mut log = self.sources.logs.subscribe(&id, From::Position(index.tail)).await?;
-        let session = self.session.clone();
-        let mut leave = Leave::new(&self.sources, id.clone());
+        let mut log = self.reading.sources.logs.subscribe(&id, From::Position(index.tail)).await?;
+        let mut leave = Leave::new(&self.reading.sources, id.clone());
         loop {
             let batch = tokio::select! {
                 batch = log.next() => batch?,
                 left = leave.due() => match left {
                     Left::Moved => {
                         let at = From::Position(log.position());
-                        log = self.sources.logs.subscribe(&id, at).await?;
+                        log = self.reading.sources.logs.subscribe(&id, at).await?;
                         continue;
                     }
                     // Who says nothing at all has no more to say.
                     Left::Replaced if log.caught_up() || !log.is_heard() => return Ok(()),
                     Left::Replaced => continue,
                 },
-                () = session.nudge.notified() => {
-                    self.publish(newest && log.caught_up());
+                Ok(()) = self.nudge.changed() => {
+                    self.reading.publish(newest && log.caught_up());
                     continue;
                 }
             };
             let Some(batch) = batch else { break };
             for entry in batch.records() {
-                let begins = self.entry(generation, entry);
-                if begins && newest && self.shown {
-                    self.publish(true);
+                let begins = self.reading.entry(writer, entry);
+                if begins && newest && self.reading.shown {
+                    self.reading.publish(true);
                     self.pause(anew::ALONE).await;
                 }
             }
-            if self.behind.is_in_the_way() {
+            if self.reading.behind.is_in_the_way() {
                 return Ok(());
             }
             // While a backlog is read nobody sees the past go by, also not who asks for the DVR
             // playlist meanwhile: a player that joins there would begin where the feed happens to
             // be. What is shown is the newest.
-            self.publish(newest && log.caught_up());
+            self.reading.publish(newest && log.caught_up());
         }
         Ok(())
-    }
-
-    fn publish(&mut self, due: bool) {
-        let wanted = self.dirty
-            || self.opened.as_ref().is_some_and(|o| o.renditions.iter().any(|r| r.is_owed_dvr()));
-        if due
-            && wanted
-            && let Some(opened) = &self.opened
-        {
-            opened.publish(self.sources.clock.now().mono);
-            (self.dirty, self.shown) = (false, true);
-        }
-    }
-
-    /// Takes the marks of a sealed extent, with the places of their samples.
-    fn footer(&mut self, generation: Generation, footer: &Footer) {
-        for m in footer.marks() {
-            if self.behind.is_in_the_way() {
-                return;
-            }
-            let carriers = self.opened.iter().flat_map(|o| o.carriers());
-            if let Some((p, span)) = self.trail.listed(&m, carriers) {
-                self.note(generation, p, span);
-            }
-            self.mark(generation, &m.mark);
-        }
-    }
-
-    /// Takes a record; is it the first part of its track, behind an absence?
-    fn entry(&mut self, generation: Generation, entry: Entry) -> bool {
-        if self.behind.is_in_the_way() {
-            return false;
-        }
-        match entry.record {
-            Record::Packet { packet, seq: Some(seq) } => {
-                let sample = Some(Sample::from(&packet));
-                let pending = Pending { seq, start: entry.start, end: entry.end, sample };
-                self.pending.push(packet.track, pending);
-            }
-            Record::Mark(mark) => {
-                let carriers = self.opened.iter().flat_map(|o| o.carriers());
-                self.trail.mark(&mark, entry.start, carriers);
-                // The samples first: whoever finds the part in the window finds its bytes.
-                if let Mark::PartEnd(p) = &mark {
-                    self.part(generation, p, entry.end);
-                }
-                self.mark(generation, &mark);
-                return self.anew.begins(&mark);
-            }
-            Record::Packet { seq: None, .. } | Record::Unknown { .. } => {}
-        }
-        false
-    }
-
-    /// Gathers a part's samples; its mark ends at `end`.
-    fn part(&mut self, generation: Generation, p: &PartEnd, end: Position) {
-        let Some(Taken { span, samples }) = self.pending.part(p) else {
-            tracing::error!(channel = %self.session.channel, %generation, msn = %p.msn,
-                "a part's samples are not in the log before its end");
-            return self.note(generation, p, None);
-        };
-        self.note(generation, p, span.map(|samples| self.trail.span(p, samples, end)));
-        let first = samples.iter().flatten().next();
-        let (cues, origin) = self.trail.part(p, first);
-        // Cues without the start of their segment: the part is made from the log.
-        if !cues.is_empty() && origin.is_none() {
-            return;
-        }
-        let cues = origin.filter(|_| !cues.is_empty()).map(|origin| (cues, origin));
-        let (Some(samples), Some(opened)) = (samples, &self.opened) else { return };
-        let Some(r) = opened.renditions.iter().find(|r| r.track == p.track) else { return };
-        let mut shelf = r.write();
-        if let Some(init) = shelf.current().cloned() {
-            let cell = Cell::new(init, Gathered { part: Part::from(p), samples, cues });
-            shelf.keep(generation, p.first_seq, p.duration, cell);
-        }
-    }
-
-    /// Notes where a part lies, or that it is lost.
-    fn note(&self, generation: Generation, p: &PartEnd, span: Option<Span>) {
-        let rendition = self.opened.iter().flat_map(|o| &o.renditions).find(|r| r.track == p.track);
-        if let Some(r) = rendition {
-            r.write().note(generation, p.msn, span);
-        }
-    }
-
-    /// Has another writer gone on after this generation?
-    fn is_replaced(&self, generation: Generation) -> bool {
-        let Session { channel, number, .. } = &*self.session;
-        let table = self.sources.directory.table();
-        let table = table.borrow();
-        let live = table.sessions.get(channel).filter(|live| live.session == *number);
-        !self.newest || live.is_some_and(|live| live.generations.iter().any(|g| g.0 > generation))
-    }
-
-    /// Tells every window a mark.
-    fn mark(&mut self, generation: Generation, mark: &Mark) {
-        // The next writer's first record says how this one ended, as the registry decided: the same
-        // for an edge that reads both now and for one that left this log before its own word.
-        if let Mark::End(end) = mark
-            && !end.session_over
-            && self.is_replaced(generation)
-        {
-            return;
-        }
-        if let (Mark::Generation(start), Some(opened)) = (mark, &self.opened) {
-            // A list without its past could not be made longer again.
-            let patience = if self.shown { behind::PATIENCE } else { away::PASS_OVER };
-            if self.behind.look(start, opened, self.sources.clock.now().mono, patience) {
-                return;
-            }
-        }
-        if let (Mark::Session(record), None) = (mark, &self.opened) {
-            self.opened = Some(self.session.open(record.clone()));
-        }
-        let Some(opened) = &self.opened else { return };
-        if let Mark::Track(track) = mark
-            && let Some(r) = opened.renditions.iter().find(|r| r.track == track.id)
-        {
-            let known = r.read().current().is_some_and(|i| i.track == *track);
-            match Init::new(track.clone()) {
-                Ok(init) if !known => {
-                    if r.write().configure(Arc::new(init)) {
-                        r.mark_changed();
-                        self.dirty = true;
-                    }
-                }
-                Ok(_) => {}
-                Err(e) => tracing::error!(channel = %self.session.channel, "{e}"),
-            }
-        }
-        for r in &opened.renditions {
-            match r.write().window.apply(generation, mark) {
-                Ok(true) => {
-                    r.mark_changed();
-                    self.dirty = true;
-                }
-                Ok(false) => {}
-                Err(_) if self.again == Some(generation) => {}
-                Err(e) => tracing::error!(channel = %self.session.channel, %generation,
-                    rendition = r.name, "a mark does not fit and is left out: {e}"),
-            }
-        }
     }
 }

@@ -217,7 +217,7 @@ impl Handler {
             let text = |skip| rendition.text(&snapshot, list, skip);
             let of_dvr = list != List::View(View::Live);
             if of_dvr && rendition.want_dvr() && snapshot.whole().is_none() {
-                session.nudge.notify_one();
+                session.nudge.send_replace(());
             }
             if let Some(state) = snapshot.state {
                 if let List::From(first) = list
@@ -275,8 +275,8 @@ impl Handler {
             return answer::not_found("the session has another render version");
         }
         let find = |shelf: &Shelf| match file {
-            File::Segment { generation, msn } => shelf.segment(*generation, *msn),
-            File::Part { generation, seq } => shelf.part(*generation, *seq),
+            File::Segment { writer, msn } => shelf.segment(*writer, *msn),
+            File::Part { writer, seq } => shelf.part(*writer, *seq),
             // Absent media stays absent.
             File::Gap { .. } => Lookup::Never,
             File::Init { hash } => shelf.init(hash),
@@ -337,23 +337,26 @@ impl Handler {
             Stored::Bytes(bytes) => Ok(vec![bytes]),
             Stored::Memory(cells) => Ok(cells.iter().map(|c| c.bytes()).collect()),
             Stored::Log(logged) => {
-                let read = self.logged(place, &logged).await;
+                let id = session.log(&place.rendition, logged.writer);
+                let read = self.logged(&id, place, &logged).await;
                 read.inspect_err(|_| session.doubt.notify_one())
             }
         }
     }
 
     /// Reads back from the log what has left memory.
-    async fn logged(&self, place: &Place, logged: &Logged) -> Result<Vec<Bytes>, Answer> {
-        let Logged { generation, msn, span, part, init, carries_cues } = logged;
-        let (channel, session) = (place.channel.clone(), place.session);
-        let (generation, msn, span) = (*generation, *msn, *span);
-        let rendition = place.rendition.as_str().into();
-        let id = LogId { channel: channel.clone(), session, generation };
-        let key = Key { channel, session, rendition, generation, msn, span };
+    async fn logged(
+        &self,
+        id: &LogId,
+        place: &Place,
+        logged: &Logged,
+    ) -> Result<Vec<Bytes>, Answer> {
+        let Logged { msn, span, part, init, carries_cues, .. } = logged;
+        let (msn, span) = (*msn, *span);
+        let key = Key { log: id.clone(), rendition: place.rendition.as_str().into(), msn, span };
         let logs = &self.channels.sources().logs;
         let read = async {
-            let batches = logs.read(&id, span.start..span.end).await.map_err(Lost::Log)?;
+            let batches = logs.read(id, span.start..span.end).await.map_err(Lost::Log)?;
             remux(init, msn, *carries_cues, &batches).ok_or(Lost::Missing)
         };
         let parts = match self.recall.get(key, read).await {

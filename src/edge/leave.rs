@@ -1,10 +1,10 @@
-//! When a log is not read on although it has not ended: a newer generation goes on with the
-//! session, and the writer of this one is gone, or is not to be listened to any more; or the log is
-//! read somewhere else now.
+//! When a log is not read on although it has not ended: a newer writer goes on with the session,
+//! and the writer of this one is gone, or is not to be listened to any more; or the log is read
+//! somewhere else now.
 
-use crate::api::types::{LiveSession, Table};
-use crate::base::ids::Generation;
+use crate::api::types::Table;
 use crate::base::time::Mono;
+use crate::edge::line::Line;
 use crate::edge::sources::Sources;
 use crate::log::id::LogId;
 use crate::log::source::{Moved, Source};
@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// How long a generation that was replaced may take to say its last: its writer seals the log as
-/// soon as it is asked to stop, or learns it with its next report. Whoever can be asked has
+/// How long a writer that was replaced may take to say its last: it seals the log as soon
+/// as it is asked to stop, or learns it with its next report. Whoever can be asked has
 /// answered by then; who can't be keeps viewers waiting no longer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -30,24 +30,15 @@ pub enum Left {
 /// Watches for one log's reader.
 pub struct Leave {
     id: LogId,
+    line: Line,
     table: watch::Receiver<Arc<Table>>,
     clock: Clock,
     logs: Source,
     moved: Moved,
     /// Where the log is read.
     place: Option<String>,
-    /// A newer generation was seen: when this one is left.
+    /// A newer writer was seen: when this one is left.
     at: Option<Mono>,
-}
-
-/// Is there a generation after this one, so that nothing more is to be waited for?
-pub fn newer(live: &LiveSession, generation: Generation) -> bool {
-    live.over || live.generations.iter().any(|g| g.0 > generation)
-}
-
-/// The generation to read after `done`, if there is one.
-pub fn next_generation(live: &LiveSession, done: Option<Generation>) -> Option<Generation> {
-    live.generations.iter().map(|g| g.0).find(|g| done.is_none_or(|d| *g > d))
 }
 
 impl Leave {
@@ -57,13 +48,14 @@ impl Leave {
         let (mut table, moved, place) = (directory.table(), logs.moved(), logs.place(&id));
         // It is looked at first of all.
         table.mark_changed();
-        Leave { id, table, clock, logs, moved, place, at: None }
+        let line = Line::of(&id);
+        Leave { id, line, table, clock, logs, moved, place, at: None }
     }
 
     fn is_replaced(&self, table: &Table) -> bool {
         table.sessions.get(&self.id.channel).is_some_and(|live| {
             live.session > self.id.session
-                || (live.session == self.id.session && newer(live, self.id.generation))
+                || (live.session == self.id.session && self.line.is_past(live, self.id.writer()))
         })
     }
 

@@ -2,7 +2,7 @@
 //! between the two ends of a span holds all that the segment's bytes are made of: its start's mark,
 //! its samples, its cues, its parts' marks.
 
-use crate::base::ids::{Generation, Msn, TrackId};
+use crate::base::ids::{Msn, TrackId, Writer};
 use crate::hls::gather::{Origin, Pending};
 use crate::log::format::footer::IndexedMark;
 use crate::log::format::{Position, Span};
@@ -36,21 +36,21 @@ impl Place {
 /// Where one rendition's segments lie.
 #[derive(Debug, Default)]
 pub struct Places {
-    generations: Vec<(Generation, Vec<Place>)>,
+    writers: Vec<(Writer, Vec<Place>)>,
 }
 
 impl Places {
     /// A part of a segment, and what it needs of it, lies there; `None`: it is lost.
-    pub fn part(&mut self, generation: Generation, msn: Msn, span: Option<Span>) {
+    pub fn part(&mut self, writer: Writer, msn: Msn, span: Option<Span>) {
         match span {
-            Some(span) => self.note(generation, msn, span),
-            None => self.spoil(generation, msn),
+            Some(span) => self.note(writer, msn, span),
+            None => self.spoil(writer, msn),
         }
     }
 
     /// A segment has something there.
-    fn note(&mut self, generation: Generation, msn: Msn, span: Span) {
-        self.put(generation, msn, |known| match known {
+    fn note(&mut self, writer: Writer, msn: Msn, span: Span) {
+        self.put(writer, msn, |known| match known {
             None => Some(span),
             Some(known) => known.span().map(|known| Span {
                 start: known.start.min(span.start),
@@ -60,24 +60,24 @@ impl Places {
     }
 
     /// A part of a segment is listed, and its samples are not in the log: nothing is served of it.
-    fn spoil(&mut self, generation: Generation, msn: Msn) {
-        self.put(generation, msn, |_| None);
+    fn spoil(&mut self, writer: Writer, msn: Msn) {
+        self.put(writer, msn, |_| None);
     }
 
     fn put(
         &mut self,
-        generation: Generation,
+        writer: Writer,
         msn: Msn,
         change: impl FnOnce(Option<&Place>) -> Option<Span>,
     ) {
-        let of = match self.generations.iter().rposition(|(g, _)| *g == generation) {
+        let of = match self.writers.iter().rposition(|(g, _)| *g == writer) {
             Some(of) => of,
             None => {
-                self.generations.push((generation, Vec::new()));
-                self.generations.len() - 1
+                self.writers.push((writer, Vec::new()));
+                self.writers.len() - 1
             }
         };
-        let places = &mut self.generations[of].1;
+        let places = &mut self.writers[of].1;
         let at = places.partition_point(|p| p.msn < msn);
         let known = places.get(at).filter(|p| p.msn == msn);
         let nothing = Span { start: Position::default(), end: Position::default() };
@@ -89,23 +89,23 @@ impl Places {
     }
 
     /// The generations with segments.
-    pub fn generations(&self) -> impl Iterator<Item = Generation> {
-        self.generations.iter().map(|(g, _)| *g)
+    pub fn writers(&self) -> impl Iterator<Item = Writer> {
+        self.writers.iter().map(|(g, _)| *g)
     }
 
     /// Are a generation's segments where they are in `other`?
-    pub fn agree(&self, generation: Generation, other: &Places) -> bool {
-        self.of(generation) == other.of(generation)
+    pub fn agree(&self, writer: Writer, other: &Places) -> bool {
+        self.of(writer) == other.of(writer)
     }
 
-    fn of(&self, generation: Generation) -> &[Place] {
-        let found = self.generations.iter().find(|(g, _)| *g == generation);
+    fn of(&self, writer: Writer) -> &[Place] {
+        let found = self.writers.iter().find(|(g, _)| *g == writer);
         found.map_or(&[], |(_, places)| places)
     }
 
     /// Where a segment is.
-    pub fn get(&self, generation: Generation, msn: Msn) -> Option<Span> {
-        let places = self.of(generation);
+    pub fn get(&self, writer: Writer, msn: Msn) -> Option<Span> {
+        let places = self.of(writer);
         let at = places.binary_search_by_key(&msn, |p| p.msn).ok()?;
         places[at].span()
     }
@@ -170,6 +170,7 @@ impl Trail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::Generation;
 
     fn at(extent: u32, offset: u64) -> Position {
         Position { extent, offset }
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn spans_grow_are_found_and_may_be_spoilt() {
         let mut places = Places::default();
-        let (one, two) = (Generation(1), Generation(2));
+        let (one, two) = (Writer::from(Generation(1)), Writer::from(Generation(2)));
         let span = |from: u64, to: u64| Span { start: at(0, from), end: at(1, to) };
         places.note(one, Msn(100), span(50, 60));
         places.note(one, Msn(102), span(70, 80));

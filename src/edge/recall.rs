@@ -2,9 +2,10 @@
 //! time, on this node's disk or another's, and kept for a while in case more do (an audience that
 //! rewinds does it together).
 
-use crate::base::ids::{Channel, Generation, Msn, Seq, Session};
+use crate::base::ids::{Msn, Seq};
 use crate::log::error::LogError;
 use crate::log::format::Span;
+use crate::log::id::LogId;
 use bytes::Bytes;
 use moka::future::Cache;
 use std::sync::Arc;
@@ -21,14 +22,10 @@ const KEPT_FOR: Duration = Duration::from_secs(30);
 /// written has more of it later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The channel.
-    pub channel: Channel,
-    /// The session.
-    pub session: Session,
-    /// The rendition's name.
+    /// In which log.
+    pub log: LogId,
+    /// The rendition's name: a source's log has two.
     pub rendition: Arc<str>,
-    /// Whose log.
-    pub generation: Generation,
     /// Its number.
     pub msn: Msn,
     /// Where the log has it.
@@ -93,10 +90,8 @@ mod tests {
 
     fn key(msn: u64) -> Key {
         Key {
-            channel: "main".parse().expect("a name"),
-            session: Session(1),
+            log: "main/s1/g1".parse().expect("a log"),
             rendition: "video".into(),
-            generation: Generation(1),
             msn: Msn(msn),
             span: span(4_096),
         }

@@ -1,7 +1,7 @@
 //! One rendition of a watched session: its window, the parts in memory, and the newest texts that
 //! viewers wait for.
 
-use crate::base::ids::{Generation, Msn, Seq, TrackId};
+use crate::base::ids::{Msn, Seq, TrackId, Writer};
 use crate::base::time::Mono;
 use crate::edge::media::Cell;
 use crate::edge::places::Places;
@@ -65,7 +65,7 @@ pub enum List {
 pub struct Shelf {
     /// What is listed.
     pub window: Window,
-    parts: BTreeMap<(Generation, Seq), (Arc<Cell>, i64)>,
+    parts: BTreeMap<(Writer, Seq), (Arc<Cell>, i64)>,
     in_memory: i64,
     places: Places,
     inits: HashMap<Arc<str>, Arc<Init>>,
@@ -89,7 +89,7 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Logged {
     /// Whose log.
-    pub generation: Generation,
+    pub writer: Writer,
     /// The segment.
     pub msn: Msn,
     /// Everything that it is made of.
@@ -235,26 +235,25 @@ impl Shelf {
     }
 
     /// Notes where a part and what it needs of its segment lie; `None`: it is lost.
-    pub fn note(&mut self, generation: Generation, msn: Msn, span: Option<Span>) {
-        self.places.part(generation, msn, span);
+    pub fn note(&mut self, writer: Writer, msn: Msn, span: Option<Span>) {
+        self.places.part(writer, msn, span);
     }
 
-    /// The generations of which something is noted.
-    pub fn generations(&self) -> Vec<Generation> {
-        self.places.generations().collect()
+    /// The writers of which something is noted.
+    pub fn writers(&self) -> Vec<Writer> {
+        self.places.writers().collect()
     }
 
-    /// Is what is noted of a generation what is in `places`?
-    pub fn has_noted(&self, generation: Generation, places: &Places) -> bool {
-        self.places.agree(generation, places)
+    /// Is what is noted of a writer what is in `places`?
+    pub fn has_noted(&self, writer: Writer, places: &Places) -> bool {
+        self.places.agree(writer, places)
     }
 
     /// Keeps a part in memory, and lets go of the oldest.
-    pub fn keep(&mut self, generation: Generation, first: Seq, duration: i64, cell: Cell) {
+    pub fn keep(&mut self, writer: Writer, first: Seq, duration: i64, cell: Cell) {
         self.in_memory += duration;
         // A log that is read again after an error brings its newest parts again.
-        if let Some((_, known)) = self.parts.insert((generation, first), (Arc::new(cell), duration))
-        {
+        if let Some((_, known)) = self.parts.insert((writer, first), (Arc::new(cell), duration)) {
             self.in_memory -= known;
         }
         while self.in_memory > self.memory_limit
@@ -265,20 +264,20 @@ impl Shelf {
     }
 
     /// Where the bytes of a part are.
-    pub fn part(&self, generation: Generation, seq: Seq) -> Lookup<Place> {
-        if let Some((cell, _)) = self.parts.get(&(generation, seq)) {
+    pub fn part(&self, writer: Writer, seq: Seq) -> Lookup<Place> {
+        if let Some((cell, _)) = self.parts.get(&(writer, seq)) {
             return Lookup::Found(Place::Memory(vec![cell.clone()]));
         }
-        self.place(self.window.part(generation, seq), Some(seq))
+        self.place(self.window.part(writer, seq), Some(seq))
     }
 
     /// Where the bytes of a segment are.
-    pub fn segment(&self, generation: Generation, msn: Msn) -> Lookup<Place> {
-        self.place(self.window.segment(generation, msn), None)
+    pub fn segment(&self, writer: Writer, msn: Msn) -> Lookup<Place> {
+        self.place(self.window.segment(writer, msn), None)
     }
 
     fn place(&self, found: Lookup<Media<'_>>, part: Option<Seq>) -> Lookup<Place> {
-        let Media { msn, generation, init, parts } = match found {
+        let Media { msn, writer, init, parts } = match found {
             Lookup::Found(media) => media,
             Lookup::Future => return Lookup::Future,
             Lookup::Never => return Lookup::Never,
@@ -286,15 +285,15 @@ impl Shelf {
         };
         let in_memory: Option<Vec<Arc<Cell>>> = parts.and_then(|parts| {
             let real = parts.iter().filter(|p| !p.gap);
-            real.map(|p| self.parts.get(&(generation, p.first)).map(|c| c.0.clone())).collect()
+            real.map(|p| self.parts.get(&(writer, p.first)).map(|c| c.0.clone())).collect()
         });
         if let Some(cells) = in_memory {
             return Lookup::Found(Place::Memory(cells));
         }
-        match (self.places.get(generation, msn), self.inits.get(init)) {
+        match (self.places.get(writer, msn), self.inits.get(init)) {
             (Some(span), Some(init)) => {
                 let (init, carries_cues) = (init.clone(), self.window.carries_cues());
-                let logged = Logged { generation, msn, span, part, init, carries_cues };
+                let logged = Logged { writer, msn, span, part, init, carries_cues };
                 Lookup::Found(Place::Log(logged))
             }
             // Marked, but its samples are not in the log: it is damaged there.

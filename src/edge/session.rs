@@ -1,12 +1,13 @@
 //! A watched session: its renditions once its constants are known, and who still wants it.
 
-use crate::base::ids::{Channel, Generation, Msn, Session as Number, TrackId};
+use crate::base::ids::{Channel, Msn, Session as Number, TrackId, Writer};
 use crate::base::time::Mono;
+use crate::edge::line::Line;
 use crate::edge::rendition::Rendition;
 use crate::edge::text::Text;
 use crate::hls::multivariant::{self, List};
 use crate::hls::playlist::Report;
-use crate::log::id::LogId;
+use crate::log::id::{LogId, Rung};
 use crate::media::timeline::mark::SessionRecord;
 use crate::rt::clock::Clock;
 use std::sync::Arc;
@@ -56,17 +57,22 @@ impl Opened {
         self.renditions.iter().find(|r| r.name == name)
     }
 
-    /// The tracks whose parts carry cues.
-    pub fn carriers(&self) -> impl Iterator<Item = TrackId> + '_ {
-        self.renditions.iter().map(|r| r.track).filter(|t| self.record.carries_cues(*t))
+    /// The renditions of a line.
+    pub fn of(&self, line: &Line) -> impl Iterator<Item = &Arc<Rendition>> {
+        self.renditions.iter().filter(|r| line.has(r))
     }
 
-    /// Renders a new version of every rendition that changed, each with the others' positions at
-    /// this moment. The others keep theirs, and who waits for them sleeps on: a version's reports
-    /// are as new as the version.
-    pub fn publish(&self, now: Mono) {
-        let all = self.renditions.iter().any(|r| r.is_new());
-        for r in self.renditions.iter().filter(|r| all || r.is_due()) {
+    /// A line's tracks whose parts carry cues.
+    pub fn carriers(&self, line: &Line) -> impl Iterator<Item = TrackId> {
+        self.of(line).map(|r| r.track).filter(|t| self.record.carries_cues(*t))
+    }
+
+    /// Renders a new version of every rendition of a line that changed, each with the others'
+    /// positions at this moment. The others keep theirs, and who waits for them sleeps on: a
+    /// version's reports are as new as the version.
+    pub fn publish(&self, line: &Line, now: Mono) {
+        let all = self.of(line).any(|r| r.is_new());
+        for r in self.of(line).filter(|r| all || r.is_due()) {
             let others: Vec<_> =
                 self.renditions.iter().filter(|o| o.track != r.track).map(|o| o.read()).collect();
             let reports: Vec<Report<'_>> =
@@ -88,7 +94,7 @@ pub struct Session {
     waits: AtomicBool,
     last_used: AtomicU64,
     /// The feed is asked to publish though no mark came (a viewer wants the DVR playlist).
-    pub nudge: Notify,
+    pub nudge: watch::Sender<()>,
     /// Media could not be read where the feed has noted it.
     pub doubt: Notify,
 }
@@ -102,14 +108,16 @@ impl Session {
             opened: watch::Sender::new(None),
             waits: AtomicBool::new(false),
             last_used: AtomicU64::new(now.0),
-            nudge: Notify::new(),
+            nudge: watch::Sender::new(()),
             doubt: Notify::new(),
         }
     }
 
-    /// The log of one of its generations.
-    pub fn log(&self, generation: Generation) -> LogId {
-        LogId { channel: self.channel.clone(), session: self.number, generation }
+    /// The log of a writer: the source's, or that of a rung.
+    pub fn log(&self, rung: &str, writer: Writer) -> LogId {
+        let (channel, session, generation) = (self.channel.clone(), self.number, writer.generation);
+        let rung = writer.job.map(|job| Arc::new(Rung { job, name: rung.into() }));
+        LogId { channel, session, generation, rung }
     }
 
     /// Nothing is shown yet, and who asks is better off at another edge.
@@ -164,7 +172,7 @@ pub async fn idle(session: Arc<Session>, clock: Clock) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{Msn, Seq, TrackId};
+    use crate::base::ids::{Generation, Msn, Seq, TrackId};
     use crate::base::time::Wall;
     use crate::edge::rendition::List;
     use crate::hls::playlist::{Skip, View};
@@ -183,6 +191,7 @@ mod tests {
             bandwidth: 1_000,
             resolution: None,
             frame_rate_millis: None,
+            offered: true,
             range: VideoRange::Sdr,
             channels: None,
         };
@@ -202,7 +211,7 @@ mod tests {
     /// What a feed does with a mark.
     fn apply(opened: &Opened, mark: &Mark) {
         for r in &opened.renditions {
-            if r.write().window.apply(Generation(1), mark).expect("it fits") {
+            if r.write().window.apply(Generation(1).into(), mark).expect("it fits") {
                 r.mark_changed();
             }
         }
@@ -242,12 +251,12 @@ mod tests {
         }
         let previous = None;
         let (session, generation, base) = (Number(1), Generation(1), Msn(1));
-        let begin = GenerationStart { session, generation, base, dseq: 0, previous };
+        let begin = GenerationStart { session, generation, job: None, base, dseq: 0, previous };
         apply(&opened, &Mark::Generation(begin));
         let mut watched: Vec<_> = opened.renditions.iter().map(|r| r.snapshots()).collect();
         let mut woken = |marks: &[Mark]| {
             marks.iter().for_each(|m| apply(&opened, m));
-            opened.publish(Mono(0));
+            opened.publish(&Line::Source, Mono(0));
             let mut now = |i: usize| {
                 let woken = watched[i].has_changed().expect("it is there");
                 watched[i].mark_unchanged();

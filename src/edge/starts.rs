@@ -86,7 +86,8 @@ mod tests {
         let mut window = Window::new(Arc::new(session), track);
         window.set_init("aa");
         let (session, generation) = (Session(1), Generation(1));
-        let begin = GenerationStart { session, generation, base, dseq: 0, previous: None };
+        let begin =
+            GenerationStart { session, generation, job: None, base, dseq: 0, previous: None };
         let segment = |n: u64| {
             let (msn, seq, wall) = (Msn(n), Seq(n), Wall(n.cast_signed() * MICROS));
             let (dseq, discontinuity, independent) = (0, false, true);
@@ -105,7 +106,7 @@ mod tests {
             [Mark::SegmentStart(start), Mark::PartEnd(part)]
         };
         for mark in [Mark::Generation(begin)].into_iter().chain((0..SEGMENTS).flat_map(segment)) {
-            window.apply(generation, &mark).expect("it fits");
+            window.apply(generation.into(), &mark).expect("it fits");
         }
         window
     }

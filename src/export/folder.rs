@@ -84,7 +84,7 @@ impl Folder {
         for r in &mut self.renditions {
             // An edge leaves out a mark that does not fit, too; marks before a joining point are
             // none of the range's.
-            let _ = r.window.apply(generation, mark);
+            let _ = r.window.apply(generation.into(), mark);
         }
     }
 
@@ -93,7 +93,7 @@ impl Folder {
         if let Some(last) = self.generation {
             for r in &mut self.renditions {
                 // What a crash left open is listed with the parts it has.
-                r.window.end_session(last);
+                r.window.end_session(last.into());
             }
         }
         let lead = self.renditions.first()?;
@@ -193,16 +193,16 @@ impl Folder {
 impl Rendition {
     /// Is a segment's file written?
     fn has(&self, s: &Segment) -> bool {
-        self.written.contains(&(s.generation, s.msn))
+        self.written.contains(&(s.writer.generation, s.msn))
     }
 
     fn uses(&self, init: &Init, range: &RangeInclusive<Msn>) -> bool {
         let mut all = vod::segments(&self.window, range.clone());
-        all.any(|s| self.init_of(s.generation, s.msn).is_some_and(|i| i.hash == init.hash))
+        all.any(|s| self.init_of(s.writer.generation, s.msn).is_some_and(|i| i.hash == init.hash))
     }
 
     fn init_of(&self, generation: Generation, msn: Msn) -> Option<&Init> {
-        let Lookup::Found(media) = self.window.segment(generation, msn) else { return None };
+        let Lookup::Found(media) = self.window.segment(generation.into(), msn) else { return None };
         self.inits.iter().find(|i| i.hash.as_str() == &**media.init)
     }
 
@@ -222,12 +222,14 @@ impl Rendition {
         let bytes = made.bytes(init);
         let open = self.open.entry((generation, p.msn)).or_default();
         open.push(bytes);
-        let Lookup::Found(media) = self.window.segment(generation, p.msn) else { return Ok(()) };
+        let Lookup::Found(media) = self.window.segment(generation.into(), p.msn) else {
+            return Ok(());
+        };
         let real = |part: &&Part| !part.gap;
         if open.len() == media.parts.unwrap_or_default().iter().filter(real).count() {
             let parts = self.open.remove(&(generation, p.msn)).unwrap_or_default();
             let render = self.window.render();
-            let name = File::Segment { generation, msn: p.msn };
+            let name = File::Segment { writer: generation.into(), msn: p.msn };
             out.write(&format!("{}/v{render}/{name}", self.name), &parts)?;
             self.written.insert((generation, p.msn));
             self.bytes += parts.iter().map(|b| b.len() as u64).sum::<u64>();

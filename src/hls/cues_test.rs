@@ -118,8 +118,8 @@ fn audio_and_video_list_the_same_cues() {
     let mut same = 0;
     for step in &tape.steps {
         tell(&mut video, step).expect("legal");
-        let crate::hls::tape::Step::Mark(generation, mark) = step else { continue };
-        audio.apply(*generation, mark).expect("legal");
+        let crate::hls::tape::Step::Mark(writer, mark) = step else { continue };
+        audio.apply(*writer, mark).expect("legal");
         // Audio has the same marks; its segments begin 9 ms before video's.
         let of_audio = match mark {
             Mark::SegmentStart(s) => Some(Mark::SegmentStart(SegmentStart {
@@ -131,7 +131,7 @@ fn audio_and_video_list_the_same_cues() {
             _ => None,
         };
         if let Some(mark) = of_audio {
-            audio.apply(*generation, &mark).expect("legal");
+            audio.apply(*writer, &mark).expect("legal");
         }
         if audio.head_numbers() == video.head_numbers()
             && let Some(live) = render(&video, View::Live, false, &[])
@@ -226,7 +226,7 @@ fn sessions_of_the_first_version_stay_as_they_were() {
         wall: Wall(0),
         first_seq: Seq(2000),
     };
-    let generation = crate::base::ids::Generation(1);
-    window.apply(generation, &Mark::SegmentStart(next)).expect("legal");
+    let writer = crate::hls::tape::origin(1);
+    window.apply(writer, &Mark::SegmentStart(next)).expect("legal");
     assert!(!shown(&window, View::Live, Skip::No).contains("TYPE=MAP"));
 }

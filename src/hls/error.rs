@@ -1,18 +1,18 @@
 //! What a window refuses of its marks.
 
-use crate::base::ids::{Generation, Msn, Session};
+use crate::base::ids::{Msn, Session, Writer};
 
 /// A mark that breaks the contract. It changed nothing, except that its generation, when newer, is
 /// the current one now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MarkError {
     /// The writer has been fenced, or an old log was found.
-    #[error("mark of generation {got}, but generation {have} is current")]
+    #[error("mark of writer {got}, but writer {have} is current")]
     Stale {
         /// Generation of the mark.
-        got: Generation,
+        got: Writer,
         /// Current generation.
-        have: Generation,
+        have: Writer,
     },
     /// Another session: other playlists.
     #[error("mark of session {got}, but these are playlists of session {have}")]

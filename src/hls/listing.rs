@@ -64,7 +64,7 @@ impl Window {
         self.text.begin(breaks, map, wall);
         self.open = Some(Open {
             msn,
-            generation: self.generation.unwrap_or_default(),
+            writer: self.writer.unwrap_or_default(),
             wall,
             dseq,
             breaks,
@@ -84,20 +84,17 @@ impl Window {
         if open.parts.is_empty() && gap_duration.is_none() {
             return false;
         }
-        let (generation, msn, gap) = (open.generation, open.msn, open.is_gap());
+        let (writer, msn, gap) = (open.writer, open.msn, open.is_gap());
         let duration = gap_duration.unwrap_or_else(|| open.duration());
-        let file = if gap {
-            File::Gap { generation, msn, n: 0 }
-        } else {
-            File::Segment { generation, msn }
-        };
+        let file =
+            if gap { File::Gap { writer, msn, n: 0 } } else { File::Segment { writer, msn } };
         self.text.finish(gap, duration, &file);
         let begins = self.segments.back().map_or(0, |s| s.end);
         let breaks = u64::from(open.breaks);
         self.first.get_or_insert((msn, open.dseq.saturating_sub(breaks)));
         self.segments.push_back(Segment {
             msn,
-            generation,
+            writer,
             wall: open.wall,
             duration,
             dseq: open.dseq,

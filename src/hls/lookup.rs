@@ -1,7 +1,7 @@
 //! Questions to a window: what a media name stands for, which part is hinted, how far the playlist
 //! is. Read only; what changes the window is in `hls::window`.
 
-use crate::base::ids::{Generation, Msn, Seq};
+use crate::base::ids::{Msn, Seq, Writer};
 use crate::base::time::Wall;
 use crate::hls::name::File;
 use crate::hls::past::Old;
@@ -19,9 +19,9 @@ pub const SEQ_AHEAD: u64 = 4_096;
 /// (6.2.5.2).
 pub const MSN_AHEAD: u64 = 2;
 
-/// How many generations past the current one a name may be and still be held: an edge may learn of
-/// a new one late.
-pub const GENERATIONS_AHEAD: u64 = 3;
+/// How many writers past the current one a name's may be and still be held: an edge may learn of a
+/// new one late.
+pub const WRITERS_AHEAD: u64 = 3;
 
 /// What a media name stands for at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct Media<'a> {
     /// The segment, or the part's segment.
     pub msn: Msn,
     /// The generation whose log has the samples.
-    pub generation: Generation,
+    pub writer: Writer,
     /// Hash of the init section in force.
     pub init: &'a Arc<str>,
     /// The part, or all parts of the segment in order; gap parts have no samples. `None`: it is of
@@ -76,8 +76,8 @@ impl Window {
     }
 
     /// The newest generation that was entered.
-    pub fn current(&self) -> Option<Generation> {
-        self.generation
+    pub fn current(&self) -> Option<Writer> {
+        self.writer
     }
 
     /// The name of the rendition in URLs; empty for a track that is none of the session's.
@@ -102,8 +102,8 @@ impl Window {
     /// The name of the part that comes next (EXT-X-PRELOAD-HINT); `None` when the session is over,
     /// or before the first mark that tells.
     pub fn hint(&self) -> Option<File> {
-        let (generation, seq) = (self.generation?, self.next_seq?);
-        (!self.ended).then_some(File::Part { generation, seq })
+        let (writer, seq) = (self.writer?, self.next_seq?);
+        (!self.ended).then_some(File::Part { writer, seq })
     }
 
     /// The name of the init section that the next segment will have, where that is another than now
@@ -167,92 +167,100 @@ impl Window {
 
     /// The complete segment of this name. Segments stay known after they have left the live
     /// playlist: the DVR view lists them, and they must stay downloadable (6.2.2).
-    pub fn segment(&self, generation: Generation, msn: Msn) -> Lookup<Media<'_>> {
+    pub fn segment(&self, writer: Writer, msn: Msn) -> Lookup<Media<'_>> {
         if let Some(old) = self.past.segment(msn) {
-            return self.old(generation, old);
+            return self.old(writer, old);
         }
         let at = self.segments.front().and_then(|s| msn.0.checked_sub(s.msn.0));
         if let Some(s) = at.and_then(|i| self.segments.get(usize::try_from(i).ok()?)) {
             let init = s.init.and_then(|i| self.inits.get(i as usize));
             return match init.map(|i| &i.hash) {
-                Some(init) if s.generation == generation && !s.gap => {
-                    Lookup::Found(Media { msn, generation, init, parts: Some(&s.parts) })
+                Some(init) if s.writer == writer && !s.gap => {
+                    Lookup::Found(Media { msn, writer, init, parts: Some(&s.parts) })
                 }
-                _ => self.not_here(generation),
+                _ => self.not_here(writer),
             };
         }
         let next = self.segments.back().map(|s| s.msn.next());
         // The next generation may begin far ahead: after a writer that could not be asked.
-        let begins = self.generation.is_some_and(|current| generation > current);
+        let begins = self.writer.is_some_and(|current| writer > current);
         let near = next.is_none_or(|n| msn >= n && (begins || msn.0 - n.0 <= MSN_AHEAD + 1));
-        if near && self.may_come(generation) { Lookup::Future } else { self.not_here(generation) }
+        if near && self.may_come(writer) { Lookup::Future } else { self.not_here(writer) }
     }
 
     /// A name of a generation that is over and has no such thing here: one whose end was decided
     /// without it, or whose log could not be read.
-    fn not_here<T>(&self, generation: Generation) -> Lookup<T> {
+    fn not_here<T>(&self, writer: Writer) -> Lookup<T> {
         // Numbers begin with 1.
-        let is_old =
-            self.generation.is_some_and(|current| generation < current && generation.0 > 0);
-        let is_passed = !self.generations.contains(&generation);
-        match is_old && (is_passed || self.unsure.contains(&generation)) {
+        let is_old = self.writer.is_some_and(|current| writer < current && writer.generation.0 > 0);
+        let is_passed = !self.writers.contains(&writer);
+        match is_old && (is_passed || self.unsure.contains(&writer)) {
             true => Lookup::Elsewhere,
             false => Lookup::Never,
         }
     }
 
     /// A segment of the past, or one that has a sample's number.
-    fn old(&self, generation: Generation, old: Old) -> Lookup<Media<'_>> {
+    fn old(&self, writer: Writer, old: Old) -> Lookup<Media<'_>> {
         match old.init.and_then(|i| self.inits.get(i as usize)).map(|i| &i.hash) {
-            Some(init) if old.generation == generation && !old.gap => {
-                Lookup::Found(Media { msn: old.msn, generation, init, parts: None })
+            Some(init) if old.writer == writer && !old.gap => {
+                Lookup::Found(Media { msn: old.msn, writer, init, parts: None })
             }
-            _ => self.not_here(generation),
+            _ => self.not_here(writer),
         }
     }
 
     /// The part of this name; [`Media::parts`] has this one part. Of the past, only the segment is
     /// known that a part of this name would be of.
-    pub fn part(&self, generation: Generation, seq: Seq) -> Lookup<Media<'_>> {
-        if let Some(open) = self.open.as_ref().filter(|o| o.generation == generation)
-            && let Some(found) = self.find(open.msn, generation, open.init, &open.parts, seq)
+    pub fn part(&self, writer: Writer, seq: Seq) -> Lookup<Media<'_>> {
+        if let Some(open) = self.open.as_ref().filter(|o| o.writer == writer)
+            && let Some(found) = self.find(open.msn, writer, open.init, &open.parts, seq)
         {
             return Lookup::Found(found);
         }
-        let after =
-            self.segments.partition_point(|s| (s.generation, s.first_seq) <= (generation, seq));
+        let after = self.segments.partition_point(|s| (s.writer, s.first_seq) <= (writer, seq));
         let held = after.checked_sub(1).and_then(|i| self.segments.get(i));
-        if let Some(s) = held.filter(|s| s.generation == generation) {
-            if let Some(found) = self.find(s.msn, generation, s.init, &s.parts, seq) {
+        if let Some(s) = held.filter(|s| s.writer == writer) {
+            if let Some(found) = self.find(s.msn, writer, s.init, &s.parts, seq) {
                 return Lookup::Found(found);
             }
-        } else if let Some(old) = self.past.sample(generation, seq) {
-            return self.old(generation, old);
+        } else if let Some(old) = self.past.sample(writer, seq) {
+            return self.old(writer, old);
         }
-        let next = match self.generation {
-            Some(current) if current == generation => self.next_seq,
+        let next = match self.writer {
+            Some(current) if current == writer => self.next_seq,
             _ => Some(Seq(0)),
         };
         let near = next.is_none_or(|n| seq >= n && seq.0 - n.0 <= SEQ_AHEAD);
-        if near && self.may_come(generation) { Lookup::Future } else { self.not_here(generation) }
+        if near && self.may_come(writer) { Lookup::Future } else { self.not_here(writer) }
     }
 
     fn find<'a>(
         &'a self,
         msn: Msn,
-        generation: Generation,
+        writer: Writer,
         init: Option<u32>,
         parts: &'a [Part],
         seq: Seq,
     ) -> Option<Media<'a>> {
         let at = parts.iter().position(|p| !p.gap && p.first == seq)?;
         let init = &self.inits.get(init? as usize)?.hash;
-        Some(Media { msn, generation, init, parts: Some(&parts[at..=at]) })
+        Some(Media { msn, writer, init, parts: Some(&parts[at..=at]) })
     }
 
-    /// The generation is current, or one that this edge has not heard of yet.
-    fn may_come(&self, generation: Generation) -> bool {
-        let current = self.generation.unwrap_or(generation);
-        !self.ended && generation >= current && generation.0 - current.0 <= GENERATIONS_AHEAD
+    /// It writes now, or this edge has not heard of it yet.
+    fn may_come(&self, writer: Writer) -> bool {
+        let current = self.writer.unwrap_or(writer);
+        let ahead = match writer.generation.0.checked_sub(current.generation.0) {
+            Some(0) => u64::from(job(writer).saturating_sub(job(current))),
+            Some(generations) => generations.max(u64::from(job(writer))),
+            None => return false,
+        };
+        !self.ended && writer >= current && ahead <= WRITERS_AHEAD
     }
+}
+
+/// The number of a writer's job; 0 for an origin.
+fn job(writer: Writer) -> u32 {
+    writer.job.map_or(0, |job| job.0)
 }

@@ -66,7 +66,7 @@ fn join(r: &mut Rendition, other: &Rendition) {
 /// its peak plus the largest of the group (4.4.6.2). Without video, every audio rendition is a
 /// variant of its own.
 pub fn render(session: &SessionRecord, list: List) -> String {
-    let of = |kind| session.renditions.iter().filter(move |r| r.kind == kind);
+    let of = |kind| session.renditions.iter().filter(move |r| r.offered && r.kind == kind);
     let group: Vec<&Rendition> = of(Kind::Audio).collect();
     let with_group = of(Kind::Video).next().is_some() && !group.is_empty();
     let mut playlist = MasterPlaylist {
@@ -82,7 +82,8 @@ pub fn render(session: &SessionRecord, list: List) -> String {
             group.iter().enumerate().map(|(i, r)| alternative(r, list, i == 0)).collect();
         playlist.variants = of(Kind::Video).map(|r| variant(r, list, &group)).collect();
     } else {
-        playlist.variants = session.renditions.iter().map(|r| variant(r, list, &[])).collect();
+        playlist.variants =
+            of(Kind::Video).chain(of(Kind::Audio)).map(|r| variant(r, list, &[])).collect();
     }
     let mut out = Vec::with_capacity(1024);
     playlist.write_to(&mut out).expect("writing to memory cannot fail");
@@ -158,6 +159,7 @@ mod tests {
             bandwidth: 5_000_000,
             resolution: Some((1280, 720)),
             frame_rate_millis: Some(29_970),
+            offered: true,
             range: VideoRange::Sdr,
             channels: None,
         }
@@ -172,6 +174,7 @@ mod tests {
             bandwidth: 200_000,
             resolution: None,
             frame_rate_millis: None,
+            offered: true,
             range: VideoRange::Sdr,
             channels: Some(6),
         }

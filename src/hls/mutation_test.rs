@@ -256,8 +256,8 @@ fn permitted(old: &Doc, new: &Doc) {
     if let (Some(at), Some(hint)) = (overlap, &old.hint)
         && let Some(next) = after.get(at + 1)
     {
-        let generation = |name: &str| name.split('-').next().map(str::to_owned);
-        assert!(next == hint || generation(next) != generation(hint), "M02: {next}, not {hint}");
+        let writer = |name: &str| name.split('-').next().map(str::to_owned);
+        assert!(next == hint || writer(next) != writer(hint), "M02: {next}, not {hint}");
     }
 }
 

@@ -23,7 +23,7 @@
 //! numbers, which has one. Playlists that begin in the past are siblings of those that do not, so
 //! that their lines are the same text.
 
-use crate::base::ids::{Channel, Generation, Msn, Seq, Session};
+use crate::base::ids::{Channel, Generation, Job, Msn, Seq, Session, Writer};
 use crate::hls::moment::Moment;
 use std::fmt;
 use std::str::FromStr;
@@ -130,7 +130,7 @@ pub enum File {
     /// A whole segment.
     Segment {
         /// Generation that wrote it.
-        generation: Generation,
+        writer: Writer,
         /// Its number.
         msn: Msn,
     },
@@ -138,14 +138,14 @@ pub enum File {
     /// preload hint.
     Part {
         /// Generation that wrote it.
-        generation: Generation,
+        writer: Writer,
         /// Its first sample.
         seq: Seq,
     },
     /// Absent media; always 404. `n` is 0 for the segment as a whole and `i + 1` for its part `i`.
     Gap {
         /// Generation that wrote the gap.
-        generation: Generation,
+        writer: Writer,
         /// The absent segment, or the one that the absent part belongs to.
         msn: Msn,
         /// 0: the segment; `i + 1`: its part `i`.
@@ -161,9 +161,9 @@ pub enum File {
 impl fmt::Display for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            File::Segment { generation, msn } => write!(f, "g{generation}-{msn}.m4s"),
-            File::Part { generation, seq } => write!(f, "g{generation}-p{seq}.m4s"),
-            File::Gap { generation, msn, n } => write!(f, "g{generation}-{msn}-gap{n}.m4s"),
+            File::Segment { writer, msn } => write!(f, "g{writer}-{msn}.m4s"),
+            File::Part { writer, seq } => write!(f, "g{writer}-p{seq}.m4s"),
+            File::Gap { writer, msn, n } => write!(f, "g{writer}-{msn}-gap{n}.m4s"),
             File::Init { hash } => write!(f, "init-{hash}.mp4"),
         }
     }
@@ -314,19 +314,29 @@ fn file(s: &str) -> Option<File> {
             && hash.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         return ok.then(|| File::Init { hash: hash.to_owned() });
     }
-    let (generation, rest) = s.strip_prefix('g')?.strip_suffix(".m4s")?.split_once('-')?;
-    let generation = Generation(number(generation)?);
+    let (writer, rest) = s.strip_prefix('g')?.strip_suffix(".m4s")?.split_once('-')?;
+    let writer = writer_of(writer)?;
     if let Some(seq) = rest.strip_prefix('p') {
-        return Some(File::Part { generation, seq: Seq(number(seq)?) });
+        return Some(File::Part { writer, seq: Seq(number(seq)?) });
     }
     match rest.split_once("-gap") {
-        Some((msn, n)) => Some(File::Gap {
-            generation,
-            msn: Msn(number(msn)?),
-            n: u32::try_from(number(n)?).ok()?,
-        }),
-        None => Some(File::Segment { generation, msn: Msn(number(rest)?) }),
+        Some((msn, n)) => {
+            Some(File::Gap { writer, msn: Msn(number(msn)?), n: u32::try_from(number(n)?).ok()? })
+        }
+        None => Some(File::Segment { writer, msn: Msn(number(rest)?) }),
     }
+}
+
+/// A writer as it is printed: `3`, or `3.1` of a job.
+fn writer_of(s: &str) -> Option<Writer> {
+    let (generation, job) = match s.split_once('.') {
+        None => (s, None),
+        Some((generation, job)) => {
+            let job = u32::try_from(number(job)?).ok().filter(|n| *n > 0)?;
+            (generation, Some(Job(job)))
+        }
+    };
+    Some(Writer { generation: Generation(number(generation)?), job })
 }
 
 /// A decimal number exactly as it is printed: digits only, no leading zero.

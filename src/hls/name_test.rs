@@ -31,7 +31,7 @@ fn every_name_round_trips() {
 
 #[test]
 fn the_parts_of_a_name_mean_what_they_say() {
-    let path: Path = "/live/main/s7/video/v2/g3-100-gap4.m4s".parse().expect("a name");
+    let path: Path = "/live/main/s7/video/v2/g3.2-100-gap4.m4s".parse().expect("a name");
     let want = Path::File {
         place: Place {
             channel: "main".parse().expect("a channel"),
@@ -39,7 +39,11 @@ fn the_parts_of_a_name_mean_what_they_say() {
             rendition: "video".into(),
         },
         render: 2,
-        file: File::Gap { generation: Generation(3), msn: Msn(100), n: 4 },
+        file: File::Gap {
+            writer: Writer { generation: Generation(3), job: Some(Job(2)) },
+            msn: Msn(100),
+            n: 4,
+        },
     };
     assert_eq!(path, want);
 }
@@ -72,7 +76,7 @@ fn other_spellings_are_refused() {
         "/live/main/s7/video/v1/g3-100.m4s/x",
         "/live/main/s7/video/v1/g3-0100.m4s",
         "/live/main/s7/video/v1/g03-100.m4s",
-        "/live/main/s7/video/v1/g3.1-100.m4s",
+        "/live/main/s7/video/v1/g3.01-100.m4s",
         "/live/main/s7/video/v1/g3-p.m4s",
         "/live/main/s7/video/v1/g3-100-gap.m4s",
         "/live/main/s7/video/v1/g3-100-gap00.m4s",

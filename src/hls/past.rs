@@ -2,7 +2,7 @@
 //! has, and sixteen bytes each (29 KB an hour at 2 s segments), to find them by name and by date.
 //! What their bytes are made of stands in the log.
 
-use crate::base::ids::{Generation, Msn, Seq};
+use crate::base::ids::{Msn, Seq, Writer};
 use crate::base::time::Wall;
 use crate::hls::segment::Segment;
 
@@ -11,7 +11,7 @@ use crate::hls::segment::Segment;
 struct Run {
     /// Index of its first segment.
     from: usize,
-    generation: Generation,
+    writer: Writer,
     init: Option<u32>,
     dseq: u64,
     gap: bool,
@@ -45,7 +45,7 @@ impl Own {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Old {
     pub(super) msn: Msn,
-    pub(super) generation: Generation,
+    pub(super) writer: Writer,
     /// Index of the init section in force.
     pub(super) init: Option<u32>,
     /// Absolute discontinuity sequence number.
@@ -70,8 +70,8 @@ impl Past {
         if self.own.is_empty() {
             self.first = s.msn;
         }
-        let (from, generation, init) = (self.own.len(), s.generation, s.init);
-        let run = Run { from, generation, init, dseq: s.dseq, gap: s.gap };
+        let (from, writer, init) = (self.own.len(), s.writer, s.init);
+        let run = Run { from, writer, init, dseq: s.dseq, gap: s.gap };
         let same = |last: &Run| Run { from: last.from, ..run } == *last;
         if !self.runs.last().is_some_and(same) {
             self.runs.push(run);
@@ -88,10 +88,10 @@ impl Past {
     pub(super) fn at(&self, index: usize) -> Option<Old> {
         let own = *self.own.get(index)?;
         let run = self.runs.partition_point(|r| r.from <= index).checked_sub(1)?;
-        let Run { generation, init, dseq, gap, .. } = *self.runs.get(run)?;
+        let Run { writer, init, dseq, gap, .. } = *self.runs.get(run)?;
         let msn = Msn(self.first.0 + index as u64);
         let (wall, independent) = (own.wall(), own.is_independent());
-        Some(Old { msn, generation, init, dseq, wall, gap, independent })
+        Some(Old { msn, writer, init, dseq, wall, gap, independent })
     }
 
     /// The segment of this number.
@@ -100,9 +100,9 @@ impl Past {
     }
 
     /// The segment of this generation that the sample belongs to, if it is listed at all.
-    pub(super) fn sample(&self, generation: Generation, seq: Seq) -> Option<Old> {
-        let start = self.runs.partition_point(|r| r.generation < generation);
-        let end = self.runs.partition_point(|r| r.generation <= generation);
+    pub(super) fn sample(&self, writer: Writer, seq: Seq) -> Option<Old> {
+        let start = self.runs.partition_point(|r| r.writer < writer);
+        let end = self.runs.partition_point(|r| r.writer <= writer);
         let from = self.runs.get(start).map_or(self.own.len(), |r| r.from);
         let to = self.runs.get(end).map_or(self.own.len(), |r| r.from);
         let after = self.own.get(from..to)?.partition_point(|o| o.seq <= seq);

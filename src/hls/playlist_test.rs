@@ -25,11 +25,11 @@ fn golden(tape: &Tape, after_head: &str) {
 }
 
 /// `parts(g, from, n)`: lines of n parts of 500 ms (25 samples each), the first independent.
-fn parts(generation: u64, from: u64, n: u64) -> String {
+fn parts(writer: u64, from: u64, n: u64) -> String {
     let line = |i| {
         let independent = if i == 0 { ",INDEPENDENT=YES" } else { "" };
         format!(
-            "#EXT-X-PART:DURATION=0.5,URI=\"v3/g{generation}-p{}.m4s\"{independent}\n",
+            "#EXT-X-PART:DURATION=0.5,URI=\"v3/g{writer}-p{}.m4s\"{independent}\n",
             from + 25 * i
         )
     };

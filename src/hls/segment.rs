@@ -1,7 +1,7 @@
 //! What the window remembers of a segment and its parts: enough to list them and to build their
 //! bytes again from the log, for as long as the session lives. The bytes themselves are the edge's.
 
-use crate::base::ids::{Generation, Msn, Seq};
+use crate::base::ids::{Msn, Seq, Writer};
 use crate::base::time::Wall;
 use crate::media::fmp4::fragment::{Fragment, Sample};
 use crate::media::fmp4::init::{Init, TRACK_NUMBER};
@@ -68,7 +68,7 @@ pub struct Segment {
     /// Its number.
     pub msn: Msn,
     /// The generation that wrote it.
-    pub generation: Generation,
+    pub writer: Writer,
     /// Wall clock of its start.
     pub wall: Wall,
     /// EXTINF in microseconds.
@@ -105,7 +105,7 @@ impl Segment {
 #[derive(Debug, Clone)]
 pub(super) struct Open {
     pub(super) msn: Msn,
-    pub(super) generation: Generation,
+    pub(super) writer: Writer,
     pub(super) wall: Wall,
     pub(super) dseq: u64,
     pub(super) breaks: u32,

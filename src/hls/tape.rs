@@ -1,7 +1,7 @@
 //! For tests only: marks as a writer would make them, one call each, with the clock, the numbers
 //! and the samples kept.
 
-use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
+use crate::base::ids::{Generation, Msn, Seq, Session, TrackId, Writer};
 use crate::base::time::Wall;
 use crate::hls::error::MarkError;
 use crate::hls::playlist::{self, Report, Skip, View};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Init(&'static str),
-    Mark(Generation, Mark),
+    Mark(Writer, Mark),
 }
 
 impl Step {
@@ -32,7 +32,7 @@ impl Step {
 pub(super) fn tell(window: &mut Window, step: &Step) -> Result<bool, MarkError> {
     match step {
         Step::Init(hash) => Ok(window.set_init(hash)),
-        Step::Mark(generation, mark) => window.apply(*generation, mark),
+        Step::Mark(writer, mark) => window.apply(*writer, mark),
     }
 }
 
@@ -46,6 +46,7 @@ pub(super) fn session() -> Arc<SessionRecord> {
         bandwidth: 1,
         resolution: None,
         frame_rate_millis: None,
+        offered: true,
         range: VideoRange::Sdr,
         channels: None,
     };
@@ -66,7 +67,7 @@ pub(super) fn session() -> Arc<SessionRecord> {
 #[derive(Debug, Clone)]
 pub(super) struct Tape {
     pub(super) steps: Vec<Step>,
-    pub(super) generation: u64,
+    pub(super) writer: u64,
     /// The next segment's number.
     pub(super) msn: u64,
     pub(super) dseq: u64,
@@ -81,7 +82,7 @@ impl Tape {
     pub(super) fn new() -> Tape {
         let mut tape = Tape {
             steps: Vec::new(),
-            generation: 1,
+            writer: 1,
             msn: 100,
             dseq: 0,
             seq: 0,
@@ -92,11 +93,12 @@ impl Tape {
         tape.init("aa")
     }
 
-    fn start(&mut self, previous: Option<(Generation, End)>) {
+    fn start(&mut self, previous: Option<(Writer, End)>) {
         self.seq = 0;
         self.mark(Mark::Generation(GenerationStart {
             session: Session(7),
-            generation: Generation(self.generation),
+            generation: Generation(self.writer),
+            job: None,
             base: Msn(self.msn),
             dseq: self.dseq,
             previous,
@@ -104,7 +106,7 @@ impl Tape {
     }
 
     pub(super) fn mark(&mut self, mark: Mark) {
-        self.steps.push(Step::Mark(Generation(self.generation), mark));
+        self.steps.push(Step::Mark(origin(self.writer), mark));
     }
 
     pub(super) fn init(mut self, hash: &'static str) -> Tape {
@@ -247,8 +249,8 @@ impl Tape {
     /// The next generation starts `skip` numbers later.
     pub(super) fn next_generation(mut self, last: LastSegment, skip: u64) -> Tape {
         let end = self.decided(last, false);
-        let previous = Generation(self.generation);
-        self.generation += 1;
+        let previous = origin(self.writer);
+        self.writer += 1;
         self.msn += skip;
         self.start(Some((previous, end)));
         self
@@ -264,6 +266,11 @@ impl Tape {
     pub(super) fn window(&self) -> Window {
         window(&self.steps)
     }
+}
+
+/// The writer of a generation's source.
+pub(super) fn origin(generation: u64) -> Writer {
+    Generation(generation).into()
 }
 
 /// A window that was told `steps`.

@@ -92,12 +92,12 @@ pub fn render(
             }
         }
         writeln!(out, "#EXT-X-PROGRAM-DATE-TIME:{}", s.wall).expect(MEMORY);
-        let (generation, msn) = (s.generation, s.msn);
+        let (writer, msn) = (s.writer, s.msn);
         let file = match show {
-            Show::Media => File::Segment { generation, msn },
+            Show::Media => File::Segment { writer, msn },
             _ => {
                 out.push_str("#EXT-X-GAP\n");
-                File::Gap { generation, msn, n: 0 }
+                File::Gap { writer, msn, n: 0 }
             }
         };
         writeln!(out, "#EXTINF:{},\n{folder}{file}", Seconds(s.duration)).expect(MEMORY);

@@ -18,7 +18,7 @@
 //! - A segment that ended without a part was never listed; its number is accounted for as above.
 //! - Marks that a decided end leaves out, but which this window has read, stay listed.
 
-use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
+use crate::base::ids::{Msn, Seq, Session, TrackId, Writer};
 use crate::base::time::MICROS;
 use crate::hls::cues::Cues;
 use crate::hls::error::MarkError;
@@ -68,7 +68,7 @@ pub struct Window {
     pub(super) session: Arc<SessionRecord>,
     pub(super) track: TrackId,
     id: Option<Session>,
-    pub(super) generation: Option<Generation>,
+    pub(super) writer: Option<Writer>,
     pub(super) inits: Vec<Named>,
     pub(super) init: Option<u32>,
     /// Number, and discontinuity number before its tags, of the first complete segment.
@@ -80,8 +80,8 @@ pub struct Window {
     /// Segments stay in `segments` whole.
     pub(super) keep: bool,
     /// The generations that were read, and those of them that another edge may have read more of.
-    pub(super) generations: Vec<Generation>,
-    pub(super) unsure: Vec<Generation>,
+    pub(super) writers: Vec<Writer>,
+    pub(super) unsure: Vec<Writer>,
     pub(super) open: Option<Open>,
     /// The next listed sample; unknown before the first mark that tells.
     pub(super) next_seq: Option<Seq>,
@@ -109,14 +109,14 @@ impl Window {
             session,
             track,
             id: None,
-            generation: None,
+            writer: None,
             inits: Vec::new(),
             init: None,
             first: None,
             past: Past::default(),
             segments: VecDeque::new(),
             keep: false,
-            generations: Vec::new(),
+            writers: Vec::new(),
             unsure: Vec::new(),
             open: None,
             next_seq: None,
@@ -153,7 +153,7 @@ impl Window {
     /// Applies the next mark of the log of `generation`. True when a playlist of this rendition is
     /// different now; marks of other tracks are ignored. A log may be joined anywhere: what comes
     /// before the first segment start or gap is skipped.
-    pub fn apply(&mut self, generation: Generation, mark: &Mark) -> Result<bool, MarkError> {
+    pub fn apply(&mut self, writer: Writer, mark: &Mark) -> Result<bool, MarkError> {
         let ours = match mark {
             Mark::Session(_) | Mark::Track(_) => return Ok(false),
             Mark::Generation(start) => return self.generation_start(start),
@@ -174,7 +174,7 @@ impl Window {
         if self.ended {
             return Err(MarkError::AfterEnd);
         }
-        let entered = self.enter(generation, None, None)?;
+        let entered = self.enter(writer, None, None)?;
         let changed = match mark {
             Mark::SegmentStart(s) => self.segment_start(s),
             Mark::PartEnd(p) => self.part_end(p),
@@ -200,12 +200,12 @@ impl Window {
         if self.ended {
             return Err(MarkError::AfterEnd);
         }
-        let have = self.generation;
+        let have = self.writer;
         let lacked = start.previous.as_ref().is_some_and(|(of, end)| self.lacks(*of, end));
-        let changed = self.enter(start.generation, start.previous.as_ref(), Some(Seq(0)))?;
+        let changed = self.enter(start.writer(), start.previous.as_ref(), Some(Seq(0)))?;
         // What its writer did not tell, others may know better.
         if let (Some((of, end)), Some(have)) = (&start.previous, have)
-            && have < start.generation
+            && have < start.writer()
             && (*of != have || start.base != end.msn.next() || lacked)
         {
             self.unsure.push(have);
@@ -217,14 +217,14 @@ impl Window {
     /// what it has.
     fn enter(
         &mut self,
-        generation: Generation,
-        previous: Option<&(Generation, End)>,
+        writer: Writer,
+        previous: Option<&(Writer, End)>,
         next: Option<Seq>,
     ) -> Result<bool, MarkError> {
-        match self.generation {
-            Some(have) if have == generation => return Ok(false),
-            Some(have) if have > generation => {
-                return Err(MarkError::Stale { got: generation, have });
+        match self.writer {
+            Some(have) if have == writer => return Ok(false),
+            Some(have) if have > writer => {
+                return Err(MarkError::Stale { got: writer, have });
             }
             _ => {}
         }
@@ -232,8 +232,8 @@ impl Window {
             Some((of, end)) if self.is_ended_by(*of, end) => self.end_open(end),
             _ => self.close(None),
         };
-        self.generations.push(generation);
-        self.generation = Some(generation);
+        self.writers.push(writer);
+        self.writer = Some(writer);
         self.next_seq = next;
         Ok(self.is_listed())
     }
@@ -267,7 +267,7 @@ impl Window {
         }
         let part = Part::from(p);
         open.parts.push(part);
-        self.text.part(&part, &File::Part { generation: open.generation, seq: p.first_seq });
+        self.text.part(&part, &File::Part { writer: open.writer, seq: p.first_seq });
         self.next_seq = Some(Seq(p.last_seq.0.saturating_add(1)));
         self.retire();
         Ok(true)
@@ -300,8 +300,8 @@ impl Window {
             gap: true,
         };
         open.parts.push(part);
-        let (generation, n) = (open.generation, index.saturating_add(1));
-        self.text.part(&part, &File::Gap { generation, msn: g.msn, n });
+        let (writer, n) = (open.writer, index.saturating_add(1));
+        self.text.part(&part, &File::Gap { writer, msn: g.msn, n });
         self.retire();
         Ok(true)
     }
@@ -339,8 +339,8 @@ impl Window {
 
     /// Ends the session where no record does: the registry's word, once every log was read. True
     /// when that is news.
-    pub fn end_session(&mut self, last: Generation) -> bool {
-        if self.ended || self.generation.is_some_and(|g| g > last) {
+    pub fn end_session(&mut self, last: Writer) -> bool {
+        if self.ended || self.writer.is_some_and(|g| g > last) {
             return false;
         }
         self.close(None);
@@ -358,24 +358,24 @@ impl Window {
 
     /// Does this end say how the current generation ended? That of a later one does where that had
     /// no media: it ended where the one before it did.
-    fn is_ended_by(&self, of: Generation, end: &End) -> bool {
+    fn is_ended_by(&self, of: Writer, end: &End) -> bool {
         let fate = end.tracks.iter().find(|t| t.track == self.track);
         let same = fate.zip(self.open.as_ref()).is_some_and(|(fate, open)| fate.msn == open.msn);
-        self.generation.is_some_and(|have| have == of || (have < of && same))
+        self.writer.is_some_and(|have| have == of || (have < of && same))
     }
 
     /// Was less read of the current generation than is known to be there? Its log has more of
     /// segments that others list; what is missing has the names of what they have.
-    pub fn lacks(&self, of: Generation, end: &End) -> bool {
+    pub fn lacks(&self, of: Writer, end: &End) -> bool {
         let Some(fate) = end.tracks.iter().find(|t| t.track == self.track) else { return false };
         let is_lost = fate.last == LastSegment::Lost;
         let Some(open) = &self.open else {
             let before = if is_lost { fate.msn.0.saturating_sub(1) } else { fate.msn.0 };
-            return self.generation == Some(of)
+            return self.writer == Some(of)
                 && self.segments.back().is_none_or(|s| s.msn.0 < before);
         };
         match is_lost {
-            true => self.generation == Some(of) && open.msn < fate.msn,
+            true => self.writer == Some(of) && open.msn < fate.msn,
             false => self.is_ended_by(of, end) && open.msn <= fate.msn && !open.has_all(fate),
         }
     }

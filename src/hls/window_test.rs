@@ -7,7 +7,7 @@ use crate::hls::lookup::{Lookup, Media, Position};
 use crate::hls::name::File;
 use crate::hls::playlist::View;
 use crate::hls::reload::State;
-use crate::hls::tape::{Step, Tape, render, session, tell};
+use crate::hls::tape::{Step, Tape, origin, render, session, tell};
 use crate::hls::window::{BREAKS_MAX, HOLE_MAX, Window};
 use crate::media::timeline::mark::{
     End, GenerationStart, LastSegment, Mark, PartEnd, SegmentStart,
@@ -57,12 +57,12 @@ fn names_are_found_held_or_refused() {
         .cut()
         .part(500, true)
         .window();
-    for (generation, seq, want) in [
+    for (writer, seq, want) in [
         (1, 0, "found"),
         (1, 75, "found"),
         (1, 1, "never"),
         (1, 100, "found"),
-        (1, 125, "never"), // hinted by generation 1 and given up
+        (1, 125, "never"), // hinted by writer 1 and given up
         (2, 0, "found"),
         (2, 1, "never"),
         (2, 25, "future"), // the hint
@@ -72,10 +72,10 @@ fn names_are_found_held_or_refused() {
         (6, 0, "never"),
         (0, 0, "never"),
     ] {
-        let got = fate(window.part(Generation(generation), Seq(seq)));
-        assert_eq!(got, want, "part g{generation}-p{seq}");
+        let got = fate(window.part(origin(writer), Seq(seq)));
+        assert_eq!(got, want, "part g{writer}-p{seq}");
     }
-    for (generation, msn, want) in [
+    for (writer, msn, want) in [
         (1, 100, "found"),
         (2, 100, "never"),
         (1, 101, "never"),
@@ -88,17 +88,17 @@ fn names_are_found_held_or_refused() {
         (3, 190, "future"), // it may begin far ahead
         (1, 99, "never"),
     ] {
-        let got = fate(window.segment(Generation(generation), Msn(msn)));
-        assert_eq!(got, want, "segment g{generation}-{msn}");
+        let got = fate(window.segment(origin(writer), Msn(msn)));
+        assert_eq!(got, want, "segment g{writer}-{msn}");
     }
-    let Lookup::Found(Media { msn, init, parts, .. }) = window.part(Generation(1), Seq(50)) else {
+    let Lookup::Found(Media { msn, init, parts, .. }) = window.part(origin(1), Seq(50)) else {
         panic!("listed");
     };
     assert_eq!((msn, &**init, parts.map(<[_]>::len)), (Msn(100), "aa", Some(1)));
     let part = parts.expect("of today")[0];
     assert_eq!((part.first, part.last, part.decode_time), (Seq(50), Seq(74), 1000));
     assert_eq!((part.duration, part.sequence()), (500_000, 51));
-    let Lookup::Found(Media { parts, .. }) = window.segment(Generation(1), Msn(102)) else {
+    let Lookup::Found(Media { parts, .. }) = window.segment(origin(1), Msn(102)) else {
         panic!("listed");
     };
     let gaps: Vec<bool> = parts.expect("of today").iter().map(|p| p.gap).collect();
@@ -113,17 +113,16 @@ fn everything_stays_found_after_it_left_the_live_window() {
     }
     let window = tape.over().window();
     for n in 0..100 {
-        assert_eq!(fate(window.segment(Generation(1), Msn(100 + n))), "found");
-        assert_eq!(fate(window.part(Generation(1), Seq(100 * n + 75))), "found");
+        assert_eq!(fate(window.segment(origin(1), Msn(100 + n))), "found");
+        assert_eq!(fate(window.part(origin(1), Seq(100 * n + 75))), "found");
     }
-    assert_eq!(fate(window.segment(Generation(1), Msn(200))), "never", "the session is over");
-    assert_eq!(fate(window.part(Generation(1), Seq(10_000))), "never");
+    assert_eq!(fate(window.segment(origin(1), Msn(200))), "never", "the session is over");
+    assert_eq!(fate(window.part(origin(1), Seq(10_000))), "never");
 }
 
 #[test]
 fn position_state_and_hint_follow_the_marks() {
-    let file =
-        |generation, seq| Some(File::Part { generation: Generation(generation), seq: Seq(seq) });
+    let file = |writer, seq| Some(File::Part { writer: origin(writer), seq: Seq(seq) });
     let at = |msn, part| Some(Position { msn: Msn(msn), part });
     let one = Tape::new().segment().part(500, true);
     for (name, tape, position, next, parts, hint) in [
@@ -232,6 +231,7 @@ fn broken_marks_are_refused_and_change_nothing() {
     let other = GenerationStart {
         session: Session(8),
         generation: Generation(2),
+        job: None,
         base: Msn(102),
         dseq: 1,
         previous: None,
@@ -266,32 +266,32 @@ fn broken_marks_are_refused_and_change_nothing() {
     ] {
         let mut window = tape.window();
         let before = render(&window, View::Dvr, false, &[]);
-        assert_eq!(window.apply(Generation(1), &mark), Err(want), "{mark:?}");
+        assert_eq!(window.apply(origin(1), &mark), Err(want), "{mark:?}");
         assert_eq!(render(&window, View::Dvr, false, &[]), before, "{mark:?}");
     }
     let mut window = tape.window();
-    let stale = MarkError::Stale { got: Generation(0), have: Generation(1) };
-    assert_eq!(window.apply(Generation(0), &Mark::PartEnd(part)), Err(stale));
-    window.apply(Generation(1), &Mark::End(over)).expect("legal");
-    assert_eq!(window.apply(Generation(1), &Mark::PartEnd(part)), Err(MarkError::AfterEnd));
+    let stale = MarkError::Stale { got: origin(0), have: origin(1) };
+    assert_eq!(window.apply(origin(0), &Mark::PartEnd(part)), Err(stale));
+    window.apply(origin(1), &Mark::End(over)).expect("legal");
+    assert_eq!(window.apply(origin(1), &Mark::PartEnd(part)), Err(MarkError::AfterEnd));
     let mut bare = Window::new(session(), TrackId::VIDEO);
-    let refused = bare.apply(Generation(1), &Mark::SegmentStart(start));
+    let refused = bare.apply(origin(1), &Mark::SegmentStart(start));
     assert_eq!(refused, Err(MarkError::NoInit(Msn(102))));
     let audio = PartEnd { track: TrackId::AUDIO, ..part };
-    assert_eq!(bare.apply(Generation(1), &Mark::PartEnd(audio)), Ok(false), "another track");
+    assert_eq!(bare.apply(origin(1), &Mark::PartEnd(audio)), Ok(false), "another track");
     assert!(matches!(tape.steps[0], Step::Mark(..)));
 }
 
 #[test]
 fn the_registrys_word_ends_a_session_whose_last_record_is_missing() {
     let mut window = Tape::new().two_seconds().cut().part(500, true).window();
-    assert!(window.end_session(Generation(1)));
+    assert!(window.end_session(origin(1)));
     let text = render(&window, View::Live, false, &[]).expect("listed");
     assert!(text.ends_with("#EXT-X-ENDLIST\n"), "{text}");
     assert_eq!(text.matches("#EXTINF").count(), 2, "what was open is listed with its parts");
-    assert!(!window.end_session(Generation(1)), "once");
+    assert!(!window.end_session(origin(1)), "once");
     let mut newer = Tape::new().two_seconds().next_generation(LastSegment::Short, 0).window();
-    assert!(!newer.end_session(Generation(1)), "a newer generation goes on");
+    assert!(!newer.end_session(origin(1)), "a newer writer goes on");
 }
 
 /// A writer that could not be asked had listed media whose dates ran ahead of the next one's clock.
@@ -323,11 +323,11 @@ fn a_segment_that_is_not_all_there_is_a_gap_and_may_be_had_elsewhere() {
         for step in &next.steps[..read - missing] {
             tell(&mut window, step).expect("legal");
         }
-        assert_eq!(window.lacks(Generation(1), &end), missing > 0, "{missing}");
+        assert_eq!(window.lacks(origin(1), &end), missing > 0, "{missing}");
         for step in &next.steps[read..] {
             tell(&mut window, step).expect("legal");
         }
-        let found = fate(window.segment(Generation(1), Msn(101)));
+        let found = fate(window.segment(origin(1), Msn(101)));
         assert_eq!(found, if missing == 0 { "found" } else { "elsewhere" }, "{missing}");
         let text = render(&window, View::Live, false, &[]).expect("listed");
         assert_eq!(text.matches("g1-101.m4s").count(), usize::from(missing == 0), "{text}");
@@ -347,11 +347,11 @@ fn what_was_whole_by_the_last_report_is_not_listed_with_less() {
     for step in &next.steps[..read] {
         tell(&mut window, step).expect("legal");
     }
-    assert!(window.lacks(Generation(1), &end));
-    let all = next.steps.iter().position(|s| matches!(s, Step::Mark(Generation(2), _)));
-    for step in &next.steps[all.expect("a next generation")..] {
+    assert!(window.lacks(origin(1), &end));
+    let all = next.steps.iter().position(|s| matches!(s, Step::Mark(w, _) if *w == origin(2)));
+    for step in &next.steps[all.expect("a next writer")..] {
         tell(&mut window, step).expect("legal");
     }
-    assert_eq!(fate(window.segment(Generation(1), Msn(101))), "elsewhere");
-    assert!(!next.window().lacks(Generation(1), &end));
+    assert_eq!(fate(window.segment(origin(1), Msn(101))), "elsewhere");
+    assert!(!next.window().lacks(origin(1), &end));
 }

@@ -77,6 +77,7 @@ fn rendition(k: &Known, announced: &Announced, default_rate: FrameRate) -> Rendi
         resolution: video.map(|v| (v.width, v.height)),
         range: video.map_or(VideoRange::Sdr, |v| v.range),
         frame_rate_millis: video.and(k.details.rate).map(|r| (r.as_f64() * 1000.0).round() as u32),
+        offered: true,
         channels,
     }
 }

@@ -4,12 +4,12 @@
 //!
 //! Invariant: the table's lock is never held across an await.
 
+use crate::api::convert;
 use crate::api::orders::Order;
 use crate::api::types::{ChannelSettings, End as Told, Unfinished};
 use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::{Mono, Wall};
 use crate::ingest::context::{ClaimError, Context, Ends, PublishError};
-use crate::ingest::convert;
 use crate::ingest::cues;
 use crate::ingest::publisher::Publisher;
 use crate::ingest::seat::{Asked, Handover, Seat, Table};

@@ -1,9 +1,9 @@
 //! How a publisher ends: what the registry is told, what its log's last record says, and what is
 //! left out where a newer generation has gone on.
 
+use crate::api::convert;
 use crate::api::types::{End, Refusal};
 use crate::ingest::context::Ended;
-use crate::ingest::convert;
 use crate::ingest::live::Live;
 use crate::ingest::publisher::{Publisher, Stage};
 

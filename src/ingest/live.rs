@@ -1,12 +1,12 @@
 //! One generation being written: the cut and the log behind it, and the registry's leash on its
 //! numbers.
 
+use crate::api::convert;
 use crate::api::types::{ChannelSettings, Durability, Grant, Pace};
-use crate::base::ids::{Generation, Msn, TrackId};
+use crate::base::ids::{Msn, TrackId, Writer as By};
 use crate::base::time::{Mono, Now, Wall};
 use crate::ingest::constants::{check, default_rate, known_plan, plan, warn_unseen};
 use crate::ingest::context::{Context, PublishError};
-use crate::ingest::convert;
 use crate::ingest::cues::{Ask, CueRefused, Cues};
 use crate::ingest::probe::Known;
 use crate::ingest::reports::{Reports, Started};
@@ -71,7 +71,7 @@ pub struct Live {
 /// Where the time line goes on. After an end that its writer told, there. Numbers that were passed
 /// over, because the writer could not be asked, are gaps up to now: it may have listed media up to
 /// its own now (TIMELINE section 3: the anchor).
-fn anchor(previous: &Option<(Generation, End)>, grant: &Grant, now: Now) -> Option<Wall> {
+fn anchor(previous: &Option<(By, End)>, grant: &Grant, now: Now) -> Option<Wall> {
     let (_, end) = previous.as_ref()?;
     let passed = grant.base.0.saturating_sub(end.msn.0 + 1);
     let least = end.wall.plus(i64::try_from(passed).unwrap_or(i64::MAX).saturating_mul(1_000));
@@ -104,13 +104,14 @@ impl Live {
         }
         let channel = settings.name.clone();
         let (session, generation) = (grant.session, grant.generation);
-        let id = LogId { channel: channel.clone(), session, generation };
-        let previous = grant.previous.as_ref().map(|(g, e)| (*g, convert::end_from_api(e)));
+        let id = LogId { channel: channel.clone(), session, generation, rung: None };
+        let previous =
+            grant.previous.as_ref().map(|(g, e)| ((*g).into(), convert::end_from_api(e)));
         let clock = ctx.clock.clone();
         let now = clock.now();
         let (ended, goes_on) = (previous.as_ref().map(|p| p.1.wall), anchor(&previous, grant, now));
         let (base, dseq) = (grant.base, grant.dseq);
-        let start = GenerationStart { session, generation, base, dseq, previous };
+        let start = GenerationStart { session, generation, job: None, base, dseq, previous };
         let mut writer = ctx.logs.create_synced(&id, start, sync(settings.durability)).await?;
         writer.append_mark(&Mark::Session(record.clone()))?;
         for k in &known {

@@ -14,7 +14,6 @@
 pub mod connection;
 pub mod constants;
 pub mod context;
-pub mod convert;
 pub mod cues;
 pub mod decided;
 pub mod desk;

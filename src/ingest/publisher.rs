@@ -1,12 +1,12 @@
 //! One channel's publisher, whoever holds it: messages in, a generation's log out. Outlives
 //! connections within the reconnect window.
 
+use crate::api::convert;
 use crate::api::types::{ChannelSettings, Grant};
 use crate::base::ids::{Generation, Session, TrackId};
 use crate::base::time::{Mono, Now};
 use crate::ingest::constants::session_record;
 use crate::ingest::context::{Context, PublishError};
-use crate::ingest::convert;
 use crate::ingest::cues::{Ask, CueRefused};
 use crate::ingest::live::Live;
 use crate::ingest::probe::{Announced, Held, Known, Probe};

@@ -289,9 +289,10 @@ async fn a_log_shows_how_far_it_is_visible_and_how_far_durable() {
     let options = Options { low_space: 0, sync: Sync::Never, ..Options::default() };
     let logs = Logs::open(dir.path(), options).expect("a directory of our own");
     let channel = "main".parse().expect("a name");
-    let id = LogId { channel, session: Session(1), generation: Generation(1) };
+    let id = LogId { channel, session: Session(1), generation: Generation(1), rung: None };
     let (session, generation) = (id.session, id.generation);
-    let start = GenerationStart { session, generation, base: Msn(1), dseq: 0, previous: None };
+    let start =
+        GenerationStart { session, generation, job: None, base: Msn(1), dseq: 0, previous: None };
     let mut writer = logs.create(&id, start).await.expect("created");
     let mut reader = logs.subscribe(&id, From::Start).expect("it is there");
     let mut places = Vec::new();

@@ -123,7 +123,7 @@ impl Walk<'_> {
             Mark::Generation(m) => {
                 g.generation = m.generation.0;
                 (g.session, g.base) = (Some(m.session.0), Some(m.base.0));
-                g.previous = m.previous.as_ref().map(|(p, _)| p.0);
+                g.previous = m.previous.as_ref().map(|(p, _)| p.generation.0);
             }
             Mark::Session(m) => {
                 g.target_duration = Some(m.target_duration);

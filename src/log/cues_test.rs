@@ -58,8 +58,9 @@ async fn cues_are_repeated_until_they_are_long_over() {
     let logs = Logs::open(data.path(), options).expect("opens");
     let channel = "stage".parse().expect("a name");
     let (session, generation) = (Session(1), Generation(1));
-    let id = LogId { channel, session, generation };
-    let start = GenerationStart { session, generation, base: Msn(1), dseq: 0, previous: None };
+    let id = LogId { channel, session, generation, rung: None };
+    let start =
+        GenerationStart { session, generation, job: None, base: Msn(1), dseq: 0, previous: None };
     let mut writer = logs.create(&id, start).await.expect("created");
     let roll = |writer: &mut crate::log::writer::Writer, n: u64, wall: i64| {
         writer.append_mark(&segment(n, wall)).expect("taken");

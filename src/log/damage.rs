@@ -85,7 +85,7 @@ mod tests {
         let dir = fixture::write_log(data.path(), 4_000_000, true).await;
         let logs = Logs::open(data.path(), Options::default()).expect("opened");
         let channel = "main".parse().expect("a name");
-        let id = LogId { channel, session: Session(2), generation: Generation(3) };
+        let id = LogId { channel, session: Session(2), generation: Generation(3), rung: None };
         let read = async || {
             let mut log = logs.subscribe(&id, From::Start).expect("there is one");
             while log.next().await?.is_some() {}

@@ -8,7 +8,7 @@ use crate::log::format::footer::Footer;
 use crate::log::format::version::Range;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
-use crate::log::id::{LogId, extent_index, extent_name, numbered};
+use crate::log::id::{LogId, extent_index, extent_name, numbered, written};
 use crate::log::reader::{ExtentReader, extents, header};
 use crate::log::subscription::{Files, Site, Subscription};
 use std::path::{Path, PathBuf};
@@ -146,7 +146,8 @@ fn id(dir: &Path, generation: Generation) -> LogId {
     let session = name(1).and_then(|n| numbered(n, 's')).map(Session);
     let channel = session.and_then(|_| name(2)?.parse::<Channel>().ok());
     let channel = channel.unwrap_or_else(|| "log".parse().expect("a valid channel name"));
-    LogId { channel, session: session.unwrap_or_default(), generation }
+    let rung = name(0).and_then(written).and_then(|(_, rung)| rung);
+    LogId { channel, session: session.unwrap_or_default(), generation, rung }
 }
 
 impl std::fmt::Debug for LogDir {

@@ -137,7 +137,7 @@ impl LogFile for FaultyFile {
 
 fn id(generation: u64) -> LogId {
     let channel = "stage".parse().expect("a channel name");
-    LogId { channel, session: Session(1), generation: Generation(generation) }
+    LogId { channel, session: Session(1), generation: Generation(generation), rung: None }
 }
 
 fn options() -> Options {
@@ -160,8 +160,14 @@ impl Site {
     async fn create(&self, generation: u64) -> Writer {
         let id = id(generation);
         let (session, generation) = (id.session, id.generation);
-        let start =
-            GenerationStart { session, generation, base: Msn(100), dseq: 2, previous: None };
+        let start = GenerationStart {
+            session,
+            generation,
+            job: None,
+            base: Msn(100),
+            dseq: 2,
+            previous: None,
+        };
         let mut writer = self.logs.create(&id, start).await.expect("created");
         let track = Track {
             id: TrackId::VIDEO,

@@ -68,6 +68,7 @@ fn rendition(t: &Track) -> Rendition {
         bandwidth: 1_000_000,
         resolution: d.video.map(|v| (v.width, v.height)),
         frame_rate_millis: None,
+        offered: true,
         range: VideoRange::Sdr,
         channels: d.audio.map(|a| a.channels),
     }
@@ -129,10 +130,11 @@ async fn write_log_with(
     let options = Options { extent_micros, low_space: 0, ..Options::default() };
     let logs = Logs::open(data, options).expect("opens");
     let channel = "main".parse().expect("a name");
-    let id = LogId { channel, session: Session(2), generation: Generation(3) };
+    let id = LogId { channel, session: Session(2), generation: Generation(3), rung: None };
     let start = GenerationStart {
         session: id.session,
         generation: id.generation,
+        job: None,
         base: base.msn,
         dseq: base.dseq,
         previous: None,

@@ -116,13 +116,14 @@ impl LogFile for TestFile {
 
 fn id(generation: u64) -> LogId {
     let channel = "stage".parse().expect("a channel name");
-    LogId { channel, session: Session(3), generation: Generation(generation) }
+    LogId { channel, session: Session(3), generation: Generation(generation), rung: None }
 }
 
 fn start(generation: u64) -> GenerationStart {
     GenerationStart {
         session: Session(3),
         generation: Generation(generation),
+        job: None,
         base: Msn(100),
         dseq: 2,
         previous: None,

@@ -173,14 +173,15 @@ impl Logs {
         blocking(&self.inner.data, move || stored(&*inner.fs, &inner.data)).await
     }
 
-    /// The logs of one session, oldest first.
+    /// The source's logs of one session, oldest first.
     pub async fn of_session(
         &self,
         channel: &Channel,
         session: Session,
     ) -> Result<Vec<LogId>, LogError> {
         let (inner, channel) = (Arc::clone(&self.inner), channel.clone());
-        let ours = move |id: &LogId| id.channel == channel && id.session == session;
+        let ours =
+            move |id: &LogId| id.channel == channel && id.session == session && id.rung.is_none();
         let all = move || logs(inner.fs.as_ref(), &inner.data);
         let all = blocking(&self.inner.data, all).await?;
         Ok(all.into_iter().filter(ours).collect())

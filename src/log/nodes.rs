@@ -65,6 +65,23 @@ impl Nodes {
         each.filter(|(_, n)| *n > 0).collect()
     }
 
+    /// Asks the node that has a log. One that was to be asked through another, which did not
+    /// answer, is asked itself.
+    ///
+    /// # Errors
+    /// None is known to have it, or what `ask` says.
+    pub(super) async fn ask<T, F: Future<Output = Result<T, LogError>>>(
+        &self,
+        id: &LogId,
+        ask: impl Fn(Remote) -> F,
+    ) -> Result<T, LogError> {
+        let place = self.place(id);
+        match ask(self.of(id)?).await {
+            Err(_) if self.place(id) != place => ask(self.of(id)?).await,
+            answer => answer,
+        }
+    }
+
     /// The node that has a log.
     ///
     /// # Errors

@@ -24,13 +24,14 @@ const NEXT: Wrote = Wrote { version: 3, oldest_reader: 1 };
 
 fn id() -> LogId {
     let channel = "stage".parse().expect("a name");
-    LogId { channel, session: Session(3), generation: Generation(1) }
+    LogId { channel, session: Session(3), generation: Generation(1), rung: None }
 }
 
 fn start() -> GenerationStart {
     GenerationStart {
         session: Session(3),
         generation: Generation(1),
+        job: None,
         base: Msn(100),
         dseq: 0,
         previous: None,
@@ -252,7 +253,7 @@ fn same_mark(mark: &Mark, r: &serde_json::Value) {
 async fn same_footers(data: &Path, extents: &[serde_json::Value]) {
     let logs = Logs::open(data, options(Wrote::TODAY)).expect("opens");
     let channel = "main".parse().expect("a name");
-    let id = LogId { channel, session: Session(2), generation: Generation(3) };
+    let id = LogId { channel, session: Session(2), generation: Generation(3), rung: None };
     let index = logs.index(&id).await.expect("indexed");
     assert_eq!(index.footers.len(), extents.len());
     for (ours, theirs) in index.footers.iter().zip(extents) {

@@ -1,7 +1,7 @@
 //! Reads extents from the disk: whole, verified records, a bounded piece at a time, and footers.
 //! Blocking; never writes.
 
-use crate::base::ids::{Generation, Session};
+use crate::base::ids::{Channel, Session};
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header, TRAILER_LEN, footer_start};
 use crate::log::format::footer::{FOOTER_HEAD, Footer};
@@ -9,7 +9,7 @@ use crate::log::format::record::{Frame, FrameError, frame, kind};
 use crate::log::format::scan::{Scan, Stop};
 use crate::log::format::version::{Range, Wrote};
 use crate::log::fs::{FileSystem, LogFile, Open};
-use crate::log::id::{LOGS, LogId, extent_index, extent_name, numbered};
+use crate::log::id::{LOGS, LogId, extent_index, extent_name, numbered, written};
 use crate::log::subscription::Files;
 use bytes::{Bytes, BytesMut};
 use std::io;
@@ -179,8 +179,9 @@ pub(super) fn logs(fs: &dyn FileSystem, data: &Path) -> Result<Vec<LogId>, LogEr
         for s in names(fs, &dir)? {
             let Some(session) = numbered(&s, 's').map(Session) else { continue };
             for g in names(fs, &dir.join(&s))? {
-                let Some(generation) = numbered(&g, 'g').map(Generation) else { continue };
-                found.push(LogId { channel: std::clone::Clone::clone(&name), session, generation });
+                let Some((generation, rung)) = written(&g) else { continue };
+                let channel = Channel::clone(&name);
+                found.push(LogId { channel, session, generation, rung });
             }
         }
     }

@@ -79,7 +79,14 @@ impl Source {
         match self {
             Source::Local(logs) => logs.read(id, range).await,
             Source::Remote(remote) => remote.read(id, range).await,
-            Source::Nodes(nodes) => nodes.of(id)?.read(id, range).await,
+            Source::Nodes(nodes) => {
+                nodes
+                    .ask(id, |at| {
+                        let range = range.clone();
+                        async move { at.read(id, range).await }
+                    })
+                    .await
+            }
         }
     }
 
@@ -91,7 +98,9 @@ impl Source {
         match self {
             Source::Local(logs) => logs.piece(id, from).await,
             Source::Remote(remote) => remote.piece(id, from).await,
-            Source::Nodes(nodes) => nodes.of(id)?.piece(id, from).await,
+            Source::Nodes(nodes) => {
+                nodes.ask(id, |at| async move { at.piece(id, from).await }).await
+            }
         }
     }
 
@@ -100,7 +109,7 @@ impl Source {
         match self {
             Source::Local(logs) => logs.wrote(id).await,
             Source::Remote(remote) => remote.wrote(id).await,
-            Source::Nodes(nodes) => nodes.of(id)?.wrote(id).await,
+            Source::Nodes(nodes) => nodes.ask(id, |at| async move { at.wrote(id).await }).await,
         }
     }
 

@@ -108,7 +108,7 @@ async fn a_channels_sessions_are_told_on_its_time_line(at: Database) {
     let g1 = r.grant(&main, &publish("a"), now()).await.expect("grant");
     r.end(&main, g1.generation, &end(1010, false)).await.expect("end");
     let g2 = r.grant(&main, &publish("b"), now()).await.expect("grant");
-    r.open_session(&main, g2.generation, &record(1)).await.expect("opened");
+    r.open_session(&main, g2.generation, &record(1), now()).await.expect("opened");
     let told = r.sessions(&main).await.expect("asked");
     assert_eq!((told.len(), told[0].first, told[0].open), (1, Msn(1000), true));
     assert!(told[0].end.is_none() && told[0].start <= now(), "{told:?}");
@@ -177,6 +177,7 @@ fn record(render: u32) -> SessionRecord {
         bandwidth: 1,
         resolution: Some((640, 360)),
         frame_rate_millis: None,
+        offered: true,
         range: 0,
         channels: None,
     };
@@ -194,14 +195,14 @@ async fn a_sessions_constants_are_set_once(at: Database) {
     let (r, main) = (open(&at).await, channel("main"));
     let g = r.grant(&main, &publish("a"), now()).await.expect("grant");
     assert!(!r.table(now()).await.expect("table").sessions[&main].open);
-    let set = r.open_session(&main, g.generation, &record(1)).await.expect("set");
+    let set = r.open_session(&main, g.generation, &record(1), now()).await.expect("set");
     assert_eq!(set, record(1));
-    let again = r.open_session(&main, g.generation, &record(2)).await.expect("answered");
+    let again = r.open_session(&main, g.generation, &record(2), now()).await.expect("answered");
     assert_eq!(again, record(1));
     assert!(r.table(now()).await.expect("table").sessions[&main].open);
     let g2 = r.grant(&main, &publish("b"), now()).await.expect("grant");
     assert_eq!(g2.record, Some(record(1)));
-    let fenced = r.open_session(&main, g.generation, &record(1)).await;
+    let fenced = r.open_session(&main, g.generation, &record(1), now()).await;
     assert_eq!(fenced, Err(Refusal::Fenced(g.generation)));
 }
 

@@ -61,7 +61,7 @@ async fn listed(dir: &Path) -> (usize, usize) {
                 _ => {}
             }
             if let Some(window) = &mut window {
-                window.apply(generation, &mark).expect("a legal mark");
+                window.apply(generation.into(), &mark).expect("a legal mark");
             }
         }
     }

@@ -3,7 +3,8 @@
 
 use crate::api::ladder::level::{self, Load, Profile};
 use crate::api::ladder::{Audio, Encode, Ladder, Name, Rung, VideoCodec};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Shortest side of a picture that is made, in pixels: what is less is not worth a rung, and the
 /// aspect of a source may be anything.
@@ -36,7 +37,7 @@ pub struct SourceMedia {
 }
 
 /// A rung of one source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedRung {
     /// As in the ladder.
@@ -54,7 +55,7 @@ pub struct PlannedRung {
 }
 
 /// What an encoder is opened with, beside size and frame rate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedEncode {
     /// With which codec.

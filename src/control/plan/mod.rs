@@ -8,6 +8,7 @@ pub mod cost;
 pub mod explain;
 pub mod place;
 pub mod resolve;
+pub mod rungs;
 pub mod simulate;
 pub mod tiers;
 pub mod trace;

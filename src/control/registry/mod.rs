@@ -11,6 +11,8 @@
 
 mod channels;
 mod db;
+mod job_rows;
+mod jobs;
 pub mod keys;
 mod leases;
 pub mod nodes;
@@ -21,6 +23,10 @@ mod sessions;
 
 use crate::api::types::{ChannelSettings, NodeName};
 use crate::base::ids::{Channel, Generation, Session};
+use crate::base::time::Wall;
+use crate::control::plan::cost::correction::Correction;
+use crate::control::plan::cost::table::Table;
+use crate::control::plan::place::PlanNode;
 use crate::control::plan::tiers::FANOUT;
 use db::Db;
 use std::collections::HashMap;
@@ -97,6 +103,10 @@ pub struct Registry {
     configured: HashMap<Channel, Arc<ChannelSettings>>,
     keys: HashMap<String, Channel>,
     fanout: usize,
+    /// What transcoding costs.
+    machine: Table,
+    /// The transcoder of this process, which has no lease.
+    own_transcoder: Option<PlanNode>,
 }
 
 impl Registry {
@@ -114,12 +124,22 @@ impl Registry {
             .iter()
             .flat_map(|c| c.keys.iter().map(|k| (k.clone(), c.settings.name.clone())));
         let (configured, keys) = (by_name.collect(), by_key.collect());
-        Ok(Registry { db, configured, keys, fanout: FANOUT })
+        let machine = Table::usual();
+        let (fanout, own_transcoder) = (FANOUT, None);
+        Ok(Registry { db, configured, keys, fanout, machine, own_transcoder })
     }
 
     /// With so many children of each node at most, at least one; otherwise [`FANOUT`].
     pub fn fanout(self, fanout: usize) -> Registry {
         Registry { fanout: fanout.max(1), ..self }
+    }
+
+    /// With a transcoder of so many millicores in the same process.
+    pub fn transcoding(self, name: NodeName, capacity: u32) -> Registry {
+        let (draining, lease) = (false, Wall(i64::MAX));
+        let correction = Correction::default();
+        let node = PlanNode { name, capacity, draining, lease, correction };
+        Registry { own_transcoder: Some(node), ..self }
     }
 
     /// Closes the database; calls that come later are answered `Unavailable`.

@@ -10,6 +10,8 @@ use crate::api::auth::{NODE_NAME, is_node_name};
 use crate::api::cluster::{Heartbeat, Lease, LogName, Node, Role, SessionState, Status};
 use crate::api::types::{NodeName, Refusal, Unfinished};
 use crate::base::time::{Wall, micros};
+use crate::control::plan::cost::correction::Correction;
+use crate::control::plan::place::PlanNode;
 use crate::control::plan::tiers;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,6 +45,24 @@ pub(super) async fn render(tx: &mut Tx, now: Wall) -> Result<Option<u32>, Fault>
     Ok(edges.map(|n| n.said.render).min())
 }
 
+/// The transcoders there are, as the plan knows them; those that are lost are not.
+pub(super) async fn transcoders(
+    tx: &mut Tx,
+    now: Wall,
+    calm: bool,
+) -> Result<Vec<PlanNode>, Fault> {
+    let all = nodes(tx).await?.into_iter().filter(|n| n.said.role == Role::Transcoder);
+    let alive = all.filter(|n| leases::alive(Some(n.lease), n.seen, now, calm));
+    let node = |n: Row| PlanNode {
+        name: n.name,
+        capacity: n.said.capacity,
+        draining: n.said.draining,
+        lease: n.lease.max(now.plus(1)),
+        correction: Correction::default(),
+    };
+    Ok(alive.map(node).collect())
+}
+
 /// A newest session, for people.
 pub(super) fn state_of(n: &Newest) -> SessionState {
     SessionState {
@@ -57,7 +77,7 @@ pub(super) fn state_of(n: &Newest) -> SessionState {
 
 impl Registry {
     /// Does no lease run out now? This process or all of the registry may have been away.
-    async fn is_calm(&self, tx: &mut Tx, now: Wall) -> Result<bool, Fault> {
+    pub(super) async fn is_calm(&self, tx: &mut Tx, now: Wall) -> Result<bool, Fault> {
         let sql = "SELECT value FROM fact WHERE name = 'calm'";
         let row = sqlx::query(sql).fetch_optional(&mut **tx).await?;
         let until = row.map(|r| int(&r, 0)).transpose()?.map(Wall);
@@ -148,8 +168,11 @@ impl Registry {
         };
         let through = match said.role {
             Role::Edge => tiers::through(node, &self.known(&mut tx, now).await?, self.fanout),
-            Role::Origin | Role::Collector => None,
+            Role::Origin | Role::Collector | Role::Transcoder => None,
         };
+        if said.role == Role::Transcoder && !said.draining {
+            self.move_lost(&mut tx, now).await?;
+        }
         tx.commit().await?;
         Ok(Lease { unfinished, through })
     }

@@ -4,7 +4,7 @@ use super::db::{Fault, int, json, number, text, to_json};
 use super::numbers::{LastGeneration, Line};
 use crate::api::cluster::LogName;
 use crate::api::types::{End, LiveSession, NodeName, Report};
-use crate::base::ids::{Channel, Generation, Msn, Session};
+use crate::base::ids::{Channel, Generation, Job, Msn, Session};
 use crate::base::time::Wall;
 use sqlx::AnyConnection;
 use sqlx::Row;
@@ -284,7 +284,25 @@ pub(super) async fn generations(
     rows.iter().map(|r| Ok((Generation(number(r, 0)?), text(r, 1)?.into()))).collect()
 }
 
-/// The newest session of every channel with all its generations.
+/// Generation, number and node of a job, from this column on.
+fn job(r: &AnyRow, at: usize) -> Result<(Generation, Job, NodeName), Fault> {
+    let number_of = u32::try_from(number(r, at + 1)?).unwrap_or(u32::MAX);
+    Ok((Generation(number(r, at)?), Job(number_of), text(r, at + 2)?.into()))
+}
+
+/// Who made the rungs of a session's generations, oldest first.
+pub(super) async fn jobs(
+    db: &mut AnyConnection,
+    channel: &Channel,
+    session: Session,
+) -> Result<Vec<(Generation, Job, NodeName)>, Fault> {
+    let sql = "SELECT j.generation, j.job, j.node FROM job j \
+               WHERE j.channel = $1 AND j.session = $2 ORDER BY j.generation, j.job";
+    let query = sqlx::query(sql).bind(channel.as_str()).bind(signed(session.0));
+    query.fetch_all(db).await?.iter().map(|r| job(r, 0)).collect()
+}
+
+/// The newest session of every channel with all its generations and jobs.
 pub(super) async fn live_sessions(
     db: &mut AnyConnection,
     now: Wall,
@@ -292,7 +310,10 @@ pub(super) async fn live_sessions(
     let mut out = BTreeMap::new();
     for n in every_newest(&mut *db).await? {
         let (session, over, open) = (n.session, n.over, n.open);
-        out.insert(n.channel, LiveSession { session, over, open, generations: Vec::new() });
+        out.insert(
+            n.channel,
+            LiveSession { session, over, open, generations: Vec::new(), jobs: Vec::new() },
+        );
     }
     let sql = concat!(
         "SELECT c.channel, g.generation, ",
@@ -301,10 +322,18 @@ pub(super) async fn live_sessions(
          JOIN generation g ON g.channel = c.channel AND g.session = c.session \
          ORDER BY c.channel, g.generation"
     );
-    for row in sqlx::query(sql).bind(now.0).fetch_all(db).await? {
+    for row in sqlx::query(sql).bind(now.0).fetch_all(&mut *db).await? {
         let of = out.get_mut(&channel(&text(&row, 0)?)?);
         if let Some(live) = of {
             live.generations.push((Generation(number(&row, 1)?), text(&row, 2)?.into()));
+        }
+    }
+    let sql = "SELECT c.channel, j.generation, j.job, j.node FROM channel_state c \
+               JOIN job j ON j.channel = c.channel AND j.session = c.session \
+               ORDER BY c.channel, j.generation, j.job";
+    for row in sqlx::query(sql).fetch_all(db).await? {
+        if let Some(live) = out.get_mut(&channel(&text(&row, 0)?)?) {
+            live.jobs.push(job(&row, 1)?);
         }
     }
     Ok(out)

@@ -64,6 +64,19 @@ CREATE TABLE fact (
     "
 ALTER TABLE generation ADD COLUMN holder TEXT NOT NULL DEFAULT '';   -- who has adopted its log
 ",
+    "
+ALTER TABLE session ADD COLUMN work TEXT;   -- api::jobs::Work as JSON, where there are rungs
+CREATE TABLE job (
+  channel TEXT NOT NULL, generation BIGINT NOT NULL, job BIGINT NOT NULL,
+  session BIGINT NOT NULL, node TEXT NOT NULL, granted BIGINT NOT NULL,
+  millicores BIGINT NOT NULL,
+  msn BIGINT, report_dseq BIGINT, wall BIGINT,   -- the last report
+  ended TEXT,                  -- api::types::End as JSON, once decided
+  exact BIGINT NOT NULL DEFAULT 0,   -- the job told that itself
+  PRIMARY KEY (channel, generation, job)
+);
+CREATE INDEX job_of_session ON job (channel, session, generation, job);
+",
 ];
 
 /// One replica migrates at a time; the number is ours among PostgreSQL's advisory locks.

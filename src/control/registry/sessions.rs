@@ -59,6 +59,10 @@ impl Registry {
             end: None,
         };
         rows::store_generation(&mut tx, channel, &granted).await?;
+        if next.previous.is_some() {
+            let goes_on = (next.session, next.generation);
+            self.jobs_follow(&mut tx, channel, goes_on, next.granted).await?;
+        }
         let render = nodes::render(&mut tx, now).await?;
         tx.commit().await?;
         let record = session.filter(|s| s.0 == next.session).and_then(|s| s.2);
@@ -112,7 +116,8 @@ impl Registry {
         self.db.answer(call).await
     }
 
-    /// Sets a session's constants if they are not set; answers the ones in force.
+    /// Sets a session's constants if they are not set, with the rungs that somebody has room for;
+    /// answers the ones in force.
     ///
     /// # Errors
     /// `Fenced`, `Unavailable`.
@@ -121,6 +126,7 @@ impl Registry {
         channel: &Channel,
         generation: Generation,
         record: &SessionRecord,
+        now: Wall,
     ) -> Result<SessionRecord, Refusal> {
         let call = async {
             let mut tx = self.db.write().await?;
@@ -128,13 +134,23 @@ impl Registry {
             let last = rows::last_generation(&mut tx, channel).await?;
             let last = last.filter(|l| l.generation == generation);
             let last = last.ok_or(Refusal::Fenced(generation))?;
+            let set = rows::newest_session(&mut tx, channel).await?.and_then(|s| s.2);
+            let settings = self.settings(&mut tx, channel).await?;
+            let with = match (&set, settings) {
+                (None, Some(settings)) => {
+                    let now = self.db.now(&mut tx, Some(now)).await?;
+                    let of = (channel, &*settings);
+                    self.admit_rungs(&mut tx, of, &last, record, now).await?
+                }
+                _ => record.clone(),
+            };
             sqlx::query(
                 "UPDATE session SET record = $3 \
                  WHERE channel = $1 AND session = $2 AND record IS NULL",
             )
             .bind(channel.as_str())
             .bind(signed(last.session.0))
-            .bind(to_json(record)?)
+            .bind(to_json(&with)?)
             .execute(&mut *tx)
             .await?;
             let session = rows::newest_session(&mut tx, channel).await?;
@@ -240,7 +256,8 @@ impl Registry {
             let open = int(&row, 1)? != 0;
             let now = self.db.now(&mut tx, None).await?;
             let generations = rows::generations(&mut tx, channel, session, now).await?;
-            Ok(Some(LiveSession { session, over, open, generations }))
+            let jobs = rows::jobs(&mut tx, channel, session).await?;
+            Ok(Some(LiveSession { session, over, open, generations, jobs }))
         };
         self.db.answer(call).await
     }

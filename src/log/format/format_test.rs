@@ -1,7 +1,7 @@
 //! The format as a stranger meets it: whatever is written is read back, whatever else is thrown at
 //! it is survived.
 
-use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
+use crate::base::ids::{Generation, Job, Msn, Seq, Session, TrackId, Writer};
 use crate::base::time::{Timescale, Wall};
 use crate::log::format::durable::Durable;
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError, TRAILER_LEN, footer_start};
@@ -48,11 +48,15 @@ fn end() -> impl Strategy<Value = End> {
 }
 
 fn generation() -> impl Strategy<Value = Mark> {
-    let previous = option::of((any::<u64>().prop_map(Generation), end()));
-    (any::<[u64; 4]>(), previous).prop_map(|([s, g, base, dseq], previous)| {
+    let job = || option::of((1u32..).prop_map(Job));
+    let writer = (any::<u64>(), job());
+    let writer = writer.prop_map(|(g, job)| Writer { generation: Generation(g), job });
+    let previous = option::of((writer, end()));
+    (any::<[u64; 4]>(), job(), previous).prop_map(|([s, g, base, dseq], job, previous)| {
         Mark::Generation(GenerationStart {
             session: Session(s),
             generation: Generation(g),
+            job,
             base: Msn(base),
             dseq,
             previous,
@@ -67,10 +71,17 @@ fn session() -> impl Strategy<Value = Mark> {
         option::of(any::<(u32, u32)>()),
         option::of(any::<u32>()),
         option::of(any::<u8>()),
-        (0u8..3).prop_map(VideoRange::from_number),
+        ((0u8..3).prop_map(VideoRange::from_number), any::<bool>()),
     )
         .prop_map(
-            |((name, track, video, codecs), bandwidth, resolution, fps, channels, range)| {
+            |(
+                (name, track, video, codecs),
+                bandwidth,
+                resolution,
+                fps,
+                channels,
+                (range, offered),
+            )| {
                 Rendition {
                     name,
                     track: TrackId(track),
@@ -79,6 +90,7 @@ fn session() -> impl Strategy<Value = Mark> {
                     bandwidth,
                     resolution,
                     frame_rate_millis: fps,
+                    offered,
                     range,
                     channels,
                 }
@@ -366,6 +378,7 @@ fn the_end_is_what_the_marks_amount_to() {
     let start = GenerationStart {
         session: Session(1),
         generation: Generation(1),
+        job: None,
         base: Msn(7),
         dseq: 4,
         previous: None,
@@ -491,6 +504,7 @@ fn named(count: usize, name: usize) -> Mark {
         bandwidth: 0,
         resolution: None,
         frame_rate_millis: None,
+        offered: true,
         range: VideoRange::Sdr,
         channels: None,
     };

@@ -1,7 +1,7 @@
 //! The bodies of the marks, field by field, in both directions. A body may be longer than what is
 //! read here: a later version may have added fields at its end.
 
-use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
+use crate::base::ids::{Generation, Job, Msn, Seq, Session, TrackId, Writer};
 use crate::base::time::{Timescale, Wall};
 use crate::log::format::record::{Frame, begin, flag, kind};
 use crate::log::format::wire::{Bad, Fields, opt_u64, put_opt_u64, put_string};
@@ -18,6 +18,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 /// Stored in an `End` beside the fields when it lies inside another record, which has no flags of
 /// its own.
 const OVER: u8 = 1;
+
+/// A rendition that the multivariant playlist does not name.
+const HIDDEN: u8 = 1;
 
 /// Appends head and body of `mark`; the caller closes the record.
 pub(super) fn encode(out: &mut BytesMut, mark: &Mark) -> Result<(), FormatError> {
@@ -132,28 +135,40 @@ fn put_generation(out: &mut BytesMut, m: &GenerationStart) -> Result<(), FormatE
     out.put_u64_le(m.generation.0);
     out.put_u64_le(m.base.0);
     out.put_u64_le(m.dseq);
-    put_opt_u64(out, m.previous.as_ref().map(|(g, _)| g.0));
+    put_opt_u64(out, m.previous.as_ref().map(|(w, _)| w.generation.0));
     if let Some((_, e)) = &m.previous {
         out.put_u8(when(e.session_over, OVER));
         put_end(out, e)?;
+    }
+    // No job has the number 0.
+    for job in [m.job, m.previous.as_ref().and_then(|(w, _)| w.job)] {
+        out.put_u32_le(job.map_or(0, |job| job.0));
     }
     Ok(())
 }
 
 fn generation(f: &mut Fields<'_>) -> Result<GenerationStart, Bad> {
-    Ok(GenerationStart {
+    let mut m = GenerationStart {
         session: Session(f.u64("session")?),
         generation: Generation(f.u64("generation")?),
+        job: None,
         base: Msn(f.u64("base")?),
         dseq: f.u64("dseq")?,
         previous: match opt_u64(f, "previous generation")? {
             None => None,
             Some(g) => {
                 let over = f.u8("previous end's flags")? & OVER != 0;
-                Some((Generation(g), end(f, over)?))
+                Some((Generation(g).into(), end(f, over)?))
             }
         },
-    })
+    };
+    // Added to the body: what is not there is no job.
+    let mut job = || Some(f.u32("job").unwrap_or(0)).filter(|n| *n > 0).map(Job);
+    m.job = job();
+    if let Some((writer, _)) = &mut m.previous {
+        *writer = Writer { job: job(), ..*writer };
+    }
+    Ok(m)
 }
 
 fn put_session(out: &mut BytesMut, m: &SessionRecord) -> Result<(), FormatError> {
@@ -180,6 +195,7 @@ fn put_session(out: &mut BytesMut, m: &SessionRecord) -> Result<(), FormatError>
         put_opt_u64(out, r.channels.map(u64::from));
     }
     m.renditions.iter().for_each(|r| out.put_u8(r.range.number()));
+    m.renditions.iter().for_each(|r| out.put_u8(when(!r.offered, HIDDEN)));
     Ok(())
 }
 
@@ -195,9 +211,13 @@ fn session(f: &mut Fields<'_>) -> Result<SessionRecord, Bad> {
     for _ in 0..list_len(f, "renditions")? {
         m.renditions.push(rendition(f)?);
     }
-    // Added to the body: what is not there is standard.
+    // Added to the body: what is not there is standard, and offered.
+    let count = m.renditions.len();
     for (r, range) in m.renditions.iter_mut().zip(f.rest()) {
         r.range = VideoRange::from_number(*range);
+    }
+    for (r, flags) in m.renditions.iter_mut().zip(f.rest().iter().skip(count)) {
+        r.offered = flags & HIDDEN == 0;
     }
     Ok(m)
 }
@@ -215,6 +235,7 @@ fn rendition(f: &mut Fields<'_>) -> Result<Rendition, Bad> {
         bandwidth: f.u64("bandwidth")?,
         resolution: opt_u64(f, "resolution")?.map(|v| ((v >> 32) as u32, v as u32)),
         frame_rate_millis: narrow(opt_u64(f, "frame rate")?, "frame rate")?,
+        offered: true,
         range: VideoRange::Sdr,
         channels: narrow(opt_u64(f, "channels")?, "channels")?,
     })

@@ -10,14 +10,16 @@
 //!    length field was damaged, and the record is whole again.
 //! 3. A search, byte by byte, for the next good record. Checksums are tried only where a length is
 //!    plausible, and no more than [`SEARCH_FACTOR`] bytes of them for each byte that is searched,
-//!    so the cost stays linear whatever the bytes are. A packet whose number is not above the
-//!    newest of its track is not believed: media may hold what looks like a record.
+//!    so the cost stays linear whatever the bytes are. A packet or mark whose number is not above
+//!    the newest of its track is not believed: media may hold what looks like a record, and what is
+//!    left of a footer copies of marks.
 
 use crate::base::ids::TrackId;
 use crate::log::format::extent::{HEADER_LEN, Header, HeaderError, TRAILER_LEN, footer_start};
 use crate::log::format::footer::{FOOTER_HEAD, Footer, SPAN_LEN};
 use crate::log::format::record::{Frame, FrameError, Record, decode, frame, kind};
 use crate::log::format::{FRAME_PREFIX, MARK_MAX, crc};
+use crate::media::timeline::mark::Mark;
 use bytes::{Bytes, BytesMut};
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -112,6 +114,8 @@ pub fn salvage(index: u32, bytes: &Bytes, each: &mut dyn FnMut(Piece)) -> Ends {
         fault: None,
         hints: Vec::new(),
         newest: HashMap::new(),
+        parts: HashMap::new(),
+        begun: HashMap::new(),
         untried: Cell::new(0),
         each,
     };
@@ -150,6 +154,9 @@ struct Walk<'a> {
     /// Marks that the footer holds: where they lie and their bytes.
     hints: Vec<(usize, Bytes)>,
     newest: HashMap<TrackId, u64>,
+    /// The last sample of the newest part, and the newest segment that began.
+    parts: HashMap<TrackId, u64>,
+    begun: HashMap<TrackId, u64>,
     untried: Cell<u64>,
     each: &'a mut dyn FnMut(Piece),
 }
@@ -237,10 +244,14 @@ impl Walk<'_> {
 
     fn found(&mut self, at: usize, raw: Bytes, frame: Frame) -> Found {
         let record = decode(frame, &raw).unwrap_or(Record::Unknown { kind: frame.kind });
-        if let Record::Packet { packet, seq: Some(seq) } = &record {
-            let newest = self.newest.entry(packet.track).or_insert(seq.0);
-            *newest = seq.0.max(*newest);
-        }
+        let (newest, track, number) = match &record {
+            Record::Packet { packet, seq: Some(seq) } => (&mut self.newest, packet.track, seq.0),
+            Record::Mark(Mark::PartEnd(p)) => (&mut self.parts, p.track, p.last_seq.0),
+            Record::Mark(Mark::SegmentStart(s)) => (&mut self.begun, s.track, s.msn.0),
+            _ => return Found { at: at as u64, raw, frame, record },
+        };
+        let newest = newest.entry(track).or_insert(number);
+        *newest = number.max(*newest);
         Found { at: at as u64, raw, frame, record }
     }
 
@@ -354,6 +365,12 @@ impl Walk<'_> {
         match decode(f, &rest) {
             Ok(Record::Packet { packet, seq: Some(seq) }) => {
                 self.newest.get(&packet.track).is_none_or(|newest| seq.0 > *newest)
+            }
+            Ok(Record::Mark(Mark::PartEnd(p))) => {
+                self.parts.get(&p.track).is_none_or(|newest| p.last_seq.0 > *newest)
+            }
+            Ok(Record::Mark(Mark::SegmentStart(s))) => {
+                self.begun.get(&s.track).is_none_or(|newest| s.msn.0 > *newest)
             }
             Ok(Record::Unknown { kind: kind::FOOTER }) => self.footer_at(at).is_ok(),
             _ => true,

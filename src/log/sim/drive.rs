@@ -101,7 +101,7 @@ fn poll<F: Future>(f: Pin<&mut F>) -> Poll<F::Output> {
 
 pub(super) fn id(generation: u64) -> LogId {
     let channel = "stage".parse().expect("a channel name");
-    LogId { channel, session: Session(3), generation: Generation(generation) }
+    LogId { channel, session: Session(3), generation: Generation(generation), rung: None }
 }
 
 /// Small extents and batches, so that a short day has many of them.
@@ -152,6 +152,7 @@ impl Author {
         let start = GenerationStart {
             session: Session(3),
             generation: Generation(generation),
+            job: None,
             base: Msn(base),
             dseq: 2,
             previous: None,

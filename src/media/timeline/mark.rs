@@ -3,7 +3,7 @@
 //! Invariant: a mark governs only samples that no earlier mark governed. Durations are microseconds
 //! of decode time, sums over the samples; wall-clock times come from marks alone.
 
-use crate::base::ids::{Generation, Msn, Seq, Session, TrackId};
+use crate::base::ids::{Generation, Job, Msn, Seq, Session, TrackId, Writer};
 use crate::base::time::Wall;
 use crate::media::codec::VideoRange;
 use crate::media::timeline::cue::Cue;
@@ -43,14 +43,23 @@ pub enum Mark {
 pub struct GenerationStart {
     /// The session this generation belongs to.
     pub session: Session,
-    /// The writer incarnation.
+    /// The writer incarnation at an origin.
     pub generation: Generation,
+    /// The one at a transcoder, in a rung's log; `None` in the source's.
+    pub job: Option<Job>,
     /// The first MSN this generation may use.
     pub base: Msn,
     /// Absolute discontinuity sequence number at the base.
     pub dseq: u64,
-    /// The decided end of the generation before, in the same session; `None` for a session's first.
-    pub previous: Option<(Generation, End)>,
+    /// The decided end of the writer before, in the same session; `None` for a session's first.
+    pub previous: Option<(Writer, End)>,
+}
+
+impl GenerationStart {
+    /// Who writes.
+    pub fn writer(&self) -> Writer {
+        Writer { generation: self.generation, job: self.job }
+    }
 }
 
 /// The constants of a session: what may never change while its playlists live
@@ -118,6 +127,8 @@ pub struct Rendition {
     pub range: VideoRange,
     /// Channels of audio; `None` for video.
     pub channels: Option<u8>,
+    /// The multivariant playlist names it: a ladder may leave the source's picture out.
+    pub offered: bool,
 }
 
 /// A segment of one track begins.

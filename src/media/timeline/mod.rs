@@ -8,3 +8,4 @@ pub mod cut;
 pub mod lane;
 pub mod mark;
 pub mod part_target;
+pub mod rung;

@@ -2,7 +2,7 @@
 //! decided ends.
 
 use crate::chaos::encoders::Id;
-use castctl::base::ids::{Generation, TrackId};
+use castctl::base::ids::{Generation, TrackId, Writer};
 use castctl::hls::name::{File, Path as Name};
 use castctl::log::format::record::Record;
 use castctl::log::logs::Logs;
@@ -77,8 +77,10 @@ impl GivenUp {
         let channel = place.channel.to_string();
         let from = |generation: Generation| self.0.get(&(channel.clone(), generation.0));
         match file {
-            File::Segment { generation, msn } => from(generation).is_some_and(|end| msn.0 >= *end),
-            File::Part { generation, seq } => {
+            File::Segment { writer, msn } => {
+                from(writer.generation).is_some_and(|end| msn.0 >= *end)
+            }
+            File::Part { writer: Writer { generation, .. }, seq } => {
                 let video = place.rendition.as_str() == "video";
                 let track = if video { TrackId::VIDEO } else { TrackId::AUDIO };
                 let starts = logged.starts.get(&(channel.clone(), generation.0, track));

@@ -167,6 +167,7 @@ fn record(tracks: &[&Track]) -> SessionRecord {
             range: d.video.as_ref().map_or(VideoRange::Sdr, |v| v.range),
             resolution: d.video.map(|v| (v.width, v.height)),
             frame_rate_millis: None,
+            offered: true,
             channels: d.audio.map(|a| a.channels),
         }
     };
@@ -206,6 +207,7 @@ impl Broadcast {
         b.mark(Mark::Generation(GenerationStart {
             session: Session(1),
             generation: Generation(1),
+            job: None,
             base: base.msn,
             dseq: base.dseq,
             previous: None,
@@ -292,7 +294,7 @@ impl Broadcast {
                 self.media.insert(format!("{folder}{file}"), init.bytes.clone());
             }
             for (msn, parts) in &side.parts {
-                let file = File::Segment { generation: Generation(1), msn: *msn };
+                let file = File::Segment { writer: Generation(1).into(), msn: *msn };
                 self.media.insert(format!("{folder}{file}"), parts.concat().into());
             }
         }
@@ -319,11 +321,11 @@ impl Broadcast {
 
     fn mark(&mut self, mark: Mark) {
         for side in &mut self.sides {
-            side.changed |= side.window.apply(Generation(1), &mark).expect("it fits");
+            side.changed |= side.window.apply(Generation(1).into(), &mark).expect("it fits");
             if let Some((p, part)) = side.gatherer.mark(&mark) {
                 let part = part.expect("its samples are there");
                 let bytes = part.bytes(side.inits.last().expect("configured"));
-                let file = File::Part { generation: Generation(1), seq: p.first_seq };
+                let file = File::Part { writer: Generation(1).into(), seq: p.first_seq };
                 let path = format!("{}v{RENDER}/{file}", side.home());
                 side.parts.entry(p.msn).or_default().push(bytes.clone());
                 self.media.insert(path, bytes);

@@ -177,7 +177,7 @@ fn p13_parts_leave_the_playlist_and_stay_downloadable() {
         for path in b.media.keys().filter(|p| p.contains(side) && p.contains("-p")) {
             let seq = path.rsplit_once("-p").and_then(|(_, n)| n.strip_suffix(".m4s"));
             let seq = Seq(seq.and_then(|n| n.parse().ok()).expect("a number"));
-            let found = window.part(Generation(1), seq);
+            let found = window.part(Generation(1).into(), seq);
             assert!(matches!(found, Lookup::Found(_)), "{path}");
         }
     }
@@ -205,7 +205,7 @@ fn p14_three_target_durations_stay_and_what_left_stays_downloadable() {
         let path = format!("{side}/dvr.m3u8");
         let all = read(&b.of(&path).last().expect("a version").full);
         for s in all.segments.iter().filter(|s| !s.gap) {
-            let found = window.segment(Generation(1), Msn(s.msn));
+            let found = window.segment(Generation(1).into(), Msn(s.msn));
             assert!(matches!(found, Lookup::Found(_)), "{side} {}", s.msn);
         }
     }

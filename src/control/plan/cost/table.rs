@@ -181,6 +181,12 @@ impl Table {
         Some(Table::parse(name, text).expect("a test reads every table that is built in"))
     }
 
+    /// The table that counts where none is named.
+    pub fn usual() -> Table {
+        let (name, _) = BUILT_IN[0];
+        Table::built_in(name).expect("it is the first of those that are")
+    }
+
     /// The names of those that are built in.
     pub fn names() -> impl Iterator<Item = &'static str> {
         BUILT_IN.iter().map(|(name, _)| *name)

@@ -19,6 +19,7 @@ pub fn record_to_api(r: &mark::SessionRecord) -> api::SessionRecord {
         frame_rate_millis: r.frame_rate_millis,
         range: r.range.number(),
         channels: r.channels,
+        offered: r.offered,
     };
     api::SessionRecord {
         target_duration: r.target_duration,
@@ -42,6 +43,7 @@ pub fn record_from_api(r: &api::SessionRecord) -> mark::SessionRecord {
         frame_rate_millis: r.frame_rate_millis,
         range: VideoRange::from_number(r.range),
         channels: r.channels,
+        offered: r.offered,
     };
     mark::SessionRecord {
         target_duration: r.target_duration,
