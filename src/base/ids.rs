@@ -96,7 +96,10 @@ impl Msn {
 pub struct Seq(pub u64);
 
 /// A track's number inside one log. Source logs: 1 video, 2 audio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct TrackId(pub u16);
 
 impl TrackId {

@@ -3,7 +3,7 @@
 
 use crate::api::ladder::level::{self, Load, Profile};
 use crate::api::ladder::{Audio, Encode, Ladder, Name, Rung, VideoCodec};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Shortest side of a picture that is made, in pixels: what is less is not worth a rung, and the
 /// aspect of a source may be anything.
@@ -54,7 +54,7 @@ pub struct PlannedRung {
 }
 
 /// What an encoder is opened with, beside size and frame rate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedEncode {
     /// With which codec.
