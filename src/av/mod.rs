@@ -29,7 +29,7 @@ pub mod sound;
 mod stamps;
 
 #[cfg(test)]
-mod clips_test;
+pub(crate) mod clips_test;
 #[cfg(test)]
 mod demux_test;
 #[cfg(test)]
