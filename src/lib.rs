@@ -23,6 +23,8 @@ pub mod collect;
 pub mod edge;
 pub mod ingest;
 pub mod origin;
+#[cfg(feature = "transcode")]
+pub mod transcode;
 // Tools.
 pub mod bench;
 pub mod export;

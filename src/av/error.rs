@@ -1,4 +1,4 @@
-//! Why a container file cannot be read.
+//! Why a container file cannot be read, and why libav does not decode, scale or encode.
 
 use crate::base::error::Kind;
 use crate::base::time::Wall;
@@ -54,6 +54,43 @@ impl AvError {
             AvError::Unknown { .. } | AvError::NoTracks { .. } => Kind::Invalid,
             AvError::Damaged { .. } => Kind::DataLoss,
         }
+    }
+}
+
+/// Why a decoder, scaler or encoder cannot be had, or does not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CoderError {
+    /// A track's configuration that no decoder can be opened with.
+    #[error("the track's configuration is of no use to a decoder: {why}")]
+    Configuration {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The library was built without it.
+    #[error("libav has no {name}")]
+    Missing {
+        /// The decoder or encoder.
+        name: &'static str,
+    },
+    /// The library refused settings, a packet or a picture.
+    #[error("{what}: {why}")]
+    Failed {
+        /// What was to be done.
+        what: &'static str,
+        /// The library's words.
+        why: String,
+    },
+}
+
+impl CoderError {
+    /// libav's answer to what was to be done.
+    pub(super) fn failed(what: &'static str) -> impl Fn(ffmpeg_next::Error) -> CoderError {
+        move |e| CoderError::Failed { what, why: e.to_string() }
+    }
+
+    /// A failure in own words.
+    pub(super) fn because(what: &'static str, why: impl Into<String>) -> CoderError {
+        CoderError::Failed { what, why: why.into() }
     }
 }
 

@@ -130,8 +130,12 @@ impl Msn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Seq(pub u64);
 
-/// A track's number inside one session. Source logs: 1 video, 2 audio; a rung's log has its one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// A track's number inside one session. Source logs: 1 video, 2 audio; a rung's log has its
+/// one.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct TrackId(pub u16);
 
 impl TrackId {

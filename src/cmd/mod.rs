@@ -33,6 +33,8 @@ pub mod serve_api;
 pub mod serve_edge;
 pub mod settings;
 pub mod status;
+#[cfg(feature = "transcode")]
+pub mod transcode_worker;
 pub mod up;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -76,6 +78,8 @@ enum Command {
     Bench(bench::Args),
     Man(man::Args),
     Completions(completions::Args),
+    #[cfg(feature = "transcode")]
+    TranscodeWorker(transcode_worker::Args),
 }
 
 /// Parses the words typed, runs the command, prints what failed, answers the exit code.
@@ -107,6 +111,8 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Bench(args) => bench::run(args),
         Command::Man(args) => man::run(&args, Cli::command()),
         Command::Completions(args) => completions::run(&args, Cli::command()),
+        #[cfg(feature = "transcode")]
+        Command::TranscodeWorker(args) => transcode_worker::run(&args),
     }
 }
 
@@ -117,5 +123,13 @@ mod tests {
     #[test]
     fn the_argument_grammar_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[cfg(feature = "transcode")]
+    #[test]
+    fn the_worker_is_started_by_its_name() {
+        let command = Cli::command();
+        let worker = command.find_subcommand(crate::transcode::worker::COMMAND);
+        assert!(worker.expect("there is one").is_hide_set());
     }
 }

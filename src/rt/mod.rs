@@ -15,3 +15,4 @@ pub mod secret;
 pub mod signal;
 pub mod task;
 pub mod tls;
+pub mod usage;

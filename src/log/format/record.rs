@@ -43,6 +43,9 @@ pub mod kind {
     pub const REACH: u8 = 130;
     /// Only between nodes: nothing follows.
     pub const SEALED: u8 = 131;
+    /// Only from a transcoder's worker process to its parent: what it has done so far, as JSON. See
+    /// `transcode::wire`.
+    pub const REPORT: u8 = 132;
 }
 
 /// The bits of a record's flags. One meaning each, over all kinds.

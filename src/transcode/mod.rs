@@ -1,0 +1,28 @@
+//! Transcoding: one decode, every rung of a ladder scaled and encoded, in a process of its own that
+//! a crash of the codec library may take down.
+//!
+//! `worker` is the parent's side: it starts the process, sends it a source's records and takes the
+//! rungs' records from it. `job` is the process's side, made of `intake` (what arrives, ahead of
+//! its decoding), `pipeline` (decodes), `rung` (one thread a rung: cap of the frame rate, scaling,
+//! encoding) and `audio`. `settings` is what a job is told first, `wire` how records cross the
+//! pipes, `report` what the worker tells of itself, `starts` and `cap` two decisions, pure.
+//!
+//! Invariant: every rung has a key frame at the first picture, in the order of showing, at or past
+//! the first sample of each segment of the source, with exactly its PTS, and at no other picture
+//! but its own first and the first of another time base.
+//! Invariant: memory is bounded, whatever the encoders' speed. A rung that falls behind leaves whole
+//! pictures out, never a key frame, and counts them; what that does not help stops the reading.
+//! Invariant: blocking work is in named threads of the worker; the parent's side never blocks.
+
+mod audio;
+mod cap;
+pub mod error;
+mod intake;
+pub mod job;
+mod pipeline;
+pub mod report;
+mod rung;
+pub mod settings;
+mod starts;
+pub mod wire;
+pub mod worker;
