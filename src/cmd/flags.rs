@@ -31,12 +31,6 @@ impl Node {
         let admin = &mut manifest.server.admin.listen;
         *admin = self.admin.unwrap_or(*admin);
         logging::init(self.log_format, None).map_err(Failure::usage)?;
-        for channel in &manifest.channels {
-            if let Some(ladder) = channel.ladder.as_ref().filter(|l| !l.rungs.is_empty()) {
-                tracing::warn!(channel = %channel.name, ladder = %ladder.name,
-                    "no transcoder is part of this version: viewers get the source alone");
-            }
-        }
         Ok(manifest)
     }
 }
@@ -80,6 +74,11 @@ fn pretended(text: &str) -> Result<Wrote, String> {
 impl Recording {
     /// Records, as the version that was asked for.
     pub fn from(&self) -> From {
+        From::Recording(self.how())
+    }
+
+    /// How it records.
+    pub fn how(&self) -> How {
         let Wrote { version, oldest_reader } = self.format;
         if self.format != Wrote::TODAY {
             tracing::warn!(
@@ -87,7 +86,7 @@ impl Recording {
                  later: a pretence for tests"
             );
         }
-        From::Recording(How::new(self.format))
+        How::new(self.format)
     }
 
     /// These flags over a manifest.

@@ -33,8 +33,10 @@ pub mod serve_api;
 pub mod serve_edge;
 pub mod settings;
 pub mod status;
+pub mod transcode;
 #[cfg(feature = "transcode")]
 pub mod transcode_worker;
+pub mod transcoder;
 pub mod up;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -63,6 +65,7 @@ enum Command {
     Up(up::Args),
     Ingest(ingest::Args),
     ServeEdge(serve_edge::Args),
+    Transcode(transcode::Args),
     Collect(collect::Args),
     Manifest(manifest::Args),
     Inspect(inspect::Args),
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<Exit, Failure> {
         Command::Up(args) => up::run(args),
         Command::Ingest(args) => ingest::run(args),
         Command::ServeEdge(args) => serve_edge::run(args),
+        Command::Transcode(args) => transcode::run(args),
         Command::Collect(args) => collect::run(args),
         Command::Manifest(args) => manifest::run(args),
         Command::Inspect(args) => inspect::run(args),

@@ -1,5 +1,6 @@
 //! Where a process has its logs and its table of channels from: the choice, and what it takes.
 
+use crate::api::client::Client;
 use crate::api::cluster::Role;
 use crate::api::directory::{Directory, Follower};
 use crate::api::kept::Kept;
@@ -8,8 +9,11 @@ use crate::cmd::cluster::Member;
 use crate::cmd::collect;
 use crate::cmd::common::Failure;
 use crate::cmd::recorder::{self, Recorder, Recording};
+use crate::cmd::settings;
+use crate::cmd::transcoder::{Given, Transcoder, Transcoding};
 use crate::collect::adopt::Adopter;
 use crate::log::id::LogId;
+use crate::log::logs::Logs;
 use crate::log::remote::{self, Remote};
 use crate::log::source::Source;
 use crate::log::through::Through;
@@ -32,6 +36,8 @@ pub enum From {
     Cluster(Option<PathBuf>),
     /// A writer that may be gone has recorded them on this disk.
     Adopting,
+    /// It makes them, of those of every node of the cluster.
+    Transcoding(Transcoding),
 }
 
 /// What is read, and what it takes.
@@ -48,6 +54,8 @@ pub struct Reads {
     pub recorder: Option<Recorder>,
     /// What looks after the logs of dead writers.
     pub adopter: Option<Adopter>,
+    /// What makes rungs.
+    pub transcoder: Option<Transcoder>,
 }
 
 impl From {
@@ -56,6 +64,7 @@ impl From {
         match self {
             From::Recording(_) => Role::Origin,
             From::Adopting => Role::Collector,
+            From::Transcoding(_) => Role::Transcoder,
             From::Upstream(_) | From::Cluster(_) => Role::Edge,
         }
     }
@@ -70,15 +79,27 @@ impl From {
         clock: &Clock,
     ) -> Result<Reads, Failure> {
         let of = |logs, directory, follower| {
-            let (through, recorder, adopter) = (None, None, None);
-            Reads { logs, through, directory, follower, recorder, adopter }
+            let (through, recorder, adopter, transcoder) = (None, None, None, None);
+            Reads { logs, through, directory, follower, recorder, adopter, transcoder }
         };
         Ok(match self {
             From::Recording(recording) => {
                 let (recorder, directory, follower) =
                     recorder::record(manifest, recording, rtmps, member, metrics, clock).await?;
+                let transcoder = recording.transcoding.as_ref().and_then(|how| {
+                    let given = Given {
+                        node: member.node.clone(),
+                        logs: recorder.logs.clone(),
+                        alone: false,
+                        sources: Source::Local(recorder.logs.clone()),
+                        client: recorder.client.clone(),
+                        directory: directory.clone(),
+                        clock: clock.clone(),
+                    };
+                    Transcoder::new(how, given, metrics)
+                });
                 let reads = of(Source::Local(recorder.logs.clone()), directory, follower);
-                Reads { recorder: Some(recorder), ..reads }
+                Reads { recorder: Some(recorder), transcoder, ..reads }
             }
             From::Upstream(url) => {
                 let options = remote::Options::default();
@@ -99,6 +120,26 @@ impl From {
                 let through = Through::default();
                 let logs = member.logs(Arc::new(holder), through.clone(), clock.clone());
                 Reads { through: Some(through), ..of(logs, directory, Some(follower)) }
+            }
+            From::Transcoding(how) => {
+                let logs = Logs::open(&manifest.server.data, settings::logs(&manifest.server));
+                let logs = logs.map_err(Failure::failed)?;
+                let peers = member.cluster()?;
+                let (directory, follower) = Directory::of(peers.clone(), clock.clone());
+                let table = directory.clone();
+                let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.writer());
+                let given = Given {
+                    node: member.node.clone(),
+                    logs: logs.clone(),
+                    alone: true,
+                    sources: member.logs(Arc::new(holder), Through::default(), clock.clone()),
+                    client: Client::remote(peers),
+                    directory: directory.clone(),
+                    clock: clock.clone(),
+                };
+                let transcoder = Transcoder::new(how, given, metrics);
+                let reads = of(Source::Local(logs), directory, Some(follower));
+                Reads { transcoder, ..reads }
             }
             From::Adopting => {
                 let (adopter, directory, follower) =

@@ -7,6 +7,7 @@ use crate::api::orders::{self, Orders, Taken};
 use crate::cmd::cluster::Member;
 use crate::cmd::common::Failure;
 use crate::cmd::settings;
+use crate::cmd::transcoder::Transcoding;
 use crate::control::registry::{ChannelEntry, Database, Registry};
 use crate::ingest;
 use crate::ingest::context::Context;
@@ -28,12 +29,19 @@ pub struct Recording {
     pub format: Wrote,
     /// The disk that its logs lie on.
     pub disk: Arc<dyn FileSystem>,
+    /// How it makes rungs too, where its registry is its own.
+    pub transcoding: Option<Transcoding>,
 }
 
 impl Recording {
     /// On the machine's own disk.
     pub fn new(format: Wrote) -> Recording {
-        Recording { format, disk: Arc::new(Disk) }
+        Recording { format, disk: Arc::new(Disk), transcoding: None }
+    }
+
+    /// Makes rungs too.
+    pub fn transcoding(self, transcoding: Option<Transcoding>) -> Recording {
+        Recording { transcoding, ..self }
     }
 }
 
@@ -41,6 +49,8 @@ impl Recording {
 pub struct Recorder {
     /// The logs.
     pub logs: Logs,
+    /// Asks the registry.
+    pub client: client::Client,
     /// The registry and the calls that it answers; `None` where the registry is the cluster's.
     pub registry: Option<(Registry, client::Calls)>,
     /// Brings orders to the writers.
@@ -74,7 +84,10 @@ pub async fn record(
                 manifest.channels.iter().map(settings::channel).collect();
             let file = server.data.join("registry.db");
             let registry = Registry::open(&Database::File(file), &channels).await;
-            let registry = registry.map_err(Failure::failed)?;
+            let mut registry = registry.map_err(Failure::failed)?;
+            if let Some(how) = &recording.transcoding {
+                registry = registry.transcoding(member.node.clone(), how.millicores);
+            }
             reserve(&server.data.join("registry.db-wal"));
             let (client, calls, table) = client::embedded();
             let directory = Directory::embedded(client.clone(), table);
@@ -84,7 +97,7 @@ pub async fn record(
     let context = Context {
         node: member.node.clone(),
         logs: logs.clone(),
-        client,
+        client: client.clone(),
         clock: clock.clone(),
         metrics: ingest::metrics::Ingest::register(metrics),
         decided: ingest::decided::Decided::default(),
@@ -92,7 +105,7 @@ pub async fn record(
     let rtmp = ingest::server::Server::bind(settings::rtmp(server, rtmps), context).await;
     let rtmp = rtmp.map_err(Failure::failed)?;
     let (orders, taken) = orders::channel();
-    Ok((Recorder { logs, registry, orders, taken, rtmp }, directory, follower))
+    Ok((Recorder { logs, client, registry, orders, taken, rtmp }, directory, follower))
 }
 
 /// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so

@@ -98,7 +98,10 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let internal = origin.as_ref().map(|o| o.addr());
     let rtmp = reads.recorder.as_ref().map(|r| r.rtmp.addr());
     let rtmps = reads.recorder.as_ref().and_then(|r| r.rtmp.secure_addr());
-    let lease = member.lease(roles.from.role(), internal, rtmp, rtmps)?;
+    let mut lease = member.lease(roles.from.role(), internal, rtmp, rtmps)?;
+    if let (From::Transcoding(how), Some(lease)) = (&roles.from, &mut lease) {
+        lease.beat.capacity = how.millicores;
+    }
     Ok(Bound { ready, metrics, clock, admin, reads, lease, origin, edge, figures })
 }
 
@@ -138,10 +141,10 @@ impl Bound {
     pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
         self.said();
         let Bound { ready, metrics, clock, admin, reads, .. } = self;
-        let Reads { directory, through, recorder, adopter, follower, .. } = reads;
-        let (written, after) = (Drain::new(), Drain::new());
+        let Reads { directory, through, recorder, adopter, follower, transcoder, .. } = reads;
+        let (made, written, after) = (Drain::new(), Drain::new(), Drain::new());
         let (mut background, mut asked) = (Vec::new(), Vec::new());
-        let (mut writers, mut readers) = (Vec::new(), Vec::new());
+        let (mut writers, mut makers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
         // Every latch before the first is opened.
         let (unfinished_tx, unfinished) = watch::channel(0);
         let latch = |is: bool, name| is.then(|| ready.latch(name));
@@ -149,6 +152,7 @@ impl Bound {
         let disk_latch = latch(recorder.is_some(), "disk");
         let upstream_latch = latch(follower.is_some(), "upstream");
         let adopt_latch = latch(adopter.is_some(), "adopt");
+        let jobs_latch = latch(transcoder.is_some(), "jobs");
         let origin_latch = latch(self.origin.is_some(), "internal");
         let edge_latch = latch(self.edge.is_some(), "viewers");
         asked.push(task::spawn("admin", async_ok(admin.serve(after.clone()))));
@@ -173,6 +177,11 @@ impl Bound {
             background.push(task::spawn("table", follower.run()));
             background.push(task::spawn("upstream", known(directory, latch)));
         }
+        if let (Some(transcoder), Some(latch)) = (transcoder, jobs_latch) {
+            // Beside an origin, when that has ended what the rungs are made of.
+            let jobs = async_ok(transcoder.serve(latch, made.clone()));
+            makers.push(("the transcoder", task::spawn("jobs", jobs)));
+        }
         if let (Some(origin), Some(latch)) = (self.origin, origin_latch) {
             let serve = async_ok(origin.serve(latch, written.clone()));
             readers.push(("the internal server", task::spawn("internal", serve)));
@@ -192,6 +201,8 @@ impl Bound {
         drain.start();
         let mut ended: Vec<(&str, Ended)> = early.into_iter().collect();
         ended.extend(all(writers).await);
+        made.start();
+        ended.extend(all(makers).await);
         written.start();
         ended.extend(all(readers).await);
         after.start();

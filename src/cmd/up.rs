@@ -5,6 +5,7 @@ use crate::cmd::cluster::Member;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::reads::From;
 use crate::cmd::roles::{self, Bound, Roles};
+use crate::cmd::transcoder::Transcoding;
 use crate::cmd::{announce, data, flags, secret};
 use crate::manifest::types::Manifest;
 
@@ -39,7 +40,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     if args.node.manifest.is_none() {
         secret::give_keys(&mut manifest)?;
     }
-    common::block_on(roles::run(roles(args.recording.from()), manifest, announce))?
+    let from = From::Recording(args.recording.how().transcoding(Transcoding::usual()));
+    common::block_on(roles::run(roles(from), manifest, announce))?
 }
 
 /// Where to publish and where to watch: `key: value` lines on stdout, channel by channel.

@@ -17,10 +17,15 @@
 mod audio;
 mod cap;
 pub mod error;
+mod feed;
 mod intake;
 pub mod job;
+pub mod metrics;
+pub mod node;
 mod pipeline;
+mod recorded;
 pub mod report;
+pub mod run;
 mod rung;
 pub mod settings;
 mod starts;

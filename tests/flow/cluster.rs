@@ -52,7 +52,30 @@ impl Cluster {
         Cluster::on(dir, vec![state, format!("--fanout={fanout}")], 1).await
     }
 
+    /// One API server with what a manifest says, whose channel `main` has this key.
+    pub(crate) async fn of_a_manifest(manifest: &str, key: &str) -> Cluster {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("castctl.yaml");
+        std::fs::write(&file, manifest).expect("written");
+        let data = format!("--data={}", dir.path().join("api").display());
+        let state = vec![data, format!("--manifest={}", file.display())];
+        let mut cluster = Cluster::empty(dir, state, 1).await;
+        cluster.key = key.into();
+        cluster
+    }
+
     async fn on(dir: TempDir, state: Vec<String>, apis: usize) -> Cluster {
+        let mut cluster = Cluster::empty(dir, state, apis).await;
+        let made = cluster
+            .operator("channel create main --segment 1s --part 200ms --reconnect-window 20s")
+            .await;
+        assert_eq!(made.code, Some(0), "{}", made.err);
+        let made: serde_json::Value = serde_json::from_str(&made.out).expect("JSON");
+        cluster.key = made["key"].as_str().expect("a key").to_owned();
+        cluster
+    }
+
+    async fn empty(dir: TempDir, state: Vec<String>, apis: usize) -> Cluster {
         let secret = dir.path().join("secret");
         std::fs::write(&secret, "a secret of this test's cluster\n").expect("written");
         let mut cluster = Cluster { dir, secret, state, apis: Vec::new(), key: String::new() };
@@ -60,12 +83,6 @@ impl Cluster {
             let api = cluster.api(local()).await;
             cluster.apis.push(api);
         }
-        let made = cluster
-            .operator("channel create main --segment 1s --part 200ms --reconnect-window 20s")
-            .await;
-        assert_eq!(made.code, Some(0), "{}", made.err);
-        let made: serde_json::Value = serde_json::from_str(&made.out).expect("JSON");
-        cluster.key = made["key"].as_str().expect("a key").to_owned();
         cluster
     }
 
@@ -113,6 +130,18 @@ impl Cluster {
         let link = Link::new(&[THE_API]);
         link.leads_to(Some(addr(&self.apis[0], "api")));
         (self.origin_of(name, local(), &format!("http://{}", link.addr)).await, link)
+    }
+
+    pub(crate) async fn transcoder(&self, name: &str) -> Up {
+        let words = [
+            "transcode".into(),
+            format!("--api={}", self.urls()),
+            format!("--node={name}"),
+            format!("--data={}", self.dir.path().join(name).display()),
+            "--internal=127.0.0.1:0".into(),
+            "--capacity=2000".into(),
+        ];
+        self.run(&words, "admin").await
     }
 
     /// The agent beside an origin.

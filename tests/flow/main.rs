@@ -24,6 +24,7 @@ mod export;
 mod exporting;
 mod fetched;
 mod fidelity;
+mod ladder;
 mod limits;
 mod next_version;
 mod nodes;

@@ -159,3 +159,16 @@ pub(super) async fn find(
     let row = query.bind(i64::from(job.0)).fetch_optional(&mut **tx).await?;
     row.as_ref().map(stored).transpose()
 }
+
+/// The newest generations whose sessions have rungs, where neither has ended.
+pub(super) async fn written(tx: &mut Tx) -> Result<Vec<(Channel, Session, Generation)>, Fault> {
+    let sql = "SELECT c.channel, c.session, c.generation FROM channel_state c \
+               JOIN session s ON s.channel = c.channel AND s.session = c.session \
+               JOIN generation g ON g.channel = c.channel AND g.generation = c.generation \
+               WHERE s.over = 0 AND s.work IS NOT NULL AND g.ended IS NULL ORDER BY c.channel";
+    let read = |r| {
+        let (session, generation) = (Session(number(r, 1)?), Generation(number(r, 2)?));
+        Ok((rows::channel(&text(r, 0)?)?, session, generation))
+    };
+    sqlx::query(sql).fetch_all(&mut **tx).await?.iter().map(read).collect()
+}

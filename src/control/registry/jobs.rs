@@ -4,7 +4,7 @@
 
 use super::Registry;
 use super::db::{Fault, Tx, json, lock, number, text, to_json};
-use super::job_rows::{Stored, find, insert, of_session, running, store_end, work};
+use super::job_rows::{Stored, find, insert, of_session, running, store_end, work, written};
 use super::nodes::transcoders;
 use super::numbers::LastGeneration;
 use super::rows::signed;
@@ -151,23 +151,26 @@ impl Registry {
         }
     }
 
-    /// Jobs whose node is lost, and those that had none, are given to others. True when that
-    /// changed something.
-    pub(super) async fn move_lost(&self, tx: &mut Tx, now: Wall) -> Result<bool, Fault> {
+    /// Rungs that nobody makes, because their node is lost, or has said that it ends, or none had
+    /// room, are given to others.
+    pub(super) async fn move_lost(&self, tx: &mut Tx, now: Wall) -> Result<(), Fault> {
         let calm = self.is_calm(tx, now).await?;
         let mut alive: Vec<NodeName> =
             transcoders(tx, now, calm).await?.into_iter().map(|n| n.name).collect();
         alive.extend(self.own_transcoder.iter().map(|n| n.name.clone()));
-        let mut moved = false;
-        for j in running(tx).await?.into_iter().filter(|j| !alive.contains(&j.node)) {
-            let Some(work) = work(tx, &j.channel, j.session).await? else { continue };
-            let Some(node) = self.choose(tx, j.millicores, None, now).await? else { continue };
-            lock(tx, j.channel.as_str(), 1).await?;
-            let next = (j.session, j.generation, Job(j.job.0 + 1));
-            self.give(tx, &j.channel, next, (node, &work), now).await?;
-            moved = true;
+        for (channel, session, generation) in written(tx).await? {
+            let all = of_session(tx, &channel, session).await?;
+            let last = all.into_iter().rfind(|j| j.generation == generation);
+            if last.as_ref().is_some_and(|j| j.end.is_none() && alive.contains(&j.node)) {
+                continue;
+            }
+            let Some(work) = work(tx, &channel, session).await? else { continue };
+            let Some(node) = self.choose(tx, work.millicores, None, now).await? else { continue };
+            lock(tx, channel.as_str(), 1).await?;
+            let next = (session, generation, Job(last.map_or(0, |j| j.job.0) + 1));
+            self.give(tx, &channel, next, (node, &work), now).await?;
         }
-        Ok(moved)
+        Ok(())
     }
 
     /// A job, for who does it.

@@ -123,6 +123,12 @@ impl Rung {
         self.ended
     }
 
+    /// How coded samples are to be read from here on; what is open is closed as it was.
+    pub fn reconfigure(&mut self, plan: Plan) {
+        self.close(None);
+        self.lane.reconfigure(plan);
+    }
+
     /// What goes into the log next.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.out.pop_front()
@@ -142,6 +148,10 @@ impl Rung {
     /// A mark of the source; those of other tracks mean nothing here, and cues are copied.
     pub fn source_mark(&mut self, now: Now, source: TrackId, mark: &Mark) {
         match mark {
+            // What it begins with does not matter where it is told as absent.
+            Mark::SegmentStart(s) if s.track == source && s.msn < self.begin.base => {
+                self.boundary(now, s, i64::MIN);
+            }
             Mark::SegmentStart(s) if s.track == source => {
                 match self.unmarked.iter().find(|(seq, _)| *seq == s.first_seq) {
                     Some(&(_, pts)) => self.boundary(now, s, pts),

@@ -1,0 +1,158 @@
+//! Brings a source's log to a job: its marks and the times of its samples to who writes the rungs,
+//! its records to the worker, where there is one.
+
+use crate::base::ids::{Msn, Seq, TrackId};
+use crate::base::time::Timescale;
+use crate::log::batch::Batch;
+use crate::log::error::LogError;
+use crate::log::format::record::Record;
+use crate::log::id::LogId;
+use crate::log::source::Source;
+use crate::log::subscription::{From, Subscription};
+use crate::media::timeline::mark::Mark;
+use crate::media::track::Track;
+use crate::rt::clock::Clock;
+use crate::transcode::worker;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Pause after the log could not be read.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What is heard of the source.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// A listed sample: its track, number, and PTS in microseconds.
+    Sample(TrackId, Seq, i64),
+    /// A mark.
+    Mark(Mark),
+    /// Nothing follows.
+    Over,
+}
+
+/// See the module.
+pub(super) struct Feed {
+    pub(super) log: LogId,
+    pub(super) source: Source,
+    pub(super) clock: Clock,
+    /// The first segment with media.
+    pub(super) base: Msn,
+    /// Everything from the log's beginning on is wanted.
+    pub(super) all: bool,
+    pub(super) heard: mpsc::Sender<Heard>,
+    /// Workers, one after another.
+    pub(super) workers: mpsc::Receiver<worker::Source>,
+}
+
+/// What the worker is sent, and from where on.
+#[derive(Default)]
+struct Sent {
+    worker: Option<worker::Source>,
+    /// Tracks that it gets.
+    on: BTreeSet<TrackId>,
+    /// Segments before are not sent.
+    base: Msn,
+    all: bool,
+}
+
+impl Feed {
+    /// Goes on behind what was read already, `backlog`.
+    pub(super) async fn run(mut self, backlog: Vec<Batch>, log: Subscription) {
+        let mut tracks = BTreeMap::new();
+        let (base, all) = (self.base, self.all);
+        let mut sent = Sent { worker: self.workers.recv().await, base, all, ..Sent::default() };
+        for batch in backlog {
+            if self.batch(&batch, &mut tracks, &mut sent).await.is_none() {
+                return;
+            }
+        }
+        let mut log = log;
+        loop {
+            match log.next().await {
+                Ok(Some(batch)) => {
+                    if self.batch(&batch, &mut tracks, &mut sent).await.is_none() {
+                        return;
+                    }
+                }
+                Ok(None) => break,
+                Err(e) => log = self.again(log, &e).await,
+            }
+        }
+        drop(sent);
+        let _ = self.heard.send(Heard::Over).await;
+    }
+
+    /// Reads on where the log could not be read.
+    async fn again(&self, log: Subscription, e: &LogError) -> Subscription {
+        tracing::warn!(log = %self.log, "it can't be read, trying until it can: {e}");
+        let at = log.position();
+        loop {
+            self.clock.sleep_until(self.clock.now().mono.plus(RETRY)).await;
+            if let Ok(log) = self.source.subscribe(&self.log, From::Position(at)).await {
+                return log;
+            }
+        }
+    }
+
+    /// `None`: nobody listens any more.
+    async fn batch(
+        &mut self,
+        batch: &Batch,
+        tracks: &mut BTreeMap<TrackId, Track>,
+        sent: &mut Sent,
+    ) -> Option<()> {
+        for entry in batch.records() {
+            if let Ok(worker) = self.workers.try_recv() {
+                sent.begin(worker, tracks).await;
+            }
+            match &entry.record {
+                Record::Mark(mark) => {
+                    if let Mark::Track(track) = mark {
+                        tracks.insert(track.id, track.clone());
+                    }
+                    self.heard.send(Heard::Mark(mark.clone())).await.ok()?;
+                }
+                Record::Packet { packet, seq: Some(seq) } => {
+                    let scale =
+                        tracks.get(&packet.track).map_or(Timescale::MILLIS, |t| t.timescale);
+                    let pts = scale.to_micros(packet.pts());
+                    self.heard.send(Heard::Sample(packet.track, *seq, pts)).await.ok()?;
+                }
+                Record::Packet { seq: None, .. } | Record::Unknown { .. } => continue,
+            }
+            sent.send(&entry.record).await;
+        }
+        Some(())
+    }
+}
+
+impl Sent {
+    /// Another worker goes on, with the next segment of each track.
+    async fn begin(&mut self, worker: worker::Source, tracks: &BTreeMap<TrackId, Track>) {
+        (self.worker, self.all) = (Some(worker), false);
+        self.on.clear();
+        for track in tracks.values() {
+            self.send(&Record::Mark(Mark::Track(track.clone()))).await;
+        }
+    }
+
+    async fn send(&mut self, record: &Record) {
+        let wanted = match record {
+            Record::Mark(Mark::Track(_)) => true,
+            Record::Mark(Mark::SegmentStart(s)) => {
+                if s.msn >= self.base {
+                    self.on.insert(s.track);
+                }
+                self.all || self.on.contains(&s.track)
+            }
+            Record::Packet { packet, .. } => self.all || self.on.contains(&packet.track),
+            _ => false,
+        };
+        let Some(worker) = self.worker.as_mut().filter(|_| wanted) else { return };
+        if worker.send(record).await.is_err() {
+            // Who started it notices how it ended, and sends another.
+            self.worker = None;
+        }
+    }
+}
