@@ -3,8 +3,8 @@
 //!
 //! Pictures come out in the order in which they are shown, as soon as the stream's own re-ordering
 //! allows it: a picture is spread over threads by its slices, never several pictures over threads.
-//! libav's low-delay flag is set for AV1 alone, where it says just that; for H.264 and HEVC it would
-//! give pictures out before their turn.
+//! libav's low-delay flag is set for AV1 alone, where it says just that; for H.264 and HEVC it
+//! would give pictures out before their turn.
 //!
 //! Invariant: a packet that cannot be decoded is an error of that packet; the next one is decoded.
 

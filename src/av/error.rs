@@ -72,6 +72,12 @@ pub enum CoderError {
         /// The decoder or encoder.
         name: &'static str,
     },
+    /// A decoded picture, or sound, of a form that cannot be converted.
+    #[error("what was decoded cannot be converted: {why}")]
+    Convert {
+        /// The library's words.
+        why: String,
+    },
     /// The library refused settings, a packet or a picture.
     #[error("{what}: {why}")]
     Failed {
@@ -86,6 +92,11 @@ impl CoderError {
     /// libav's answer to what was to be done.
     pub(super) fn failed(what: &'static str) -> impl Fn(ffmpeg_next::Error) -> CoderError {
         move |e| CoderError::Failed { what, why: e.to_string() }
+    }
+
+    /// libav's answer to what it was to convert.
+    pub(super) fn convert(e: ffmpeg_next::Error) -> CoderError {
+        CoderError::Convert { why: e.to_string() }
     }
 
     /// A failure in own words.

@@ -1,5 +1,5 @@
-//! Samples on their way from decoder to encoder: cut into the encoder's frames, and the time of each
-//! packet that the encoder makes of them. Pure.
+//! Samples on their way from decoder to encoder: cut into the encoder's frames, and the time of
+//! each packet that the encoder makes of them. Pure.
 //!
 //! Times are those of the source. As long as they agree with the number of samples to a tolerance,
 //! samples are counted, so that rounded timestamps make no noise. A hole as long as a frame stays a
@@ -10,8 +10,8 @@
 
 use std::collections::VecDeque;
 
-/// How far the source's times may be from the count of samples, milliseconds. Half of a frame of AAC
-/// at 48 kHz, so that a single frame that is missing is seen, and far above the rounding of
+/// How far the source's times may be from the count of samples, milliseconds. Half of a frame of
+/// AAC at 48 kHz, so that a single frame that is missing is seen, and far above the rounding of
 /// timestamps in milliseconds.
 const TOLERANCE_MS: i64 = 10;
 
@@ -49,7 +49,7 @@ impl Feed {
         let mut skip = 0;
         match self.end.map(|end| pts.saturating_sub(end)) {
             None => self.anchor(pts),
-            Some(off) if off.abs() <= self.ticks(TOLERANCE_MS) => {}
+            Some(off) if off.unsigned_abs() <= self.ticks(TOLERANCE_MS).unsigned_abs() => {}
             Some(hole) if (0..self.frame as i64).contains(&hole) => self.silence(hole as usize),
             Some(off) if (-self.ticks(OVERLAP_MS)..0).contains(&off) => {
                 skip = usize::try_from(-off).unwrap_or(count).min(count);
@@ -161,6 +161,17 @@ mod tests {
         push(&mut feed, 100_000 + FRAME - 700, FRAME + 700);
         push(&mut feed, 5, FRAME);
         assert_eq!(times(&mut feed), [100_000, 100_000 + FRAME, 5]);
+    }
+
+    #[test]
+    fn times_at_the_ends_of_what_a_number_can_be_are_no_harm() {
+        let mut feed = Feed::new(2, 960, 48_000);
+        for pts in [i64::MAX, i64::MIN, 0, i64::MIN, i64::MAX - 5, i64::MAX] {
+            feed.push(pts, &[0.25; 2_000]);
+            while let Some((number, _)) = feed.frame() {
+                feed.time(number - 312, 960);
+            }
+        }
     }
 
     #[test]

@@ -43,11 +43,11 @@ impl Scaler {
                 // What FFmpeg's own tools take.
                 Flags::BICUBIC,
             )
-            .map_err(CoderError::failed("scaling a picture"))?,
+            .map_err(CoderError::convert)?,
         };
         let context = self.context.insert(context);
         let mut to = frame::Video::empty();
-        context.run(from, &mut to).map_err(CoderError::failed("scaling a picture"))?;
+        context.run(from, &mut to).map_err(CoderError::convert)?;
         to.set_pts(from.pts().or_else(|| from.timestamp()));
         // The encoder decides, unless it is told.
         to.set_kind(picture::Type::None);

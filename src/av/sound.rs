@@ -20,8 +20,8 @@ use ffmpeg_next::software::resampling::context::Definition;
 use ffmpeg_next::{Dictionary, codec, encoder, frame, log};
 use std::collections::VecDeque;
 
-/// Samples of a second that Opus has, whatever it is given (RFC 7845, 4), and AAC where the source's
-/// own rate is unusual.
+/// Samples of a second that Opus has, whatever it is given (RFC 7845, 4), and AAC where the
+/// source's own rate is unusual.
 const USUAL_RATE: u32 = 48_000;
 
 /// Rates that AAC is encoded with as they come; every device plays them.
@@ -76,7 +76,8 @@ impl SoundEncoder {
     /// Encodes samples of any rate and layout.
     ///
     /// # Errors
-    /// The encoder refuses its settings, or the samples cannot be converted.
+    /// [`CoderError::Convert`]: these samples cannot be converted; others may be. Else the encoder
+    /// refuses its settings, or fails.
     pub fn send(&mut self, mut sound: Sound) -> Result<(), CoderError> {
         if sound.samples() == 0 || sound.rate() == 0 || sound.channels() == 0 {
             return Ok(());
@@ -97,7 +98,6 @@ impl SoundEncoder {
                 rate: sound.rate(),
             },
         );
-        let failed = CoderError::failed("resampling sound");
         let resampler = match self.resampler.take().filter(|r| *r.input() == from) {
             Some(resampler) => resampler,
             None => Context::get(
@@ -108,7 +108,7 @@ impl SoundEncoder {
                 layout,
                 to,
             )
-            .map_err(&failed)?,
+            .map_err(CoderError::convert)?,
         };
         let resampler = self.resampler.insert(resampler);
         // What it holds sounds before what comes in now.
@@ -116,7 +116,7 @@ impl SoundEncoder {
         let most = sound.samples() as u64 * u64::from(to) / u64::from(from.rate);
         let room = usize::try_from(most).unwrap_or(0) + HELD;
         let mut mixed = frame::Audio::new(Sample::F32(Type::Packed), room, layout);
-        resampler.run(&sound.0, &mut mixed).map_err(&failed)?;
+        resampler.run(&sound.0, &mut mixed).map_err(CoderError::convert)?;
         let at = self.settings.timescale.convert(sound.pts(), open.rate).saturating_sub(held);
         if mixed.samples() > 0 {
             open.feed.push(at, mixed.plane::<f32>(0));
@@ -203,8 +203,8 @@ impl Open {
         }
     }
 
-    /// The encoder's packet with its time. The encoder counts samples, from below zero where it puts
-    /// some before the first.
+    /// The encoder's packet with its time. The encoder counts samples, from below zero where it
+    /// puts some before the first.
     fn packet(&mut self, s: &SoundSettings, p: &codec::packet::Packet) -> Option<Item> {
         let payload = Bytes::copy_from_slice(p.data().filter(|d| !d.is_empty())?);
         let dts = self.feed.time(p.pts()?, self.frame as i64);

@@ -101,7 +101,8 @@ fn a_hole_in_the_source_is_a_hole_in_what_is_made() {
         assert!(times.is_sorted(), "{codec:?}");
         let inside = |t: &&i64| (hours + 2_060..hours + 3_950).contains(*t);
         assert_eq!(times.iter().filter(inside).count(), 0, "{codec:?}: {times:?}");
-        // The tone is there on both sides, from where it began to where it ends, and silent between.
+        // The tone is there on both sides, from where it began to where it ends, and silent
+        // between.
         let sound = decoded(&tracks[0], &made);
         let loud = |t: &(i64, Vec<f32>)| t.1.iter().any(|s| s.abs() > 0.05);
         let first_after = sound.iter().find(|s| s.0 > hours + 3_000 && loud(s)).expect("a tone");

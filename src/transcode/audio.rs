@@ -87,7 +87,13 @@ impl Audio {
     ) -> Result<(), CoderError> {
         loop {
             match decoder.receive() {
-                Ok(Some(sound)) => encoder.send(sound)?,
+                Ok(Some(sound)) => match encoder.send(sound) {
+                    // Damage can look like sound of any form.
+                    Err(CoderError::Convert { .. }) => {
+                        self.broken.fetch_add(1, Ordering::Relaxed);
+                    }
+                    sent => sent?,
+                },
                 Ok(None) => return Ok(()),
                 Err(_) => {
                     self.broken.fetch_add(1, Ordering::Relaxed);

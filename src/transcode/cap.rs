@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_source_at_the_rate_keeps_all_its_pictures_with_jitter() {
         let jitter = [0, 5, -5, 7, -7, 2];
-        let times = || (0..600).map(|n| n * 33 + jitter[n as usize % 6]);
+        let times = || (0..600).map(|n| (n * 1_000 + 15) / 30 + jitter[n as usize % 6]);
         assert_eq!(taken((30, 1), 1_000, times()).len(), 600);
     }
 

@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of records that wait for their decoding, at most: more than ten seconds of 20 Mbit/s, so
-/// that whoever is allowed to be some seconds late is, and leaves pictures out before reading stops.
+/// that whoever is allowed to be some seconds late is, and leaves pictures out before reading
+/// stops.
 const WAITING: usize = 32 << 20;
 
 /// Bytes read at once, at least.

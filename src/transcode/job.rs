@@ -4,7 +4,7 @@
 use crate::transcode::audio::Audio;
 use crate::transcode::error::JobError;
 use crate::transcode::intake::Intake;
-use crate::transcode::pipeline::{Decoded, Pipeline};
+use crate::transcode::pipeline::{Decoded, Lane, Pipeline};
 use crate::transcode::report::Report;
 use crate::transcode::rung::{Counts, Rung};
 use crate::transcode::settings::{LINE_MAX, Settings, SettingsError};
@@ -57,7 +57,7 @@ where
 /// Everything between what is read and what is written.
 fn work(settings: Settings, intake: &Arc<Intake>, out: SyncSender<Output>) -> Result<(), JobError> {
     let broken_sound = Arc::new(AtomicU64::new(0));
-    let (mut threads, mut tasks, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut threads, mut rungs, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for rung in &settings.rungs {
         let (give, take) = sync_channel(PICTURES);
         let count = Arc::new(Counts::default());
@@ -70,7 +70,7 @@ fn work(settings: Settings, intake: &Arc<Intake>, out: SyncSender<Output>) -> Re
         };
         let name = format!("rung-{}", rung.settings.name);
         threads.push((name.clone(), thread(&name, move || rung.run(&take))?));
-        tasks.push(give);
+        rungs.push(Lane { tasks: give, counts: count.clone() });
         counts.push(count);
     }
     if let Some(audio) = settings.audio {
@@ -82,17 +82,17 @@ fn work(settings: Settings, intake: &Arc<Intake>, out: SyncSender<Output>) -> Re
     }
     let report = |decoded: &Decoded| {
         let behind = decoded.newest.map(|n| intake.newest().saturating_sub(n));
-        let rungs = counts.iter().zip(&settings.rungs);
+        let each = counts.iter().zip(&settings.rungs);
         Output::Report(Report {
             decoded: decoded.pictures,
             broken: decoded.broken,
             broken_sound: broken_sound.load(Ordering::Relaxed),
             behind_micros: behind.unwrap_or(0).max(0),
-            rungs: rungs.map(|(c, s)| c.report(s)).collect(),
+            rungs: each.map(|(c, s)| c.report(s.track)).collect(),
         })
     };
     let mut told = 0;
-    let decoded = Pipeline::new(tasks, settings.crash_after).run(intake, |decoded| {
+    let decoded = Pipeline::new(rungs, intake.clone(), &settings).run(|decoded| {
         if decoded.pictures >= told + REPORT_EVERY {
             told = decoded.pictures;
             // Where nobody takes it, the rungs learn it too.

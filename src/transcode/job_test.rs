@@ -219,7 +219,7 @@ fn what_cannot_be_done_is_an_error() {
     for (words, why) in [
         (vec![b' '; LINE_MAX + 1], "no line of at most 65536 bytes"),
         (b"{}".to_vec(), "no line of at most 65536 bytes"),
-        (b"{}\n".to_vec(), "missing field `rungs` at line 2 column 0"),
+        (b"{}\n".to_vec(), "missing field `rungs` at line 1 column 2"),
     ] {
         let e = run(std::io::Cursor::new(words), Sink::default()).expect_err("refused");
         assert_eq!(e.to_string(), format!("the job's settings: {why}"));

@@ -10,8 +10,9 @@
 //! Invariant: every rung has a key frame at the first picture, in the order of showing, at or past
 //! the first sample of each segment of the source, with exactly its PTS, and at no other picture
 //! but its own first and the first of another time base.
-//! Invariant: memory is bounded, whatever the encoders' speed. A rung that falls behind leaves whole
-//! pictures out, never a key frame, and counts them; what that does not help stops the reading.
+//! Invariant: memory is bounded, whatever the encoders' speed. A rung that falls behind leaves
+//! whole pictures out, never a key frame, and counts them; what that does not help stops the
+//! reading. One slow rung holds the others up by half of the lateness that is allowed, no further.
 //! Invariant: blocking work is in named threads of the worker; the parent's side never blocks.
 
 mod audio;

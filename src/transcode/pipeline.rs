@@ -8,10 +8,15 @@ use crate::media::packet::Packet;
 use crate::media::track::{Kind, Track};
 use crate::transcode::error::JobError;
 use crate::transcode::intake::{Input, Intake, is_news};
-use crate::transcode::rung::Task;
+use crate::transcode::rung::{Counts, Task};
+use crate::transcode::settings::Settings;
 use crate::transcode::starts::Starts;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
+
+/// Part of the lateness that a rung may hold the others up by. Beyond, it alone leaves pictures
+/// out; pictures as late as all of it every rung leaves out, because then none gets them in time.
+const HOLDS_UP_PART: i64 = 2;
 
 /// What was decoded so far.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,9 +29,18 @@ pub(super) struct Decoded {
     pub(super) newest: Option<i64>,
 }
 
+/// A rung as the decoder sees it.
+pub(super) struct Lane {
+    pub(super) tasks: SyncSender<Task>,
+    pub(super) counts: Arc<Counts>,
+}
+
 /// The decoder and what it gives its pictures to.
 pub(super) struct Pipeline {
-    rungs: Vec<SyncSender<Task>>,
+    rungs: Vec<Lane>,
+    intake: Arc<Intake>,
+    /// Microseconds.
+    lateness: i64,
     crash_after: Option<u64>,
     source: Option<(Track, VideoDecoder)>,
     starts: Starts,
@@ -46,10 +60,12 @@ enum Stop {
 }
 
 impl Pipeline {
-    pub(super) fn new(rungs: Vec<SyncSender<Task>>, crash_after: Option<u64>) -> Pipeline {
+    pub(super) fn new(rungs: Vec<Lane>, intake: Arc<Intake>, settings: &Settings) -> Pipeline {
         Pipeline {
             rungs,
-            crash_after,
+            intake,
+            lateness: settings.lateness_micros,
+            crash_after: settings.crash_after,
             source: None,
             starts: Starts::default(),
             last_dts: None,
@@ -64,13 +80,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// A configuration that cannot be decoded.
-    pub(super) fn run(
-        mut self,
-        intake: &Intake,
-        mut tell: impl FnMut(&Decoded),
-    ) -> Result<Decoded, JobError> {
+    pub(super) fn run(mut self, mut tell: impl FnMut(&Decoded)) -> Result<Decoded, JobError> {
         let mut stop = Ok(());
-        while let (Ok(()), Some(input)) = (&stop, intake.take(Kind::Video)) {
+        while let (Ok(()), Some(input)) = (&stop, self.intake.take(Kind::Video)) {
             stop = match input {
                 Input::Track(track) => self.configure(track),
                 Input::Start(first) => {
@@ -84,7 +96,7 @@ impl Pipeline {
         match stop.and_then(|()| self.empty()) {
             Ok(()) => Ok(self.done),
             Err(stop) => {
-                intake.leave();
+                self.intake.leave();
                 match stop {
                     Stop::Gone => Ok(self.done),
                     Stop::Undecodable(why) => Err(JobError::Decode(why)),
@@ -107,8 +119,8 @@ impl Pipeline {
     }
 
     fn packet(&mut self, packet: &Packet, seq: Option<Seq>) -> Result<(), Stop> {
-        // Decoding times that go back are another time base: what is still in the decoder belongs to
-        // the old one, and would be shown too late.
+        // Decoding times that go back are another time base: what is still in the decoder belongs
+        // to the old one, and would be shown too late.
         if self.last_dts.is_some_and(|last| packet.dts < last) {
             self.empty()?;
             self.starts.forget();
@@ -166,12 +178,81 @@ impl Pipeline {
         }
         self.last_pts = Some(pts);
         let ticks = self.source.as_ref().map(|(t, _)| t.timescale);
-        self.done.newest = ticks.map(|t| t.to_micros(pts));
+        let micros = ticks.map_or(0, |t| t.to_micros(pts));
+        self.done.newest = Some(micros);
         let key = self.starts.picture(pts) || anew;
-        self.give(&Task::Picture { picture: Arc::new(picture), key })
+        let behind = self.intake.newest().saturating_sub(micros);
+        let waits = key || behind <= self.lateness / HOLDS_UP_PART;
+        let task = Task::Picture { picture: Arc::new(picture), key };
+        if waits {
+            return self.give(&task);
+        }
+        self.rungs.iter().try_for_each(|r| r.offer(&task))
     }
 
     fn give(&self, task: &Task) -> Result<(), Stop> {
-        self.rungs.iter().try_for_each(|r| r.send(task.clone()).map_err(|_| Stop::Gone))
+        self.rungs.iter().try_for_each(|r| r.tasks.send(task.clone()).map_err(|_| Stop::Gone))
+    }
+}
+
+impl Lane {
+    /// Gives a picture to a rung that has room for it; else it is left out, and counted.
+    fn offer(&self, task: &Task) -> Result<(), Stop> {
+        match self.tasks.try_send(task.clone()) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                self.counts.late();
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Stop::Gone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::av::clips_test::{MP4, lane};
+    use crate::base::ids::TrackId;
+    use crate::log::format::record::Record;
+    use crate::media::timeline::mark::Mark;
+    use crate::transcode::wire::{Splitter, put_record};
+    use bytes::BytesMut;
+    use std::path::Path;
+    use std::sync::mpsc::sync_channel;
+
+    #[test]
+    fn a_rung_that_stands_still_does_not_hold_the_others_up_for_long() {
+        let (track, packets) = lane(Path::new(MP4), Kind::Video);
+        let count = packets.len() as u64;
+        let mut bytes = BytesMut::new();
+        put_record(&mut bytes, &Record::Mark(Mark::Track(track))).expect("small");
+        for packet in packets {
+            put_record(&mut bytes, &Record::Packet { packet, seq: None }).expect("small");
+        }
+        let intake = Intake::new();
+        // All of it is read, five seconds, before the first picture is decoded.
+        intake.read(&bytes[..], Splitter::default(), false);
+        let settings = Settings {
+            rungs: Vec::new(),
+            audio: None,
+            // Every picture is late for the decoder.
+            lateness_micros: -1_000_000,
+            crash_after: None,
+        };
+        let (still, stands) = sync_channel(2);
+        // This one takes all there is.
+        let (quick, takes) = sync_channel(count as usize + 1);
+        let counts = [Arc::new(Counts::default()), Arc::new(Counts::default())];
+        let rungs = [still, quick].into_iter().zip(counts.clone());
+        let rungs = rungs.map(|(tasks, counts)| Lane { tasks, counts }).collect();
+        let done = Pipeline::new(rungs, intake, &settings).run(|_| {}).expect("decoded");
+        assert_eq!(done.pictures, count);
+        let pictures = |t: &Task| matches!(t, Task::Picture { .. });
+        // Until here it had room for the ticks and one picture, and took none.
+        drop(stands);
+        assert_eq!(takes.iter().filter(pictures).count() as u64, count);
+        let late = counts.map(|c| c.report(TrackId(11)).late);
+        assert_eq!(late, [count - 1, 0]);
     }
 }

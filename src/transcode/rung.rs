@@ -5,6 +5,7 @@ use crate::av::demux::Item;
 use crate::av::encode::VideoEncoder;
 use crate::av::error::CoderError;
 use crate::av::scale::Scaler;
+use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
 use crate::media::track::FrameRate;
 use crate::transcode::cap::Cap;
@@ -40,10 +41,15 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn report(&self, settings: &RungSettings) -> RungReport {
+    /// One more picture was left out because it came too late.
+    pub(super) fn late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn report(&self, track: TrackId) -> RungReport {
         let of = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let (encoded, capped, late) = (of(&self.encoded), of(&self.capped), of(&self.late));
-        RungReport { track: settings.track, encoded, capped, late }
+        RungReport { track, encoded, capped, late }
     }
 }
 
@@ -123,7 +129,7 @@ impl Rung {
         let behind = self.intake.newest().saturating_sub(work.ticks.to_micros(picture.pts()));
         let late = !key && behind > self.lateness;
         if late {
-            self.counts.late.fetch_add(1, Ordering::Relaxed);
+            self.counts.late();
         }
         late
     }

@@ -9,7 +9,8 @@ use crate::log::format::OPEN_SAMPLES_MAX;
 use std::collections::VecDeque;
 
 /// Segments whose first picture has not been shown yet, at most: a decoder holds some pictures, not
-/// several segments. Of more the oldest are forgotten; their key frames would all be at one picture.
+/// several segments. Of more the oldest are forgotten; their key frames would all be at one
+/// picture.
 const DUE: usize = 16;
 
 /// See the file's description.

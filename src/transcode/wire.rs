@@ -199,7 +199,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_records_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..99)) {
+        fn any_bytes_are_records_or_an_error(
+            bytes in proptest::collection::vec(any::<u8>(), 0..99),
+        ) {
             let mut splitter = Splitter::default();
             splitter.room().extend_from_slice(&bytes);
             while let Ok(Some(_)) = splitter.output() {}

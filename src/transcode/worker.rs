@@ -68,7 +68,8 @@ pub struct Ended {
 pub struct Worker {
     child: Child,
     pid: u32,
-    said: JoinHandle<Option<String>>,
+    /// `None`: told already.
+    said: Option<JoinHandle<Option<String>>>,
 }
 
 /// Where the source's records go. Dropped: the source is over, and the process finishes.
@@ -99,13 +100,16 @@ impl Worker {
         let mut command = Command::new(program);
         command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // SVT-AV1 talks much; 1 is errors.
-        let mut child = command.env("SVT_LOG", "1").kill_on_drop(true).spawn().map_err(start)?;
+        command.env("SVT_LOG", "1").kill_on_drop(true);
+        // A terminal's Ctrl-C is for the parent, whose drain ends the jobs in order. One that is
+        // killed leaves its workers the end of their input.
+        let mut child = command.process_group(0).spawn().map_err(start)?;
         let gone = || start(std::io::ErrorKind::BrokenPipe.into());
         let pid = child.id().ok_or_else(gone)?;
         let to = child.stdin.take().ok_or_else(gone)?;
         let from = child.stdout.take().ok_or_else(gone)?;
         let err = child.stderr.take().ok_or_else(gone)?;
-        let said = task::spawn(format!("worker-{pid}-words"), last_words(err));
+        let said = Some(task::spawn(format!("worker-{pid}-words"), last_words(err)));
         let pending = BytesMut::from(&settings.line()[..]);
         let splitter = Splitter::default();
         Ok((Worker { child, pid, said }, Source { to, pending }, Outputs { from, splitter }))
@@ -127,13 +131,18 @@ impl Worker {
         let _ = self.child.start_kill();
     }
 
-    /// Waits for its end.
+    /// Waits for its end, which comes when its [`Source`] is dropped and its [`Outputs`] are read,
+    /// or before, when it crashes. The wait can be given up. What it said is told once.
     ///
     /// # Errors
     /// The system cannot say how it ended.
-    pub async fn ended(mut self) -> std::io::Result<Ended> {
+    pub async fn ended(&mut self) -> std::io::Result<Ended> {
         let end = end(self.child.wait().await?);
-        let said = self.said.await.ok().flatten().unwrap_or_default();
+        let mut said = String::new();
+        if let Some(task) = &mut self.said {
+            said = task.await.ok().flatten().unwrap_or_default();
+            self.said = None;
+        }
         Ok(Ended { end, said })
     }
 }

@@ -38,6 +38,8 @@ mod registry;
 mod repaired;
 mod rewound;
 mod rules;
+#[cfg(feature = "transcode")]
+mod rungs;
 mod server;
 mod signals;
 mod stage;
