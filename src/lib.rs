@@ -10,11 +10,13 @@ pub mod api;
 #[cfg(feature = "transcode")]
 pub mod av;
 pub mod media;
+pub mod store;
 pub mod telemetry;
 // Hub and wing.
 pub mod control;
 pub mod log;
 // Cores (pure).
+pub mod catalog;
 pub mod hls;
 pub mod manifest;
 pub mod rtmp;

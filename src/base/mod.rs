@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod ids;
+pub mod log_id;
 pub mod random;
 pub mod time;
 pub mod units;

@@ -8,6 +8,7 @@ use crate::bench::error::BenchError;
 use crate::bench::progress::Progress;
 use crate::bench::server::TempDir;
 use crate::log::dir::{LogDir, extent_files};
+use crate::log::fs::Disk;
 use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::options::{Options, Sync};
@@ -214,7 +215,7 @@ impl Plan {
 
 /// Bytes of the extents in a log's directory.
 fn size(dir: &Path) -> u64 {
-    let files = extent_files(dir).unwrap_or_default();
+    let files = extent_files(&Disk, dir).unwrap_or_default();
     files.iter().filter_map(|(_, path)| path.metadata().ok()).map(|m| m.len()).sum()
 }
 

@@ -47,7 +47,8 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub struct Args {
-    /// A log's directory (…/g1), a session's (…/s1), a channel's, or one extent
+    /// A log's directory (…/g1), a session's (…/s1), a channel's, or one extent; or the URL of one
+    /// of these in a bucket, as castctl-archive(7) has it
     log: PathBuf,
     /// Begin at this moment: 2026-11-20T17:23:06Z, +90s from the start, -30s from the end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]

@@ -12,6 +12,7 @@ use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::rt::signal::Stop;
 use crate::rtmp::url::RtmpUrl;
+use crate::store::open::is_url;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use std::time::Duration;
 /// Say what is in a stream and what is wrong with it
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A log's directory or extent, an FLV file, an rtmp:// URL, or an http(s):// URL of a playlist
+    /// A log's directory or extent, or its URL in a bucket (s3://, gs://, az://, file://), an FLV
+    /// file, an rtmp:// URL, or an http(s):// URL of a playlist
     target: String,
     /// Print one JSON object
     #[arg(long)]
@@ -63,7 +65,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         return Err(Failure::usage("--packets, --from, --to and --msn belong to a timeline")
             .hint("add --timeline (or --follow)"));
     }
-    if rows && args.target.contains("://") {
+    let is_stream = args.target.contains("://") && !is_url(&args.target);
+    if rows && is_stream {
         return Err(Failure::usage("a timeline is made of a log, not of a URL")
             .hint("give a log's directory (…/g1); of a URL, --duration says how long to look"));
     }
@@ -73,7 +76,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     if args.timeline {
         return timeline(&args);
     }
-    let report = if args.target.contains("://") {
+    let report = if is_stream {
         match common::block_on(from_url(&args))?? {
             Some(report) => report,
             None => return Ok(Exit::Forced),
@@ -160,7 +163,7 @@ async fn followed(args: &Args) -> Result<Exit, Failure> {
 
 fn from_path(path: &Path) -> Result<Report, Failure> {
     let cannot = |e| Failure::failed(format!("cannot read {}: {e}", path.display()));
-    if path.is_dir() {
+    if path.is_dir() || path.to_str().is_some_and(is_url) {
         return log::inspect(path).map_err(failure);
     }
     let mut head = [0; 3];

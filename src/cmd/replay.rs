@@ -27,7 +27,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// An FLV, MP4, MPEG-TS or Matroska file, a log's directory (…/g1), a session's (…/s1) or one
-    /// extent of a log
+    /// extent of a log; or the URL of one of these three in a bucket, as castctl-archive(7) has it
     source: PathBuf,
     /// Where to: rtmp://HOST[:PORT]/APP/KEY
     #[arg(required_unless_present = "digest")]

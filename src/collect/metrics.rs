@@ -24,3 +24,35 @@ impl Collect {
         }
     }
 }
+
+/// What is counted of uploads.
+#[derive(Debug, Clone)]
+pub struct Uploads {
+    /// Extents put into the bucket.
+    pub extents: Counter,
+    /// Their bytes.
+    pub bytes: Counter,
+    /// Rounds in which something could not be collected.
+    pub failures: Counter,
+    /// Sealed extents that are only here, after the newest round.
+    pub left: Gauge,
+    /// Their bytes.
+    pub left_bytes: Gauge,
+    /// Logs whose last extent is not sealed.
+    pub open: Gauge,
+}
+
+impl Uploads {
+    /// Registers them.
+    pub fn register(metrics: &Metrics) -> Uploads {
+        let room = metrics.room("collect");
+        Uploads {
+            extents: room.counter("uploaded_extents", "Extents put into the bucket"),
+            bytes: room.counter("uploaded_bytes", "Bytes of extents put into the bucket"),
+            failures: room.counter("failed_rounds", "Rounds in which something was left"),
+            left: room.gauge("left_extents", "Sealed extents that could not be collected yet"),
+            left_bytes: room.gauge("left_bytes", "Bytes of sealed extents that are only here"),
+            open: room.gauge("open_logs", "Logs whose last extent is not sealed"),
+        }
+    }
+}

@@ -2,9 +2,9 @@
 
 use crate::inspect::error::InspectError;
 use crate::inspect::fetch::{MEDIA_MAX, PLAYLIST_MAX, TIMEOUT};
+use crate::inspect::files::EXTENT_MAX;
 use crate::inspect::follow::FAILURES_MAX;
 use crate::inspect::hls_test::{HEAD, Site, live_site, look, serve};
-use crate::inspect::log::EXTENT_MAX;
 use crate::inspect::report::{Report, Severity};
 use crate::inspect::rows::Row;
 use crate::inspect::rtmp::{CONNECT_TIMEOUT, MEDIA_TIMEOUT};

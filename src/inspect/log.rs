@@ -1,31 +1,25 @@
 //! A look into logs: every extent's file from its first byte to its last, record by record, also
-//! behind damage. The files are read as they lie, without the log room's readers, which rightly
-//! stop at the first record that is not whole.
+//! behind damage. The files are read as they lie, on a disk or in an archive, without the log
+//! room's readers, which rightly stop at the first record that is not whole.
 
 use crate::inspect::analysis::Analysis;
 use crate::inspect::error::InspectError;
+use crate::inspect::files::{DEPTH, find, known_version, read};
 use crate::inspect::findings;
 use crate::inspect::report::log::{Cost, ExtentFacts, GenerationFacts, LogFacts, Place};
 use crate::inspect::report::{Finding, Report, Severity};
 use crate::inspect::walk::Walk;
 use crate::log::aside::set_aside;
-use crate::log::dir::extent_files;
-use crate::log::format::extent::{HEADER_LEN, Header, HeaderError};
+use crate::log::dir::{extent_files, place};
+use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
-use crate::log::fs::{Disk, FileSystem, Open};
-use crate::log::partly::{self, Partly};
+use crate::log::fs::{FileSystem, Open};
+use crate::log::partly::Partly;
 use bytes::Bytes;
-use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-
-/// Largest file that is taken for an extent: the writer rolls at 128 MiB, and a footer of marks
-/// follows.
-pub(super) const EXTENT_MAX: u64 = 256 << 20;
-
-/// How deep below a directory logs are looked for: `logs`, channel, session, generation.
-pub(super) const DEPTH: usize = 4;
+use std::sync::Arc;
 
 /// Reads a log's directory, an extent's file, or every log below a directory, each by itself.
 /// Blocks.
@@ -33,26 +27,27 @@ pub(super) const DEPTH: usize = 4;
 /// # Errors
 /// There is nothing of a log there, or it cannot be read at all.
 pub fn inspect(path: &Path) -> Result<Report, InspectError> {
-    let cannot = |source| InspectError::Read { path: path.to_owned(), source };
-    if path.is_file() {
+    let (fs, path) = &place(path)?;
+    let cannot = |source| InspectError::Read { path: path.clone(), source };
+    if !fs.is_dir(path) && fs.open(path, Open::Read).is_ok() {
         let dir = path.parent().unwrap_or(Path::new(""));
-        return one(path, dir, vec![(None, path.to_owned())]);
+        return one(fs, path, dir, vec![(None, path.clone())]);
     }
     let mut dirs = Vec::new();
-    find(path, DEPTH, &mut dirs).map_err(cannot)?;
+    find(fs.as_ref(), path, DEPTH, &mut dirs).map_err(cannot)?;
     let mut reports = Vec::new();
     let alone = dirs.len() == 1;
     for dir in dirs {
-        let files = extent_files(&dir).map_err(cannot)?;
+        let files = extent_files(fs.as_ref(), &dir).map_err(cannot)?;
         let files = files.into_iter().map(|(i, p)| (Some(i), p)).collect();
         let target = if alone { path } else { &dir };
-        reports.push(match one(target, &dir, files) {
+        reports.push(match one(fs, target, &dir, files) {
             Err(e @ InspectError::Version { .. }) if !alone => later(target, &e),
             report => report?,
         });
     }
     match reports.pop() {
-        None => Err(InspectError::Unknown { path: path.to_owned() }),
+        None => Err(InspectError::Unknown { path: path.clone() }),
         Some(only) if reports.is_empty() => Ok(only),
         Some(last) => {
             reports.push(last);
@@ -62,31 +57,17 @@ pub fn inspect(path: &Path) -> Result<Report, InspectError> {
 }
 
 fn one(
+    fs: &Arc<dyn FileSystem>,
     target: &Path,
     dir: &Path,
     files: Vec<(Option<u32>, PathBuf)>,
 ) -> Result<Report, InspectError> {
     for (_, path) in &files {
-        known_version(path)?;
+        known_version(fs.as_ref(), path)?;
     }
-    let mut look = Look::new(target);
+    let mut look = Look::new(fs, target);
     look.generation(dir, files);
     Ok(look.finish())
-}
-
-/// Refuses an extent whose header is good and names a version that is not for this reader: what its
-/// records mean is not known, however well they can be told apart.
-pub(super) fn known_version(path: &Path) -> Result<(), InspectError> {
-    let mut head = Vec::new();
-    // What cannot be read is told where it is read.
-    let Ok(file) = std::fs::File::open(path) else { return Ok(()) };
-    let _ = file.take(HEADER_LEN as u64).read_to_end(&mut head);
-    match Header::decode(&head) {
-        Err(why @ HeaderError::Version { .. }) => {
-            Err(InspectError::Version { path: path.to_owned(), why })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Among other logs, one that this version must not read.
@@ -113,34 +94,9 @@ fn several(path: &Path, logs: Vec<Report>) -> Report {
     report
 }
 
-/// The directories that hold extents, in the order of their numbers.
-pub(super) fn find(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if !extent_files(dir)?.is_empty() {
-        found.push(dir.to_owned());
-        return Ok(());
-    }
-    if depth == 0 {
-        return Ok(());
-    }
-    let mut below: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            below.push(entry.path());
-        }
-    }
-    // `g10` comes after `g9`.
-    let number = |p: &PathBuf| {
-        let name = p.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
-        (digits.parse::<u64>().unwrap_or(0), name.to_owned())
-    };
-    below.sort_by_key(number);
-    below.iter().try_for_each(|b| find(b, depth - 1, found))
-}
-
 /// A look at logs, under way.
 pub(super) struct Look {
+    fs: Arc<dyn FileSystem>,
     pub(super) report: Report,
     pub(super) analysis: Analysis,
     pub(super) log: LogFacts,
@@ -156,8 +112,9 @@ struct Extent {
 }
 
 impl Look {
-    fn new(path: &Path) -> Look {
+    fn new(fs: &Arc<dyn FileSystem>, path: &Path) -> Look {
         Look {
+            fs: Arc::clone(fs),
             report: Report::new(path.display().to_string(), "log"),
             analysis: Analysis::interleaved(),
             log: LogFacts {
@@ -269,16 +226,21 @@ impl Look {
     fn set_aside(&mut self, dir: &Path) {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         // A directory that cannot be listed is told where its extents are looked for.
-        for text in set_aside(&Disk.list(dir).unwrap_or_default()) {
+        for text in set_aside(&self.fs.list(dir).unwrap_or_default()) {
             self.report.found(Severity::Note, format!("{}: {text}", dir.display()));
         }
+    }
+
+    /// The length of a file now.
+    fn len(&self, path: &Path) -> Option<u64> {
+        self.fs.open(path, Open::Read).and_then(|f| f.len()).ok()
     }
 
     /// The bytes of a file, zeros where the disk fails; `None` when it cannot be read at all.
     fn bytes(&mut self, path: &Path) -> Option<Bytes> {
         let name = path.display();
         let found = |text| self.report.found(Severity::Damage, text);
-        match read(path) {
+        match read(self.fs.as_ref(), path) {
             Ok(Partly { bytes, unreadable }) => {
                 let text = |at: Range<u64>| {
                     let (at, n) = (at.start, at.end - at.start);
@@ -320,7 +282,7 @@ impl Look {
         if let Err(e) = &ends.header {
             self.report.found(Severity::Damage, format!("{name}: byte 0: {e}; {mend}"));
         }
-        if !ends.was_sealed() && std::fs::metadata(path).is_ok_and(|m| m.len() > len) {
+        if !ends.was_sealed() && self.len(path).is_some_and(|now| now > len) {
             // A writer is in the middle of a record.
             facts.torn_bytes = 0;
         }
@@ -381,14 +343,4 @@ fn empty(extent: u32, forced_roll: bool, bytes: u64) -> ExtentFacts {
         damaged_bytes: 0,
         torn_bytes: 0,
     }
-}
-
-/// The whole file as far as the disk gives it back, if it is no larger than an extent can be.
-pub(super) fn read(path: &Path) -> std::io::Result<Partly> {
-    let file = Disk.open(path, Open::Read)?;
-    let len = file.len()?;
-    if len > EXTENT_MAX {
-        return Err(std::io::Error::other("it is larger than any extent of a log"));
-    }
-    partly::read(file.as_ref(), len as usize)
 }

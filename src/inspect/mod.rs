@@ -10,6 +10,7 @@
 pub mod analysis;
 pub mod error;
 mod fetch;
+mod files;
 mod findings;
 pub mod flv;
 mod follow;

@@ -2,13 +2,14 @@
 //! is at work in, as it grows. Nothing is written and no lock is touched.
 
 use crate::inspect::error::InspectError;
-use crate::inspect::log::{find, known_version, read};
+use crate::inspect::files::{DEPTH, find, known_version, read};
 use crate::inspect::rows::Row;
 use crate::inspect::timeline::{Choice, Timeline};
-use crate::log::dir::{LogDir, extent_files};
+use crate::log::dir::{LogDir, extent_files, place};
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::record::Record;
+use crate::log::fs::FileSystem;
 use crate::log::partly::Partly;
 use crate::log::repair::salvage::{Piece, salvage};
 use crate::media::timeline::mark::Mark;
@@ -35,12 +36,13 @@ pub fn stored(
     each: &mut dyn FnMut(&Path, &Row),
 ) -> Result<bool, InspectError> {
     let mut damaged = false;
-    for (dir, files) in logs(path)? {
+    let (fs, path) = &place(path)?;
+    for (dir, files) in logs(fs.as_ref(), path)? {
         let mut timeline = Timeline::new(choice);
-        files.iter().try_for_each(|(_, file)| known_version(file))?;
+        files.iter().try_for_each(|(_, file)| known_version(fs.as_ref(), file))?;
         for (index, file) in files {
             let cannot = |source| InspectError::Read { path: file.clone(), source };
-            let Partly { bytes, unreadable } = read(&file).map_err(cannot)?;
+            let Partly { bytes, unreadable } = read(fs.as_ref(), &file).map_err(cannot)?;
             damaged |= !unreadable.is_empty();
             let ends = salvage(index, &bytes, &mut |piece| {
                 match piece {
@@ -74,14 +76,14 @@ pub fn stored(
 /// A log's directory and its extents' numbers and files.
 type Files = (PathBuf, Vec<(u32, PathBuf)>);
 
-fn logs(path: &Path) -> Result<Vec<Files>, InspectError> {
+fn logs(fs: &dyn FileSystem, path: &Path) -> Result<Vec<Files>, InspectError> {
     let cannot = |source| InspectError::Read { path: path.to_owned(), source };
     let mut dirs = Vec::new();
-    if path.is_dir() {
-        find(path, crate::inspect::log::DEPTH, &mut dirs).map_err(cannot)?;
+    if fs.is_dir(path) {
+        find(fs, path, DEPTH, &mut dirs).map_err(cannot)?;
     } else if let Some(dir) = path.parent() {
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        let all = extent_files(dir).map_err(cannot)?;
+        let all = extent_files(fs, dir).map_err(cannot)?;
         let one: Vec<_> =
             all.into_iter().filter(|(_, p)| p.file_name() == path.file_name()).collect();
         if !one.is_empty() {
@@ -91,7 +93,7 @@ fn logs(path: &Path) -> Result<Vec<Files>, InspectError> {
     if dirs.is_empty() {
         return Err(InspectError::Unknown { path: path.to_owned() });
     }
-    let with = |dir: PathBuf| Ok((dir.clone(), extent_files(&dir).map_err(cannot)?));
+    let with = |dir: PathBuf| Ok((dir.clone(), extent_files(fs, &dir).map_err(cannot)?));
     dirs.into_iter().map(with).collect()
 }
 
@@ -107,12 +109,13 @@ pub async fn follow(
     drain: &Drain,
     each: &mut (dyn FnMut(&Row) + Send),
 ) -> Result<(), InspectError> {
-    let files = logs(path)?;
+    let (fs, path) = &place(path)?;
+    let files = logs(fs.as_ref(), path)?;
     let [(dir, _)] = &files[..] else {
         let logs = files.len();
-        return Err(InspectError::Several { path: path.to_owned(), logs });
+        return Err(InspectError::Several { path: path.clone(), logs });
     };
-    let log = LogDir::open(dir)?;
+    let log = LogDir::on(fs, dir)?;
     let mut records = log.read_from(log.extents().first().copied().unwrap_or(0));
     let mut timeline = Timeline::new(choice);
     let mut quiet = 0;
@@ -123,7 +126,7 @@ pub async fn follow(
         };
         let Some(batch) = batch else {
             quiet += 1;
-            if quiet % QUIET_LOOKS == 0 && sealed(dir)? {
+            if quiet % QUIET_LOOKS == 0 && sealed(fs.as_ref(), dir)? {
                 break;
             }
             tokio::select! {
@@ -152,11 +155,12 @@ pub async fn follow(
 }
 
 /// Has the newest extent its footer?
-fn sealed(dir: &Path) -> Result<bool, InspectError> {
+fn sealed(fs: &dyn FileSystem, dir: &Path) -> Result<bool, InspectError> {
     let cannot = |source| InspectError::Read { path: dir.to_owned(), source };
-    let Some((index, file)) = extent_files(dir).map_err(cannot)?.pop() else { return Ok(false) };
-    let bytes = read(&file).map_err(cannot)?.bytes;
-    Ok(salvage(index, &bytes, &mut |_| {}).footer.is_some())
+    let files = extent_files(fs, dir).map_err(cannot)?;
+    let Some((index, file)) = files.last() else { return Ok(false) };
+    let bytes = read(fs, file).map_err(cannot)?.bytes;
+    Ok(salvage(*index, &bytes, &mut |_| {}).footer.is_some())
 }
 
 impl From<LogError> for InspectError {

@@ -1,16 +1,18 @@
-//! One log by the path of its directory, to be read without the data directory around it: no
-//! threads, no lock, nothing written. A writer may be at work in it; it is read as far as it is
-//! written now.
+//! One log by the path of its directory, or its URL in an archive, to be read without the data
+//! directory around it: no lock, nothing written. A writer may be at work in it; it is read as far
+//! as it is written now.
 
 use crate::base::ids::{Channel, Generation, Session};
+use crate::log::archive::Archive;
 use crate::log::error::LogError;
 use crate::log::format::footer::Footer;
 use crate::log::format::version::Range;
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
-use crate::log::id::{LogId, extent_index, extent_name, numbered, written};
-use crate::log::reader::{ExtentReader, extents, header};
+use crate::log::id::{LogId, SEALED, extent_index, extent_name, numbered, written};
+use crate::log::reader::{ExtentReader, extents, header, logs};
 use crate::log::subscription::{Files, Site, Subscription};
+use crate::store::open::{Access, directory, is_url};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,8 +30,18 @@ impl LogDir {
     /// # Errors
     /// There is no such path, it holds no extent, or the first one's header cannot be read.
     pub fn open(path: &Path) -> Result<LogDir, LogError> {
-        let fs: Arc<dyn FileSystem> = Arc::new(Disk);
-        let (dir, extents) = if path.is_dir() {
+        let (fs, path) = place(path)?;
+        LogDir::on(&fs, &path)
+    }
+
+    /// As [`LogDir::open`], on a file system that is open already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn on(fs: &Arc<dyn FileSystem>, path: &Path) -> Result<LogDir, LogError> {
+        let fs = Arc::clone(fs);
+        let is_dir = fs.is_dir(path);
+        let (dir, extents) = if is_dir {
             (path.to_owned(), extents(fs.as_ref(), path)?)
         } else {
             let name = path.file_name().and_then(|n| n.to_str()).and_then(extent_index);
@@ -37,7 +49,7 @@ impl LogDir {
         };
         let first = match extents.first() {
             Some(first) => dir.join(extent_name(*first)),
-            None if path.is_file() => path.to_owned(),
+            None if !is_dir && fs.open(path, Open::Read).is_ok() => path.to_owned(),
             None => return Err(LogError::NotFound { path: path.to_owned() }),
         };
         let header = header(fs.as_ref(), &first, Range::TODAY)?;
@@ -56,15 +68,16 @@ impl LogDir {
     /// # Errors
     /// There is no log there, a directory cannot be listed, or a log's first header cannot be read.
     pub fn all(path: &Path) -> Result<Vec<LogDir>, LogError> {
+        let (fs, path) = &place(path)?;
         let list = |dir: &Path, letter| {
-            let names = Disk.list(dir).map_err(|e| LogError::io("list", dir, e))?;
+            let names = fs.list(dir).map_err(|e| LogError::io("list", dir, e))?;
             let mut found: Vec<(u64, PathBuf)> =
                 names.iter().filter_map(|n| Some((numbered(n, letter)?, dir.join(n)))).collect();
             found.sort_unstable();
             Ok::<_, LogError>(found)
         };
-        if !path.is_dir() || !extents(&Disk, path)?.is_empty() {
-            return Ok(vec![LogDir::open(path)?]);
+        if !fs.is_dir(path) || !extents(fs.as_ref(), path)?.is_empty() {
+            return Ok(vec![LogDir::on(fs, path)?]);
         }
         let mut dirs = list(path, 'g')?;
         for (_, session) in list(path, 's')? {
@@ -73,8 +86,8 @@ impl LogDir {
         let mut logs = Vec::with_capacity(dirs.len());
         for (_, dir) in dirs {
             // A writer that died before its first extent left a directory and nothing in it.
-            if !extents(&Disk, &dir)?.is_empty() {
-                logs.push(LogDir::open(&dir)?);
+            if !extents(fs.as_ref(), &dir)?.is_empty() {
+                logs.push(LogDir::on(fs, &dir)?);
             }
         }
         match logs.is_empty() {
@@ -104,12 +117,38 @@ impl LogDir {
         file.and_then(|f| f.len()).unwrap_or(0)
     }
 
+    /// How many extents the log has, where it is known that none follows. Blocks.
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub fn sealed(&self) -> Result<Option<u32>, LogError> {
+        let Files { fs, dir, .. } = &self.source;
+        let names = fs.list(dir).map_err(|e| LogError::io("list", dir, e))?;
+        if !names.iter().any(|n| n == SEALED) {
+            return Ok(None);
+        }
+        // Listed anew: what was made while the names were read may not be among them.
+        Ok(extents(fs.as_ref(), dir)?.last().map(|last| last + 1))
+    }
+
+    /// For who needs an extent sealed that is not, though others follow.
+    pub fn unsealed(&self, extent: u32) -> LogError {
+        let (path, dir) = (self.extent_path(extent), self.source.dir.display());
+        let why = format!("it is not sealed, and not the last; castctl repair {dir}");
+        LogError::Damaged { path, offset: 0, why }
+    }
+
+    /// An extent's two ends, read and checked; `None` where it is not there. Blocks.
+    pub(super) fn reader(&self, extent: u32) -> Result<Option<ExtentReader>, LogError> {
+        ExtentReader::open(self.source.place(), extent)
+    }
+
     /// What a sealed extent holds; `None` of one that is not sealed. Blocks.
     ///
     /// # Errors
     /// The file, its header or its footer cannot be read.
     pub fn footer(&self, extent: u32) -> Result<Option<Footer>, LogError> {
-        match ExtentReader::open(self.source.place(), extent)? {
+        match self.reader(extent)? {
             Some(reader) => reader.footer(),
             None => Err(LogError::NotFound { path: self.extent_path(extent) }),
         }
@@ -126,12 +165,35 @@ impl LogDir {
     }
 }
 
+/// Where a path leads: to the disk, or, where it is the URL of an archive, to that; and by which
+/// path it is known there. The environment says how the archive is reached.
+///
+/// # Errors
+/// The URL is none of a store that is known.
+pub fn place(path: &Path) -> Result<(Arc<dyn FileSystem>, PathBuf), LogError> {
+    let url = path.to_str().filter(|text| is_url(text));
+    let Some(url) = url else { return Ok((Arc::new(Disk), path.to_owned())) };
+    // A file store's objects are files.
+    if let Some(dir) = directory(url) {
+        return Ok((Arc::new(Disk), dir));
+    }
+    Ok((Arc::new(Archive::open(url, &Access::from_env())?), path.to_owned()))
+}
+
+/// Every log of a data directory, by channel, session and generation, whatever is in it. Blocks.
+///
+/// # Errors
+/// A directory cannot be listed.
+pub fn all_of(data: &Path) -> Result<Vec<LogId>, LogError> {
+    logs(&Disk, data)
+}
+
 /// The files of a directory that are named as extents are, in order, whatever is in them. Blocks.
 ///
 /// # Errors
 /// The directory cannot be listed.
-pub fn extent_files(dir: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
-    let names = Disk.list(dir)?;
+pub fn extent_files(fs: &dyn FileSystem, dir: &Path) -> std::io::Result<Vec<(u32, PathBuf)>> {
+    let names = fs.list(dir)?;
     let mut found: Vec<(u32, PathBuf)> =
         names.iter().filter_map(|n| Some((extent_index(n)?, dir.join(n)))).collect();
     found.sort_unstable();

@@ -4,6 +4,7 @@ use crate::base::error::Kind;
 use crate::base::units::HumanBytes;
 use crate::log::format::extent::HeaderError;
 use crate::log::format::{FormatError, Position};
+use crate::store::error::StoreError;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,6 +113,9 @@ pub enum LogError {
         /// The log's directory.
         path: PathBuf,
     },
+    /// An archive did not give what was asked of it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// Another node did not give what was asked of it.
     #[error("{url}: {why}")]
     Upstream {
@@ -148,6 +152,7 @@ impl LogError {
             LogError::Header { source, .. } if !source.is_damage() => Kind::Unavailable,
             LogError::Damaged { .. } | LogError::Header { .. } => Kind::DataLoss,
             LogError::WriterGone { .. } | LogError::Replaced { .. } => Kind::Unavailable,
+            LogError::Store(e) => e.kind(),
             LogError::Upstream { kind, .. } => *kind,
         }
     }

@@ -30,6 +30,10 @@ pub trait FileSystem: Debug + Send + Sync {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Is there a directory of this name?
+    fn is_dir(&self, path: &Path) -> bool {
+        self.list(path).is_ok()
+    }
     /// Opens a file.
     fn open(&self, path: &Path, how: Open) -> io::Result<Arc<dyn LogFile>>;
     /// Gives a file another name in the same directory.

@@ -53,6 +53,9 @@
 //! and its end is read and told (`Sealed::left_open`). `Logs::look` and `usable` say whether a new
 //! log would be taken; below `Options::low_space` it is not.
 //!
+//! An archive (`archive`) is read as a disk is: whoever is given the URL of a log in a bucket,
+//! where a path would do, reads it by range (`dir`). `carried` is what brings extents there.
+//!
 //! Invariant: visible means written. No reader in any process sees a record before `write` has
 //! returned.
 //! Invariant: a reader never makes a writer wait; a slow disk makes only the writers wait, each at
@@ -61,8 +64,10 @@
 //! where the log was durable behind it (see `recover`).
 //! Invariant: nothing here deletes a file.
 
+mod archive;
 pub mod aside;
 pub mod batch;
+pub mod carried;
 mod damage;
 pub mod dir;
 pub mod error;
@@ -95,6 +100,8 @@ mod torn;
 mod walk;
 pub mod writer;
 
+#[cfg(test)]
+mod archive_test;
 #[cfg(test)]
 mod cues_test;
 #[cfg(test)]

@@ -99,6 +99,11 @@ impl ExtentReader {
         self.file.len().map_err(|e| LogError::io("read", &self.path, e))
     }
 
+    /// Makes the contents durable.
+    pub(super) fn sync(&self) -> Result<(), LogError> {
+        self.file.sync_data().map_err(|e| LogError::io("sync", &self.path, e))
+    }
+
     /// Up to `len` bytes at `offset`; fewer only at the file's end.
     pub(super) fn bytes(&self, offset: u64, len: usize) -> Result<Bytes, LogError> {
         let mut buf = BytesMut::zeroed(len);

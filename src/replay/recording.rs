@@ -5,9 +5,10 @@
 use crate::base::ids::TrackId;
 use crate::base::time::Timescale;
 use crate::log::batch::Batch;
-use crate::log::dir::{LogDir, extent_files};
+use crate::log::dir::{LogDir, extent_files, place};
 use crate::log::error::LogError;
 use crate::log::format::record::Record;
+use crate::log::fs::FileSystem;
 use crate::log::id::LOGS;
 use crate::log::subscription::Subscription;
 use crate::media::flv::write::{audio_body, audio_config_body, video_body, video_config_body};
@@ -46,11 +47,12 @@ impl Recording {
     /// Opens a log's directory, one extent of it, or a directory with one session in it.
     pub(super) async fn open(path: &Path) -> Result<Recording, SourceError> {
         let mut later = VecDeque::new();
-        for path in generations(path)? {
-            later.push_back(LogDir::open(&path)?);
+        let (fs, path) = &place(path)?;
+        for path in generations(fs.as_ref(), path)? {
+            later.push_back(LogDir::on(fs, &path)?);
         }
         let Some(dir) = later.pop_front() else {
-            return Err(LogError::NotFound { path: path.to_owned() }.into());
+            return Err(LogError::NotFound { path: path.clone() }.into());
         };
         let found = survey(&dir).await?;
         let announced = [Kind::Video, Kind::Audio].map(|kind| found.codec(kind));
@@ -198,42 +200,40 @@ async fn next_of(dir: &LogDir, records: &mut Subscription) -> Result<Option<Batc
 
 /// The directories of a session's generations, oldest first, or the path itself when it is a log's
 /// or an extent. Blocks for a few listings.
-fn generations(path: &Path) -> Result<Vec<PathBuf>, SourceError> {
+fn generations(fs: &dyn FileSystem, path: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let cannot = |source| SourceError::Io { path: path.to_owned(), source };
-    if path.is_file() || !extent_files(path).map_err(cannot)?.is_empty() {
+    if !fs.is_dir(path) || !extent_files(fs, path).map_err(cannot)?.is_empty() {
         return Ok(vec![path.to_owned()]);
     }
-    let found = numbered(path, 'g').map_err(cannot)?;
+    let found = numbered(fs, path, 'g').map_err(cannot)?;
     if !found.is_empty() {
-        let with_extents = |p: &PathBuf| extent_files(p).is_ok_and(|files| !files.is_empty());
+        let with_extents = |p: &PathBuf| extent_files(fs, p).is_ok_and(|files| !files.is_empty());
         return Ok(found.into_iter().filter(with_extents).collect());
     }
     // A channel has sessions, a data directory channels.
-    let mut found = numbered(path, 's').map_err(cannot)?;
+    let mut found = numbered(fs, path, 's').map_err(cannot)?;
     if found.is_empty() {
         let below = path.join(LOGS);
-        let below = if below.is_dir() { below } else { path.to_owned() };
-        for entry in std::fs::read_dir(&below).map_err(cannot)? {
-            let channel = entry.map_err(cannot)?.path();
-            found.extend(numbered(&channel, 's').unwrap_or_default());
+        let below = if fs.is_dir(&below) { below } else { path.to_owned() };
+        for name in fs.list(&below).map_err(cannot)? {
+            found.extend(numbered(fs, &below.join(name), 's').unwrap_or_default());
         }
         found.sort();
     }
     match &found[..] {
-        [one] => generations(one),
+        [one] => generations(fs, one),
         [] => Err(LogError::NotFound { path: path.to_owned() }.into()),
         _ => Err(SourceError::Ambiguous { path: path.to_owned(), found }),
     }
 }
 
 /// The directories in a directory that are named by a letter and a number, by their numbers.
-fn numbered(dir: &Path, letter: char) -> std::io::Result<Vec<PathBuf>> {
+fn numbered(fs: &dyn FileSystem, dir: &Path, letter: char) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|n| n.strip_prefix(letter)?.parse::<u64>().ok());
-        found.extend(number.filter(|_| entry.path().is_dir()).map(|n| (n, entry.path())));
+    for name in fs.list(dir)? {
+        let number = name.strip_prefix(letter).and_then(|n| n.parse::<u64>().ok());
+        let path = dir.join(&name);
+        found.extend(number.filter(|_| fs.is_dir(&path)).map(|n| (n, path)));
     }
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())

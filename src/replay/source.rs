@@ -10,6 +10,7 @@ use crate::replay::flv::{FlvFile, Raw};
 use crate::replay::message::{Message, MessageKind, Timed};
 use crate::replay::recording::Recording;
 use crate::replay::timeline::Timeline;
+use crate::store::open::is_url;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt;
@@ -36,6 +37,9 @@ impl Reader {
     /// By content: names are never looked at.
     async fn open(path: &Path) -> Result<Reader, SourceError> {
         let cannot = |source| SourceError::Io { path: path.to_owned(), source };
+        if path.to_str().is_some_and(is_url) {
+            return Ok(Reader::Log(Box::new(Recording::open(path).await?)));
+        }
         let facts = tokio::fs::metadata(path).await.map_err(cannot)?;
         if facts.is_dir() || is_extent(path).await.map_err(cannot)? {
             return Ok(Reader::Log(Box::new(Recording::open(path).await?)));
@@ -88,7 +92,7 @@ pub struct Source {
 
 impl Source {
     /// Opens an FLV, MP4, MPEG-TS or Matroska file, a log's directory, one extent of a log, or a
-    /// directory with one session's logs in it.
+    /// directory with one session's logs in it; or a log in an archive, by its URL.
     ///
     /// # Errors
     /// The path cannot be read, or is no recording; the message names it.

@@ -420,7 +420,7 @@ impl<'a> Running<'a> {
         Ok((worker, outputs))
     }
 
-    async fn crashed(&self, worker: Worker) {
+    async fn crashed(&self, mut worker: Worker) {
         self.ctx.metrics.crashes.inc();
         let (channel, job) = (&self.which.channel, self.which.writer());
         match worker.ended().await {

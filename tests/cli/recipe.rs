@@ -1,6 +1,6 @@
 //! The recipes as they are run: `replay-in-ci.sh` passes, and fails when something is altered;
 //! `two-origins-two-edges.sh` loses an origin and goes on, `watch-from-an-hour-ago.sh` watches that
-//! again.
+//! again, `record-collect-rewatch.sh` watches what is in a bucket.
 
 use crate::{castctl, root, text};
 use std::os::unix::fs::PermissionsExt;
@@ -54,8 +54,8 @@ fn the_recipe_passes_and_finds_an_altered_recording() {
     assert_eq!(recipe(&[], binary).status.code(), Some(2));
 }
 
-/// Runs a recipe that starts a cluster; its exit code, and what it said.
-fn of_a_cluster(name: &str, words: &[&str]) -> (Option<i32>, String) {
+/// Runs a recipe that starts its own servers; its exit code, and what it said.
+fn of_its_own(name: &str, words: &[&str]) -> (Option<i32>, String) {
     let out = Command::new(root().join("recipes").join(name))
         .args(words)
         .env("CASTCTL", env!("CARGO_BIN_EXE_castctl"))
@@ -67,7 +67,7 @@ fn of_a_cluster(name: &str, words: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn the_recipe_of_a_cluster_goes_on_without_an_origin() {
-    let (code, said) = of_a_cluster("two-origins-two-edges.sh", &[]);
+    let (code, said) = of_its_own("two-origins-two-edges.sh", &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("both edges go on with g2-"), "{said}");
     assert!(said.contains("session 1 on south"), "{said}");
@@ -75,7 +75,7 @@ fn the_recipe_of_a_cluster_goes_on_without_an_origin() {
 
 #[test]
 fn the_recipe_of_a_drain_loses_nothing() {
-    let (code, said) = of_a_cluster("drain-an-origin.sh", &[]);
+    let (code, said) = of_its_own("drain-an-origin.sh", &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("the origin is back on air; nothing was lost"), "{said}");
     assert!(said.contains("north-agent"), "{said}");
@@ -83,11 +83,11 @@ fn the_recipe_of_a_drain_loses_nothing() {
 
 #[test]
 fn the_recipe_of_a_rewind_watches_both_origins() {
-    let (code, said) = of_a_cluster("watch-from-an-hour-ago.sh", &["20"]);
+    let (code, said) = of_its_own("watch-from-an-hour-ago.sh", &["20"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("segments of both origins, and it goes on"), "{said}");
     assert!(said.contains("s were played"), "{said}");
-    let (code, said) = of_a_cluster("watch-from-an-hour-ago.sh", &["yesterday"]);
+    let (code, said) = of_its_own("watch-from-an-hour-ago.sh", &["yesterday"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("[SECONDS] [CLIP]"), "{said}");
 }
@@ -108,4 +108,21 @@ fn the_recipe_finds_a_path_that_alters_the_media() {
     let out = recipe(&[&clip()], &script);
     assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
     assert!(text(&out.stderr).contains("DIFFERS: the log is not the recording"));
+}
+
+#[test]
+fn the_recipe_watches_a_recording_out_of_its_bucket() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bucket = format!("file://{}/archive", dir.path().display());
+    let (code, said) = of_its_own("record-collect-rewatch.sh", &[&bucket]);
+    assert_eq!(code, Some(0), "{said}");
+    let ok = format!("ok: show/s1/g1 is in {bucket}: 250 packets of video");
+    assert!(said.contains(&ok), "{said}");
+    // Another recording of that name is not mixed with it.
+    let (code, said) = of_its_own("record-collect-rewatch.sh", &[&bucket]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("there is another object of that name"), "{said}");
+    let (code, said) = of_its_own("record-collect-rewatch.sh", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("BUCKET [CLIP]"), "{said}");
 }

@@ -92,6 +92,11 @@ impl Process {
         let _ = kill_process(self.pid, signal);
     }
 
+    /// Waits until it has ended.
+    pub(crate) async fn over(&mut self) {
+        let _ = self.exit.wait_for(Option::is_some).await;
+    }
+
     /// Waits for the end, and for all that it printed.
     pub(crate) async fn ended(self) -> Ended {
         self.ended_within(PATIENCE).await
@@ -197,6 +202,11 @@ impl Up {
     /// Runs a command that becomes `castctl up`.
     pub(crate) async fn run(command: Command) -> Up {
         Up::started(command, "playlist").await
+    }
+
+    /// Runs a command whose last line at its start is named so.
+    pub(crate) async fn run_until(command: Command, last: &str) -> Up {
+        Up::started(command, last).await
     }
 
     async fn started(mut command: Command, last: &str) -> Up {

@@ -36,6 +36,7 @@ const EXEMPT: &[(&str, &str)] = &[
         "control::registry::db::OPEN_TIMEOUT",
         "a start that goes on without its database, and says so",
     ),
+    ("cmd::collect::watch::AGAIN_MAX", "the longest pause between rounds: it refuses nothing"),
     ("cmd::disk::PROBE_MAX", "the longest pause between probes: it refuses nothing"),
     ("hls::listing::GAP_MIN", "a floor for what is computed: it refuses nothing"),
     ("ingest::connection::LINGER", "follows the last word: who meets it has been told why"),
@@ -43,6 +44,24 @@ const EXEMPT: &[(&str, &str)] = &[
     ("ingest::reports::RETRY_MAX", "the longest pause between tries: it refuses nothing"),
     ("ingest::stalled::RETRY_MAX", "the longest pause between tries: it refuses nothing"),
     ("log::sync::SAMPLES_MAX", "figures that nobody fetched: the oldest are kept, none is refused"),
+    ("store::error::WHY_MAX", "the beginning of a text for people: it refuses nothing"),
+    (
+        "store::http::CONNECT_TIMEOUT",
+        "a store that is away is told as one that refuses the connection, which is tested",
+    ),
+    (
+        "store::http::READ_TIMEOUT",
+        "an answer that stands still is told as one that breaks off, which is tested",
+    ),
+    (
+        "store::http::REQUEST_TIMEOUT",
+        "a request that takes too long is tried again as one that broke off, which is tested",
+    ),
+    ("store::open::RETRY_PAUSE_MAX", "the longest pause between tries: it refuses nothing"),
+    (
+        "store::open::RETRY_TIMEOUT",
+        "when tries end that RETRIES has not ended: the caller comes again, which is tested",
+    ),
     ("inspect::follow::INITS_MAX", "a cache: what it drops is fetched again"),
 ];
 
