@@ -12,7 +12,7 @@ import re
 import struct
 import sys
 
-VERSION = 2
+VERSION = 3
 LENGTH_MAX = 16777240
 LIST_MAX = 64
 OPEN_MAX = 4096

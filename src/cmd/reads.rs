@@ -1,6 +1,5 @@
 //! Where a process has its logs and its table of channels from: the choice, and what it takes.
 
-use crate::api::client::Client;
 use crate::api::cluster::Role;
 use crate::api::directory::{Directory, Follower};
 use crate::api::kept::Kept;
@@ -9,11 +8,9 @@ use crate::cmd::cluster::Member;
 use crate::cmd::collect;
 use crate::cmd::common::Failure;
 use crate::cmd::recorder::{self, Recorder, Recording};
-use crate::cmd::settings;
-use crate::cmd::transcoder::{Given, Transcoder, Transcoding};
+use crate::cmd::transcoder::{self, Transcoder, Transcoding};
 use crate::collect::adopt::Adopter;
 use crate::log::id::LogId;
-use crate::log::logs::Logs;
 use crate::log::remote::{self, Remote};
 use crate::log::source::Source;
 use crate::log::through::Through;
@@ -87,16 +84,7 @@ impl From {
                 let (recorder, directory, follower) =
                     recorder::record(manifest, recording, rtmps, member, metrics, clock).await?;
                 let transcoder = recording.transcoding.as_ref().and_then(|how| {
-                    let given = Given {
-                        node: member.node.clone(),
-                        logs: recorder.logs.clone(),
-                        alone: false,
-                        sources: Source::Local(recorder.logs.clone()),
-                        client: recorder.client.clone(),
-                        directory: directory.clone(),
-                        clock: clock.clone(),
-                    };
-                    Transcoder::new(how, given, metrics)
+                    transcoder::beside(how, &recorder, &directory, member, (metrics, clock))
                 });
                 let reads = of(Source::Local(recorder.logs.clone()), directory, follower);
                 Reads { recorder: Some(recorder), transcoder, ..reads }
@@ -122,22 +110,8 @@ impl From {
                 Reads { through: Some(through), ..of(logs, directory, Some(follower)) }
             }
             From::Transcoding(how) => {
-                let logs = Logs::open(&manifest.server.data, settings::logs(&manifest.server));
-                let logs = logs.map_err(Failure::failed)?;
-                let peers = member.cluster()?;
-                let (directory, follower) = Directory::of(peers.clone(), clock.clone());
-                let table = directory.clone();
-                let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.writer());
-                let given = Given {
-                    node: member.node.clone(),
-                    logs: logs.clone(),
-                    alone: true,
-                    sources: member.logs(Arc::new(holder), Through::default(), clock.clone()),
-                    client: Client::remote(peers),
-                    directory: directory.clone(),
-                    clock: clock.clone(),
-                };
-                let transcoder = Transcoder::new(how, given, metrics);
+                let (logs, directory, follower, transcoder) =
+                    transcoder::alone(how, manifest, member, metrics, clock)?;
                 let reads = of(Source::Local(logs), directory, Some(follower));
                 Reads { transcoder, ..reads }
             }

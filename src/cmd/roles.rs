@@ -12,6 +12,7 @@ use crate::cmd::figures::Figures;
 use crate::cmd::reads::{From, Reads};
 use crate::cmd::recorder::Recorder;
 use crate::cmd::settings::{self, Certificates};
+use crate::cmd::transcoder::Transcoder;
 use crate::control::embedded as registry;
 use crate::edge;
 use crate::ingest;
@@ -144,7 +145,7 @@ impl Bound {
         let Reads { directory, through, recorder, adopter, follower, transcoder, .. } = reads;
         let (made, written, after) = (Drain::new(), Drain::new(), Drain::new());
         let (mut background, mut asked) = (Vec::new(), Vec::new());
-        let (mut writers, mut makers, mut readers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut writers, mut readers) = (Vec::new(), Vec::new());
         // Every latch before the first is opened.
         let (unfinished_tx, unfinished) = watch::channel(0);
         let latch = |is: bool, name| is.then(|| ready.latch(name));
@@ -177,11 +178,7 @@ impl Bound {
             background.push(task::spawn("table", follower.run()));
             background.push(task::spawn("upstream", known(directory, latch)));
         }
-        if let (Some(transcoder), Some(latch)) = (transcoder, jobs_latch) {
-            // Beside an origin, when that has ended what the rungs are made of.
-            let jobs = async_ok(transcoder.serve(latch, made.clone()));
-            makers.push(("the transcoder", task::spawn("jobs", jobs)));
-        }
+        let jobs = jobs(transcoder.zip(jobs_latch), made.clone());
         if let (Some(origin), Some(latch)) = (self.origin, origin_latch) {
             let serve = async_ok(origin.serve(latch, written.clone()));
             readers.push(("the internal server", task::spawn("internal", serve)));
@@ -202,7 +199,7 @@ impl Bound {
         let mut ended: Vec<(&str, Ended)> = early.into_iter().collect();
         ended.extend(all(writers).await);
         made.start();
-        ended.extend(all(makers).await);
+        ended.extend(all(jobs).await);
         written.start();
         ended.extend(all(readers).await);
         after.start();
@@ -259,6 +256,12 @@ async fn async_ok<T>(future: impl Future<Output = T>) -> Result<(), String> {
 }
 
 type Server = (&'static str, Task<Result<(), String>>);
+
+/// The transcoder, which ends behind what rungs are made of.
+fn jobs(transcoder: Option<(Transcoder, Latch)>, made: Drain) -> Vec<Server> {
+    let serve = transcoder.map(|(transcoder, latch)| transcoder.serve(latch, made));
+    serve.map(|jobs| ("the transcoder", task::spawn("jobs", async_ok(jobs)))).into_iter().collect()
+}
 
 /// Waits for the drain, or for a server that ends before it; that one is taken off its list.
 async fn first_end(

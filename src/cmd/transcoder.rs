@@ -2,15 +2,23 @@
 //! without libav has no such part.
 
 use crate::api::client::Client;
-use crate::api::directory::Directory;
+use crate::api::directory::{Directory, Follower};
 use crate::api::types::NodeName;
+use crate::cmd::cluster::Member;
+use crate::cmd::common::Failure;
+use crate::cmd::recorder::Recorder;
+use crate::cmd::settings;
+use crate::log::id::LogId;
 use crate::log::logs::Logs;
 use crate::log::source::Source;
+use crate::log::through::Through;
+use crate::manifest::types::Manifest;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::ready::Latch;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How a process transcodes.
 #[derive(Debug, Clone)]
@@ -32,28 +40,77 @@ impl Transcoding {
 }
 
 /// Where jobs come from, what they read and where they write.
-pub struct Given {
+#[cfg_attr(not(feature = "transcode"), allow(dead_code, reason = "nothing is made of it"))]
+struct Given {
     /// This node's name.
-    pub node: NodeName,
+    node: NodeName,
     /// The logs that are written.
-    pub logs: Logs,
+    logs: Logs,
     /// Nobody else writes in their directory.
-    pub alone: bool,
+    alone: bool,
     /// Where sources are read.
-    pub sources: Source,
+    sources: Source,
     /// The registry.
-    pub client: Client,
+    client: Client,
     /// What the registry shows.
-    pub directory: Directory,
+    directory: Directory,
     /// The clock.
-    pub clock: Clock,
+    clock: Clock,
+}
+
+/// Beside what records, of its logs.
+pub fn beside(
+    how: &Transcoding,
+    recorder: &Recorder,
+    directory: &Directory,
+    member: &Member,
+    (metrics, clock): (&Metrics, &Clock),
+) -> Option<Transcoder> {
+    let given = Given {
+        node: member.node.clone(),
+        logs: recorder.logs.clone(),
+        alone: false,
+        sources: Source::Local(recorder.logs.clone()),
+        client: recorder.client.clone(),
+        directory: directory.clone(),
+        clock: clock.clone(),
+    };
+    Transcoder::new(how, given, metrics)
+}
+
+/// In a process of its own, of the logs of every node of a cluster; with its own logs, and the
+/// cluster's table and what keeps it.
+pub fn alone(
+    how: &Transcoding,
+    manifest: &Manifest,
+    member: &Member,
+    metrics: &Metrics,
+    clock: &Clock,
+) -> Result<(Logs, Directory, Follower, Option<Transcoder>), Failure> {
+    let logs = Logs::open(&manifest.server.data, settings::logs(&manifest.server));
+    let logs = logs.map_err(Failure::failed)?;
+    let peers = member.cluster()?;
+    let (directory, follower) = Directory::of(peers.clone(), clock.clone());
+    let table = directory.clone();
+    let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.writer());
+    let given = Given {
+        node: member.node.clone(),
+        logs: logs.clone(),
+        alone: true,
+        sources: member.logs(Arc::new(holder), Through::default(), clock.clone()),
+        client: Client::remote(peers),
+        directory: directory.clone(),
+        clock: clock.clone(),
+    };
+    let transcoder = Transcoder::new(how, given, metrics);
+    Ok((logs, directory, follower, transcoder))
 }
 
 /// A transcoder.
 #[cfg(feature = "transcode")]
 pub struct Transcoder {
     node: NodeName,
-    context: crate::transcode::run::Context,
+    context: crate::transcode::begin::Context,
 }
 
 /// There is none.
@@ -63,11 +120,11 @@ pub enum Transcoder {}
 #[cfg(feature = "transcode")]
 impl Transcoder {
     /// Made of what there is; `None` where this castctl cannot.
-    pub fn new(how: &Transcoding, given: Given, metrics: &Metrics) -> Option<Transcoder> {
+    fn new(how: &Transcoding, given: Given, metrics: &Metrics) -> Option<Transcoder> {
         let Given { node, logs, alone, sources, client, directory, clock } = given;
         let metrics = crate::transcode::metrics::Transcode::register(metrics);
         let program = how.program.clone();
-        let context = crate::transcode::run::Context {
+        let context = crate::transcode::begin::Context {
             logs,
             alone,
             sources,
@@ -89,7 +146,7 @@ impl Transcoder {
 #[cfg(not(feature = "transcode"))]
 impl Transcoder {
     /// Made of what there is; `None` where this castctl cannot.
-    pub fn new(_: &Transcoding, _: Given, _: &Metrics) -> Option<Transcoder> {
+    fn new(_: &Transcoding, _: Given, _: &Metrics) -> Option<Transcoder> {
         None
     }
 

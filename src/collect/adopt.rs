@@ -92,11 +92,13 @@ impl Adopter {
         let Adopted { whole, sealed } = self.logs.adopt(&done.known).await?;
         done.looked = true;
         self.metrics.held.inc_by(count(whole.len()));
-        done.untold.extend(whole);
+        // The registry has where a generation's source is; rungs are their transcoder's to tell.
+        let is_source = |id: &LogId| id.rung.is_none();
+        done.untold.extend(whole.into_iter().filter(is_source));
         for log in sealed {
             log.say();
             self.metrics.sealed.inc();
-            let end = (self.end)(&log);
+            let end = (self.end)(&log).filter(|_| log.id.rung.is_none());
             done.ends.extend(end.map(|end| (log.id, end)));
         }
         let told = self.tell(done).await;

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The next version: it adds a kind, which readers of today may skip.
-const NEXT: Wrote = Wrote { version: 3, oldest_reader: 1 };
+const NEXT: Wrote = Wrote { version: VERSION + 1, oldest_reader: 1 };
 
 fn id() -> LogId {
     let channel = "stage".parse().expect("a name");
@@ -117,7 +117,7 @@ async fn todays_readers_read_what_the_next_version_writes() {
         let first = std::fs::read(path.join("00000000.extent")).expect("readable");
         assert_eq!(Header::decode(&first).map(|h| h.wrote), Ok(format));
         // And the next version's readers read today's.
-        let next = Range { oldest: 1, newest: 2 };
+        let next = Range { oldest: 1, newest: NEXT.version };
         assert_eq!(Header::decode_as(next, &first).map(|h| h.wrote), Ok(format));
         all.push(records);
     }
@@ -127,15 +127,18 @@ async fn todays_readers_read_what_the_next_version_writes() {
 #[tokio::test]
 async fn what_todays_readers_may_not_read_is_refused_with_both_versions() {
     let data = tempfile::tempdir().expect("a directory");
-    let changed = Wrote { version: 3, oldest_reader: 3 };
+    let next = VERSION + 1;
+    let changed = Wrote { version: next, oldest_reader: next };
     let logs = Logs::open(data.path(), options(changed)).expect("opens");
     let writer = logs.create(&id(), start()).await.expect("created");
     writer.seal().await.expect("sealed");
     let path = id().dir(data.path());
     let e = LogDir::open(&path).expect_err("not for this reader").to_string();
-    let want = "was written in format version 3, for readers of version 3 or newer; this castctl \
-                reads 1-2";
-    assert!(e.ends_with(want), "{e}");
+    let want = format!(
+        "was written in format version {next}, for readers of version {next} or newer; this \
+         castctl reads 1-{VERSION}"
+    );
+    assert!(e.ends_with(&want), "{e}");
     let bytes = std::fs::read(path.join("00000000.extent")).expect("readable");
     let refused = Header::decode(&bytes[..HEADER_LEN]);
     assert!(matches!(refused, Err(HeaderError::Version { .. })), "{refused:?}");

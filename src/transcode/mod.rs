@@ -16,6 +16,7 @@
 //! Invariant: blocking work is in named threads of the worker; the parent's side never blocks.
 
 mod audio;
+pub mod begin;
 mod cap;
 pub mod error;
 mod feed;

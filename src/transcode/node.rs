@@ -8,7 +8,8 @@ use crate::media::timeline::mark::End;
 use crate::rt::drain::Drain;
 use crate::rt::task;
 use crate::telemetry::ready::Latch;
-use crate::transcode::run::{self, Context, Which};
+use crate::transcode::begin::{Context, Which};
+use crate::transcode::run;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::JoinSet;
 

@@ -237,7 +237,13 @@ async fn rungs_go_on_when_their_worker_and_their_node_are_killed_and_drained() {
     assert!(source.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "{source:?}");
     assert!(drained.segments.iter().all(|s| s.discontinuity == 0), "{drained:?}");
     encoder.abort();
+    // What was listed is there again with the nodes that made it.
+    let back = [cluster.transcoder("one").await, cluster.transcoder("two").await];
+    let first = session.join("180p/v3/g1.1-1000.m4s").expect("a URL");
+    let there = async { while !fetched::get(first.clone()).await.status().is_success() {} };
+    within("what a killed node had made", there).await;
     silent(&oracle.report().await);
     stop(vec![edge, third, origin]).await;
+    stop(back.into()).await;
     stop(cluster.apis).await;
 }

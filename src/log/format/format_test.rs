@@ -13,7 +13,7 @@ use crate::log::format::record::{
 };
 use crate::log::format::scan::{Scan, Stop};
 use crate::log::format::stream::{StreamError, StreamHeader};
-use crate::log::format::version::{Range, Wrote};
+use crate::log::format::version::{Range, VERSION, Wrote};
 use crate::log::format::{
     CONFIG_MAX, LENGTH_MAX, LIST_MAX, MARK_BYTES_MAX, MARK_MAX, MARKS_MAX, OPEN_SAMPLES_MAX,
     PAYLOAD_MAX, Position, RECORD_MAX, STRING_MAX, Span,
@@ -624,19 +624,20 @@ fn a_header_says_what_it_is_not() {
 #[test]
 fn a_stream_begins_in_a_version_that_the_reader_asked_for() {
     let (generation, position) = (Generation(9), Position { extent: 2, offset: 4711 });
-    let next = Wrote { version: 3, oldest_reader: 1 };
+    let next = Wrote { version: VERSION + 1, oldest_reader: 1 };
     let answer = |reads| StreamHeader::answer(next, reads, generation, position);
     let today = answer(Range::TODAY).expect("an addition locks nobody out");
     assert_eq!(
-        (today.version, answer(Range { oldest: 1, newest: 3 }).map(|h| h.version)),
-        (2, Ok(3))
+        (today.version, answer(Range { oldest: 1, newest: VERSION + 1 }).map(|h| h.version)),
+        (VERSION, Ok(VERSION + 1))
     );
     let bytes = today.encode();
     assert_eq!(StreamHeader::decode(&bytes, Range::TODAY), Ok(today));
-    let later = Range { oldest: 3, newest: 4 };
-    let version = StreamError::Version { version: 2, reads: later };
+    let later = Range { oldest: VERSION + 1, newest: VERSION + 2 };
+    let version = StreamError::Version { version: VERSION, reads: later };
     assert_eq!(StreamHeader::decode(&bytes, later), Err(version.clone()));
-    assert_eq!(version.to_string(), "the sender chose version 2, asked for was 3-4");
+    let want = format!("the sender chose version {VERSION}, asked for was {later}");
+    assert_eq!(version.to_string(), want);
     assert_eq!(StreamHeader::decode(&bytes[..39], Range::TODAY), Err(StreamError::Short));
     let mut damaged = bytes;
     damaged[20] ^= 1;
