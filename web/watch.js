@@ -5,7 +5,8 @@
 const RETRY_MS = 2000; // how often a channel without a session is asked for again
 const SAMPLE_MS = 250; // how often figures are read and stalls looked for
 const STALL_MS = 750; // standing still for longer than this is a stall
-const STUCK_MS = 4000; // after this long, jump to where the live edge is; after as long again, begin anew
+const STUCK_MS = 4000; // after this long, jump to where the live edge is
+const JUMP_MS = 15000; // who stands again so soon after a jump begins anew: jumps do not help
 const START_STUCK_MS = 10000; // a player that has not shown anything of a live playlist for this long begins anew
 const MOVED_S = 0.01; // what a seek's rounding may be, and playing for a moment is not
 const START_BUFFER_S = 0.8; // what must stay buffered when the start-up's delay is skipped
@@ -58,7 +59,7 @@ let errorCount = 0;
 let lastTime = 0; // currentTime when it last moved …
 let movedAt = opened; // … and when that was
 let stalled = false;
-let jumped = false; // a jump to the live edge has not set the picture in motion yet
+let jumpedAt = -Infinity; // when it last jumped to the live edge
 const trace = [];
 const cues = new Map(); // by id: start and end on the player's time line, what is told, the frame that it came up with
 
@@ -94,7 +95,7 @@ function start(url) {
   over = false;
   playing = false;
   stalled = false;
-  jumped = false;
+  jumpedAt = -Infinity;
   movedAt = performance.now();
   cues.clear();
   if (state === "ended") setState("waiting");
@@ -213,14 +214,14 @@ function skipStartUp() {
 
 /**
  * Counts stalls, and leaves a place where nothing more will come. hls.js sometimes waits for ever for a fragment that it
- * began around a discontinuity (after the server's restart): no jump helps then, only a new player.
+ * began around a discontinuity (after the server's restart), or plays a moment behind each jump and stands again: no jump
+ * helps then, only a new player.
  */
 function watchProgress(now) {
   if (Math.abs(video.currentTime - lastTime) > MOVED_S) {
     lastTime = video.currentTime;
     movedAt = now;
     stalled = false;
-    jumped = false;
     return;
   }
   const waiting = encoderAway || over;
@@ -238,10 +239,10 @@ function watchProgress(now) {
   const edge = hls?.liveSyncPosition;
   if (playing ? stood > STUCK_MS && edge > video.currentTime + 1 : stood > START_STUCK_MS && edge > 0) {
     movedAt = now;
-    if (jumped || !playing) {
+    if (now - jumpedAt < JUMP_MS || !playing) {
       start(session);
     } else {
-      jumped = true;
+      jumpedAt = now;
       video.currentTime = edge;
       lastTime = edge;
     }

@@ -23,7 +23,7 @@ pub async fn mended(session: Arc<Session>, logs: Source, clock: Clock) {
     loop {
         session.doubt.notified().await;
         if let Some(log) = moved(&session, &logs).await {
-            tracing::info!(%log, "it was repaired: it is read anew");
+            tracing::info!(%log, "the log was repaired: it is read anew");
             return;
         }
         clock.sleep_until(clock.now().mono.plus(PAUSE)).await;

@@ -4,7 +4,7 @@
 use crate::clip;
 use crate::encoder::Encoder;
 use crate::process::{ffmpeg, node, run};
-use crate::server::{KEY, Server, brisk, local, within};
+use crate::server::{KEY, Server, brisk, fast, local, within};
 use castctl::manifest::types::{RtmpsServer, TlsFiles};
 use castctl::media::timeline::mark::RENDER;
 use castctl::rt::http::PREFACE;
@@ -32,7 +32,7 @@ async fn t01_http2_is_offered_by_alpn_and_gives_what_http1_gives() {
     let dir = tempfile::tempdir().expect("a directory");
     let (files, trusted) = certificate(dir.path());
     let server =
-        Server::with(vec![brisk("main", &[KEY])], |m| m.server.viewers.tls = Some(files)).await;
+        Server::with(vec![fast("main", &[KEY])], |m| m.server.viewers.tls = Some(files)).await;
     let mut encoder = Encoder::connect(server.rtmp, KEY).await.expect("accepted");
     encoder.at_once(&clip::looped(&clip::bbb(), 6)).await.expect("taken");
     let client = || Client::builder().add_root_certificate(trusted.clone());
