@@ -36,26 +36,37 @@ function start(library, url) {
   const seen = { fatal: [], events: {}, latency: () => null };
   window.seen = seen;
   const count = (what) => { seen.events[what] = (seen.events[what] ?? 0) + 1; };
-  /** What a page does that uses such a player: where it stands and there is media ahead, it moves on, as the watch page does. */
-  const moveOn = (edge, move) => {
-    let [stood, at] = [0, 0];
+  /**
+   * What a page does that uses such a player: where it stands and there is media ahead, it moves on, and where it soon stands
+   * again it begins a new player, as the watch page does.
+   */
+  const moveOn = (edge, move, anew) => {
+    let [stood, at, since] = [0, 0, Infinity];
     setInterval(() => {
       stood = video.currentTime === at ? stood + 1 : 0;
+      since += 1;
       at = video.currentTime;
       if (stood < 8 || at === 0 || edge() < at + 4) return;
-      stood = 0;
-      count("moved to the live edge by the page");
-      move();
+      const again = anew !== undefined && since < 30;
+      count(again ? "begun anew by the page" : "moved to the live edge by the page");
+      [stood, since] = [0, again ? Infinity : 0];
+      (again ? anew : move)();
     }, 500);
   };
   if (library === "hls.js") {
-    const hls = new window.Hls({ lowLatencyMode: true });
-    hls.on(window.Hls.Events.ERROR, (_, e) => (e.fatal ? seen.fatal.push(`${e.details}: ${e.error?.message ?? e.reason ?? ""}`) : count(e.details)));
-    hls.loadSource(url);
-    hls.attachMedia(video);
+    let hls = null;
+    const begin = () => {
+      hls?.destroy();
+      hls = new window.Hls({ lowLatencyMode: true });
+      hls.on(window.Hls.Events.ERROR, (_, e) => (e.fatal ? seen.fatal.push(`${e.details}: ${e.error?.message ?? e.reason ?? ""}`) : count(e.details)));
+      hls.on(window.Hls.Events.MANIFEST_PARSED, () => video.play().catch(() => {}));
+      hls.loadSource(url);
+      hls.attachMedia(video);
+    };
+    begin();
     seen.latency = () => hls.latency;
     // hls.js 1.7.4 whose newest whole segment was absent may wait with its sound for a picture that it looks for in there.
-    moveOn(() => hls.liveSyncPosition ?? 0, () => { video.currentTime = hls.liveSyncPosition; });
+    moveOn(() => hls.liveSyncPosition ?? 0, () => { video.currentTime = hls.liveSyncPosition; }, begin);
   } else {
     window.shaka.polyfill.installAll();
     const player = new window.shaka.Player();
@@ -118,12 +129,16 @@ const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length 
 
 function summary(name, samples) {
   const [first, last] = [samples[0], samples.at(-1)];
-  const tail = samples.find((s) => s.now >= last.now - 8000);
+  const tail = samples.findIndex((s) => s.now >= last.now - 8000);
+  // A player that is begun anew counts its own time.
+  const advanced = (all) => all.slice(1).reduce((sum, s, i) => sum + Math.max(s.at - all[i].at, 0), 0);
+  // What the player has decoded and the counters that begin anew with it.
+  const grown = (of) => samples.slice(1).reduce((sum, s, i) => sum + Math.max(of(s) - of(samples[i]), 0), 0);
   return {
-    name, seconds: (last.now - first.now) / 1000, advanced: last.at - first.at, ...stallsIn(samples),
-    advancedLast: last.at - tail.at, secondsLast: (last.now - tail.now) / 1000,
+    name, seconds: (last.now - first.now) / 1000, advanced: advanced(samples), ...stallsIn(samples),
+    advancedLast: advanced(samples.slice(tail)), secondsLast: (last.now - samples[tail].now) / 1000,
     latency: median(samples.map((s) => s.latency).filter((n) => n > 0)),
-    decoded: last.decoded - first.decoded, audioBytes: last.audioBytes, fatal: last.fatal, events: last.events,
+    decoded: grown((s) => s.decoded), audioBytes: last.audioBytes, fatal: last.fatal, events: last.events,
   };
 }
 
