@@ -12,14 +12,14 @@ use crate::edge::metrics::Edge;
 use crate::edge::pages;
 use crate::edge::ranges::Ranges;
 use crate::edge::recall::{Key, Lost, Recall};
-use crate::edge::rendition::{List, Logged, Place as Stored, Rendition, Shelf, Snapshot};
+use crate::edge::rendition::{List, Logged, Place as Stored, Rendition, Shelf};
 use crate::edge::session::{Opened, Session};
 use crate::edge::text::{PACK_AT_ONCE, Text};
 use crate::hls::lookup::Lookup;
 use crate::hls::moment::NotAMoment;
 use crate::hls::name::{File, Path, Place, asks_for_moments};
 use crate::hls::playlist::View;
-use crate::hls::reload::{self, Decision, Query};
+use crate::hls::reload::{self, Decision, Query, State};
 use crate::log::id::LogId;
 use crate::media::timeline::mark::RENDER;
 use crate::rt::drain::Drain;
@@ -33,10 +33,6 @@ use std::time::Duration;
 /// How long a request may wait for a session's first media: about a probe, a key frame and a part
 /// of most encoders.
 pub const FIRST_MEDIA: Duration = Duration::from_secs(12);
-
-/// A playlist that has not grown for so much of PART-TARGET stands still: parts come one after the
-/// other, late by what a write and its way here take.
-const BEHIND_PERCENT: i64 = 150;
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -138,10 +134,21 @@ impl Handler {
         self.channels.sources().clock.now().mono.plus(wait)
     }
 
-    /// Microseconds since a version grew.
-    fn age(&self, snapshot: &Snapshot) -> i64 {
-        let age = self.channels.sources().clock.now().mono.since(snapshot.grown);
-        i64::try_from(age.as_micros()).unwrap_or(i64::MAX)
+    /// Of many edges one is always a little behind: who asks for what is too far ahead here may
+    /// have been told of it by another. This one stands still, or catches up and its list ends in
+    /// the past, or the next writer has begun.
+    fn may_be_behind(&self, session: &Session, rendition: &Rendition, state: State) -> bool {
+        let sources = self.channels.sources();
+        let now = sources.clock.now();
+        let stands = now.mono.since(rendition.snapshots().borrow().grown);
+        let stands = i64::try_from(stands.as_micros()).unwrap_or(i64::MAX);
+        let (end, newest) = {
+            let shelf = rendition.read();
+            (shelf.window.end_wall(), shelf.window.current())
+        };
+        let late = end.map_or(0, |end| now.wall.since(end));
+        reload::may_be_behind(state.part_target, stands, late)
+            || sources.directory.has_newer(&session.channel, newest)
     }
 
     /// Waits for a change until the deadline or the drain; `false` when either came first.
@@ -233,14 +240,8 @@ impl Handler {
                 };
                 match reload::decide(query, state) {
                     Decision::Refuse(why) => {
-                        // Of many edges one is always a little behind: who asks for what is too far
-                        // ahead here may have been told of it by another.
-                        let limit = state.part_target * BEHIND_PERCENT / 100;
-                        let directory = &self.channels.sources().directory;
-                        let behind = self.age(&snapshot) > limit
-                            || directory
-                                .has_newer(&session.channel, rendition.read().window.current());
-                        return match directory.is_of_many() && behind {
+                        let many = self.channels.sources().directory.is_of_many();
+                        return match many && self.may_be_behind(&session, &rendition, state) {
                             true => answer::unavailable("this edge may be behind another one"),
                             false => answer::bad_request(&why.to_string()),
                         };

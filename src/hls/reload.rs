@@ -16,6 +16,14 @@ pub const HOLD_TARGET_DURATIONS: i64 = 3;
 /// How far ahead of the last complete segment `_HLS_msn` may be (6.2.5.2).
 pub const ADVANCE_SEGMENTS: u64 = 2;
 
+/// A playlist that has not grown for so much of PART-TARGET stands still: parts come one after the
+/// other, late by what a write and its way to the server take.
+const STANDS_PERCENT: i64 = 150;
+
+/// A playlist that ends so many PART-TARGETs before now catches up, also while it grows: as many as
+/// players are told to stay behind its end (PART-HOLD-BACK).
+const LATE_PARTS: i64 = 3;
+
 /// How long a blocked request is held before 503, in microseconds, for a target duration in
 /// seconds.
 pub const fn hold_limit(target_duration: u32) -> i64 {
@@ -132,6 +140,12 @@ pub fn advance_part_limit(part_target: i64) -> u64 {
     (3 * MICROS).unsigned_abs().div_ceil(target)
 }
 
+/// May another server's playlist be ahead of this one, which has not grown for `stands`, and whose
+/// last media is over since `late`? All in microseconds.
+pub fn may_be_behind(part_target: i64, stands: i64, late: i64) -> bool {
+    stands > part_target * STANDS_PERCENT / 100 || late > part_target * LATE_PARTS
+}
+
 /// Does the playlist answer the query, now, later or never (6.2.5.2)?
 ///
 /// A segment without any part (a gap written as a whole) counts as having whichever of its parts is
@@ -176,6 +190,15 @@ pub fn decide(query: Query, state: State) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_stands_still_or_catches_up_may_be_behind() {
+        let behind = |stands, late| may_be_behind(500_000, stands, late);
+        assert!(!behind(700_000, 1_400_000), "the next part is on its way");
+        assert!(behind(800_000, 0));
+        assert!(behind(0, 1_600_000), "it grows, from a backlog");
+        assert!(!behind(0, -5_000_000), "clocks differ");
+    }
 
     #[test]
     fn directives_are_read_strictly_and_strangers_are_ignored() {

@@ -1,6 +1,7 @@
 //! The watch's hands: asks servers for playlists and media and writes the answers into the ledger.
 //! Decides nothing.
 
+use super::NOBODY;
 use super::ledger::{Claim, Ledger, Want, WantKind};
 use super::playlist::Playlist;
 use castctl::rt::clock::Clock;
@@ -122,6 +123,9 @@ impl Shared {
         let Ok(url) = Url::parse(server).and_then(|s| s.join(&want.path)) else { return true };
         let Ok(answer) = self.client.get(url).send().await else { return false };
         let status = answer.status();
+        if answer.headers().contains_key(NOBODY) {
+            return false;
+        }
         if status != StatusCode::OK {
             self.ledger().refused(server, want, status.as_u16());
             return true;

@@ -18,6 +18,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What a balancer's own 503 carries: no server stands behind it at this moment, so nobody has
+/// answered.
+pub(crate) const NOBODY: &str = "x-nobody";
+
 /// A contradiction, or a broken rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {

@@ -317,6 +317,14 @@ fn a_hinted_init_section_is_the_next() {
 }
 
 #[test]
+fn a_hint_for_a_part_that_nobody_saw_is_not_judged() {
+    let (open, much_later) = (good(100, 107, 2), good(100, 112, 1));
+    assert_eq!(served(&[&open, &much_later]), [""; 0]);
+    let soon = good(100, 108, 1).replace("g1-p374", "g1-p375");
+    assert_eq!(served(&[&open, &soon]), ["M02"]);
+}
+
+#[test]
 fn ends_are_final() {
     let cut = |text: String| text.split("#EXT-X-PRELOAD").next().unwrap_or_default().to_owned();
     let ended = cut(good(100, 107, 0)) + "#EXT-X-ENDLIST\n";

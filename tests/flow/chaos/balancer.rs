@@ -3,6 +3,7 @@
 //! answered to the next one.
 
 use crate::chaos::link::own_port;
+use crate::oracle::NOBODY;
 use crate::process::Process;
 use crate::server::within;
 use reqwest::Url;
@@ -49,7 +50,9 @@ fn configuration(rtmp: (SocketAddr, &[Behind]), http: (SocketAddr, &[Behind])) -
          listen rtmp\n  mode tcp\n  bind {rtmp_at}\n  balance leastconn\n  timeout server 60s\n\
          {origins}\
          listen viewers\n  mode http\n  bind {http_at}\n  balance roundrobin\n  \
-         timeout server 15s\n  retry-on conn-failure empty-response response-timeout 503\n\
+         timeout server 15s\n  \
+         http-error status 503 content-type text/plain string nobody hdr {NOBODY} 1\n  \
+         retry-on conn-failure empty-response response-timeout 503\n\
          {edges}"
     )
 }

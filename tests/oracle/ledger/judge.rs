@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 /// up to one beside that sample.
 const CLOCK: i64 = 1_000;
 
+/// Shorter than any part, longer than what the roundings of a segment's parts come to.
+const SLIVER: i64 = 10_000;
+
 impl Ledger {
     /// The last look: media against playlists, renditions against each other. All findings of the
     /// watch.
@@ -49,7 +52,11 @@ impl Ledger {
             let at = rendition.segments.range(msn..).find(|(_, f)| f.parts.get(i) == Some(next));
             let Some((n, facts)) = at else { continue };
             // Parts that left the playlist before anybody looked can't be judged.
-            let unseen = |f: &Facts| !f.segment.gap && f.parts.is_empty();
+            let unseen = |f: &Facts| {
+                let seen: i64 = f.parts.values().map(|p| p.duration).sum();
+                let lasts = f.segment.duration.unwrap_or(0);
+                !f.segment.gap && (f.parts.is_empty() || seen + SLIVER < lasts)
+            };
             let seen_before =
                 *i == 0 || (*n, *i) == (msn, part) || facts.parts.contains_key(&(i - 1));
             if rendition.segments.range(msn..*n).any(|(_, f)| unseen(f)) || !seen_before {
