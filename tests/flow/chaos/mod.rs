@@ -353,7 +353,10 @@ async fn whatever_happens_to_processes_viewers_play_on() {
         found.len()
     );
     print(&said);
-    let lists = format!("missing\n{:#?}\nlost\n{lost:#?}\n", packets.missing);
+    let lists = format!(
+        "missing\n{:#?}\nlost\n{lost:#?}\nnot sealed\n{:#?}\n",
+        packets.missing, logged.open
+    );
     let findings = found.iter().map(|f| format!("{f}\n")).collect();
     let files = [
         ("report.txt", said),
@@ -362,6 +365,7 @@ async fn whatever_happens_to_processes_viewers_play_on() {
         ("lost.txt", lists),
     ];
     keep(&stage, &audience, &files).await;
+    assert!(logged.open.is_empty(), "not sealed: {:?}", logged.open);
     silent(&found);
     assert!(fatal.is_empty(), "players ended: {fatal:#?}");
     assert_eq!(tab["fatal"].as_array().map(Vec::len), Some(0), "{tab}");
