@@ -10,7 +10,7 @@ use crate::ingest::cues;
 use crate::ingest::desk::Desk;
 use crate::ingest::doors::{Socket, send};
 use crate::ingest::publisher::{AHEAD_MAX, Publisher};
-use crate::ingest::seat::{Asked, Seat};
+use crate::ingest::seat::{Asked, Handover, Seat};
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::rtmp::event::{Event, Output, PublishRequest};
@@ -189,11 +189,7 @@ impl Connection {
                 }
                 Asked::Order(Order::Stop(stop)) => self.stop(stop).await,
                 Asked::Publisher(handover) => {
-                    if let (Some(handover), Some((publisher, seat))) =
-                        (handover, self.publish.take())
-                    {
-                        self.hand_over(publisher, &seat, handover).await;
-                    }
+                    self.let_go(handover).await;
                     let _ = self.drain_session().await;
                     false
                 }
@@ -220,6 +216,18 @@ impl Connection {
                 let now = self.mono();
                 self.session.handle_timeout(now);
                 true
+            }
+        }
+    }
+
+    /// Somebody else has the seat: the publisher goes there, or ends.
+    async fn let_go(&mut self, to: Option<Handover>) {
+        let Some((publisher, seat)) = self.publish.take() else { return };
+        match to {
+            Some(to) => self.hand_over(publisher, &seat, to).await,
+            None => {
+                self.desk.context().metrics.publishers.dec();
+                self.desk.end(publisher, &seat, false).await;
             }
         }
     }

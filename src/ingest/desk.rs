@@ -7,7 +7,7 @@
 use crate::api::convert;
 use crate::api::orders::Order;
 use crate::api::types::{ChannelSettings, End as Told, Unfinished};
-use crate::base::ids::{Channel, Generation, Session};
+use crate::base::ids::{Channel, Generation};
 use crate::base::time::{Mono, Wall};
 use crate::ingest::context::{ClaimError, Context, Ends, PublishError};
 use crate::ingest::cues;
@@ -175,7 +175,7 @@ impl Desk {
                     Asked::Publisher(Some(handover)) => {
                         return self.give(publisher, handover).await;
                     }
-                    Asked::Publisher(None) => return,
+                    Asked::Publisher(None) => return self.end(publisher, &seat, false).await,
                     Asked::Order(Order::Cue(post)) => {
                         cues::post(&mut publisher, post).await;
                         continue;
@@ -310,46 +310,56 @@ impl Desk {
 
     async fn take_up_one(&self, open: Unfinished, end: Option<End>, why: &str) {
         let Unfinished { settings, session, generation, .. } = open;
-        let result = async {
-            let client = &self.ctx.client;
-            if let (None, Some(end)) = (&open.end, &end) {
-                client.end(&settings.name, generation, convert::end_to_api(end)).await?;
-            }
-            let grant = client.grant(&settings.name, self.ctx.want(None)).await?;
-            let ended = grant.previous.as_ref().map(|(_, e)| Wall(e.wall));
-            let mut publisher = Box::new(Publisher::new(self.ctx.clone(), settings.clone(), grant));
-            publisher.resume().await?;
-            Ok::<_, PublishError>((publisher, ended))
-        };
-        match result.await {
+        // Before the registry is asked: an encoder that comes meanwhile waits for this publisher.
+        let Some(seat) = self.sit_if_free(&settings.name) else { return };
+        let result = self.go_on(&settings, &open.end, end, generation).await;
+        let now = self.ctx.clock.now();
+        match result {
             Ok((publisher, ended)) => {
                 tracing::info!(channel = %settings.name, %session,
                     generation = %publisher.generation(), "taken up again: {why}");
-                let now = self.ctx.clock.now();
+                // What is left of the window counts from now: this process's clock may be younger
+                // than the absence.
                 let gone = ended.map_or(0, |e| now.wall.since(e)).max(0);
                 let gone = Duration::from_micros(gone.unsigned_abs());
-                self.sit_away(publisher, now.mono, gone, session);
+                let left = settings.reconnect_window.saturating_sub(gone);
+                self.away(publisher, seat, now.mono.plus(left));
             }
-            Err(e) => {
+            Err((e, untold)) => {
                 tracing::error!(channel = %settings.name, %session,
                     "can't be taken up again yet: {e}");
-                let over = self.ctx.clock.now().mono.plus(settings.reconnect_window);
-                if let Ok((seat, _)) = self.sit(&settings.name, None) {
-                    self.stall(settings.clone(), seat, over, None);
-                }
+                let over = now.mono.plus(settings.reconnect_window);
+                self.stall(settings.clone(), seat, over, untold);
             }
         }
     }
 
-    fn sit_away(&self, publisher: Box<Publisher>, now: Mono, gone: Duration, session: Session) {
-        let channel = publisher.settings().name.clone();
-        // What is left of the window counts from now: this process's clock may be younger than the
-        // absence.
-        let left = publisher.settings().reconnect_window.saturating_sub(gone);
-        let over = now.plus(left);
-        match self.sit(&channel, None) {
-            Ok((seat, _)) => self.away(publisher, seat, over),
-            Err(e) => tracing::error!(%channel, %session, "no seat: {e}"),
+    /// A generation that goes on after one that has ended, and when that one did. The registry is
+    /// told that end first, where it has not decided one. An error comes with an end that the
+    /// registry could not be told.
+    async fn go_on(
+        &self,
+        settings: &Arc<ChannelSettings>,
+        decided: &Option<Told>,
+        end: Option<End>,
+        generation: Generation,
+    ) -> Result<(Box<Publisher>, Option<Wall>), (PublishError, Option<(Generation, Told)>)> {
+        let (client, channel) = (&self.ctx.client, &settings.name);
+        if let (None, Some(end)) = (decided, &end) {
+            let told = client.end(channel, generation, convert::end_to_api(end)).await;
+            told.map_err(|e| (e.into(), None))?;
+        }
+        let grant = client.grant(channel, self.ctx.want(None)).await;
+        let grant = grant.map_err(|e| (e.into(), None))?;
+        let (generation, before) = (grant.generation, grant.previous.as_ref());
+        let ended = before.map(|(_, e)| Wall(e.wall));
+        let mut publisher = Box::new(Publisher::new(self.ctx.clone(), settings.clone(), grant));
+        match publisher.resume().await {
+            Ok(()) => Ok((publisher, ended)),
+            Err(e) => {
+                let untold = publisher.end(false).await.untold;
+                Err((e, untold.map(|end| (generation, end))))
+            }
         }
     }
 
@@ -362,8 +372,9 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::client;
-    use crate::api::types::{Durability, Pace};
+    use crate::api::client::{self, Call};
+    use crate::api::types::{Durability, Grant, Pace};
+    use crate::base::ids::{Msn, Session};
     use crate::ingest::decided::Decided;
     use crate::ingest::metrics::Ingest;
     use crate::log::logs::Logs;
@@ -371,23 +382,23 @@ mod tests {
     use crate::rt::clock::Clock;
     use crate::telemetry::metrics::Metrics;
 
-    #[tokio::test(start_paused = true)]
-    async fn an_owner_that_does_not_let_go_is_not_waited_for_without_end() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (client, _calls, _) = client::embedded();
+    fn desk(dir: &std::path::Path) -> (Desk, client::Calls) {
+        let (client, calls, _) = client::embedded();
         let ctx = Context {
             node: "node".into(),
-            logs: Logs::open(dir.path(), Options::default()).expect("a directory of our own"),
+            logs: Logs::open(dir, Options::default()).expect("a directory of our own"),
             client,
             clock: Clock::starting_at(Wall(0)),
             metrics: Ingest::register(&Metrics::new()),
             decided: Decided::default(),
         };
-        let desk = Desk::new(Arc::new(ctx), Drain::new(), Work::new());
-        let channel: Channel = "main".parse().expect("a channel name");
+        (Desk::new(Arc::new(ctx), Drain::new(), Work::new()), calls)
+    }
+
+    fn settings() -> Arc<ChannelSettings> {
         let second = Duration::from_secs(1);
-        let settings = Arc::new(ChannelSettings {
-            name: channel.clone(),
+        Arc::new(ChannelSettings {
+            name: "main".parse().expect("a channel name"),
             segment: second,
             target_duration: 2 * second,
             part: second / 5,
@@ -397,7 +408,41 @@ mod tests {
             latency_budget: second / 5,
             durability: Durability::Never,
             ladder: None,
-        });
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_encoder_that_comes_while_its_session_is_taken_up_goes_on_in_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (desk, mut calls) = desk(dir.path());
+        let (settings, taking) = (settings(), desk.clone());
+        let take_up = task::spawn("take up", async move { taking.take_up_others().await });
+        let Some(Call::Unfinished(_, reply)) = calls.calls.recv().await else { panic!("asked") };
+        let (session, generation) = (Session(3), Generation(5));
+        let open = Unfinished { settings: settings.clone(), session, generation, end: None };
+        reply.send(Ok(vec![open])).expect("awaited");
+        let Some(Call::Grant(_, _, reply)) = calls.calls.recv().await else { panic!("asked") };
+        let (claiming, of) = (desk.clone(), settings.clone());
+        let encoder = task::spawn("encoder", async move { claiming.claim(&of, "its-key").await });
+        // It sits, and waits for the publisher.
+        while desk.table(|t| t.slots.values().all(|s| s.key.is_none())) {
+            tokio::task::yield_now().await;
+        }
+        let (generation, base, dseq) = (Generation(6), Msn(1_100), 0);
+        let (previous, record, render) = (None, None, None);
+        let grant = Grant { session, generation, base, dseq, previous, record, render };
+        reply.send(Ok(grant)).expect("awaited");
+        take_up.await.expect("it ends");
+        let (publisher, _seat) = encoder.await.expect("ends").expect("runs").expect("admitted");
+        assert_eq!(publisher.generation(), Generation(6));
+        assert!(calls.calls.try_recv().is_err(), "and no other generation was granted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_does_not_let_go_is_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (desk, _calls) = desk(dir.path());
+        let (settings, channel) = (settings(), "main".parse().expect("a channel name"));
         // Asked to hand over, it does nothing.
         let (_owner, _) = desk.sit(&channel, Some("key-of-main")).expect("nobody sits there");
         let other = desk.claim(&settings, "another-key").await.expect_err("another's channel");

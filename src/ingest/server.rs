@@ -72,7 +72,7 @@ impl Server {
     pub async fn serve(
         self,
         ready: Latch,
-        Given { mut orders, mut unfinished }: Given,
+        Given { mut orders, unfinished }: Given,
         drain: Drain,
     ) -> Result<(), PublishError> {
         let work = Work::new();
@@ -89,7 +89,7 @@ impl Server {
             }
             let again = self.ctx.clock.now().mono.plus(AGAIN);
             tokio::select! {
-                () = drain.wait() => return Ok(()),
+                () = drain.wait() => return self.finish(&work).await,
                 () = self.ctx.clock.sleep_until(again) => {}
             }
         }
@@ -99,12 +99,7 @@ impl Server {
                 bringing.order(order);
             }
         });
-        let taking = desk.clone();
-        let take_up = task::spawn("take up", async move {
-            while unfinished.changed().await.is_ok() {
-                taking.take_up_others().await;
-            }
-        });
+        take_up(desk.clone(), (unfinished, drain.clone()), work.guard());
         let renewal = self.doors.renewal(self.ctx.clock.clone());
         ready.open();
         let mut seats = Seats::new(self.config.max_connections, "RTMP");
@@ -130,14 +125,38 @@ impl Server {
         if let Some(renewal) = renewal {
             renewal.abort();
         }
-        take_up.abort();
-        if !work.finish(self.config.drain_timeout).await {
-            tracing::warn!("logs were not all sealed within the drain time-out");
-        }
+        self.finish(&work).await?;
         // Until now it was said where generations ended.
         bring.abort();
         Ok(())
     }
+
+    /// Waits until all that was begun has ended.
+    async fn finish(&self, work: &Work) -> Result<(), PublishError> {
+        if !work.finish(self.config.drain_timeout).await {
+            tracing::warn!("logs were not all sealed within the drain time-out");
+        }
+        Ok(())
+    }
+}
+
+/// Takes sessions up until the drain, which cuts none short: one that is being taken up has a log
+/// that wants sealing. The guard holds the drain open until then.
+fn take_up(
+    desk: Desk,
+    (mut unfinished, stop): (watch::Receiver<u64>, Drain),
+    guard: impl Send + 'static,
+) {
+    task::spawn("take up", async move {
+        loop {
+            tokio::select! {
+                changed = unfinished.changed() => if changed.is_err() { break },
+                () = stop.wait() => break,
+            }
+            desk.take_up_others().await;
+        }
+        drop(guard);
+    });
 }
 
 /// Serves one encoder from its handshake on.
