@@ -12,7 +12,8 @@ use crate::av::error::CoderError;
 use crate::av::parameters::{parameters, tick};
 use crate::media::packet::Packet;
 use crate::media::track::{Codec, Kind, Track};
-use ffmpeg_next::{Dictionary, Error, Rational, codec, decoder, frame};
+use ffmpeg_next::format::{Pixel, Sample, sample};
+use ffmpeg_next::{ChannelLayout, Dictionary, Error, Rational, codec, decoder, frame};
 use std::fmt;
 use std::num::NonZero;
 use std::thread::available_parallelism;
@@ -47,6 +48,25 @@ impl Picture {
         self.frame.height()
     }
 
+    /// A picture that was not decoded: planes of 8 bits, 4:2:0, of even sides, row after row
+    /// without padding. `None`: the planes are not of this size.
+    pub fn made(pts: i64, (width, height): (u32, u32), planes: [&[u8]; 3]) -> Option<Picture> {
+        let mut frame = frame::Video::new(Pixel::YUV420P, width, height);
+        let (width, height) = (usize::try_from(width).ok()?, usize::try_from(height).ok()?);
+        let half = (width / 2, height / 2);
+        for (i, (from, (w, h))) in planes.into_iter().zip([(width, height), half, half]).enumerate()
+        {
+            if from.len() != w * h || from.is_empty() {
+                return None;
+            }
+            let stride = frame.stride(i);
+            let rows = frame.data_mut(i).chunks_mut(stride).zip(from.chunks(w));
+            rows.for_each(|(to, from)| to[..w].copy_from_slice(from));
+        }
+        frame.set_pts(Some(pts));
+        Some(Picture { frame, sar: None })
+    }
+
     fn new(frame: frame::Video) -> Picture {
         let Rational(x, y) = frame.aspect_ratio();
         Picture { frame, sar: Some((x, y)).filter(|_| x > 0 && y > 0 && x != y) }
@@ -63,6 +83,23 @@ impl Sound {
     /// Presentation time of the first sample in ticks of the track that it was decoded from.
     pub fn pts(&self) -> i64 {
         time(&self.0).unwrap_or_default()
+    }
+
+    /// Sound that was not decoded: two channels of samples from -1 to 1, equally many. `None`: they
+    /// are not.
+    pub fn made(pts: i64, rate: u32, channels: [&[f32]; 2]) -> Option<Sound> {
+        let samples = channels[0].len();
+        if samples == 0 || channels[1].len() != samples {
+            return None;
+        }
+        let planar = Sample::F32(sample::Type::Planar);
+        let mut frame = frame::Audio::new(planar, samples, ChannelLayout::STEREO);
+        frame.set_rate(rate);
+        for (i, from) in channels.into_iter().enumerate() {
+            frame.plane_mut::<f32>(i).copy_from_slice(from);
+        }
+        frame.set_pts(Some(pts));
+        Some(Sound(frame))
     }
 
     /// Samples of each channel.

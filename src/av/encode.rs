@@ -57,6 +57,18 @@ pub struct VideoSettings {
     pub bufsize: u64,
 }
 
+impl VideoSettings {
+    /// The encoder and its options as ffmpeg's command line has them.
+    pub fn words(&self) -> Vec<(String, String)> {
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let encoder = name(self.codec).map(|n| ("c:v".to_owned(), n.to_owned()));
+        let options = options(self, cores).into_iter();
+        // Flags of containers, which a command line sets by itself.
+        let options = options.filter(|(name, _)| *name != "flags");
+        encoder.into_iter().chain(options.map(|(name, v)| (format!("{name}:v"), v))).collect()
+    }
+}
+
 /// What an encoder says of its pictures, beside their size, for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Look {

@@ -4,7 +4,7 @@
 //!
 //! Invariant: nothing here reaches into a server; it publishes over RTMP, watches over HTTP and
 //! reads `/proc`. `sync` measures the disk under the log's own writer instead, `versions` what
-//! playlists cost to make.
+//! playlists cost to make, `ladder` what ffmpeg takes for a ladder.
 
 pub mod clip;
 pub mod cores;
@@ -12,6 +12,8 @@ pub mod crowd;
 pub mod error;
 pub mod export;
 pub mod ingest;
+#[cfg(feature = "transcode")]
+pub mod ladder;
 pub mod latency;
 pub mod log;
 pub mod playlist;

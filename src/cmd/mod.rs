@@ -37,6 +37,8 @@ pub mod transcode;
 #[cfg(feature = "transcode")]
 pub mod transcode_worker;
 pub mod transcoder;
+#[cfg(feature = "transcode")]
+pub mod trials;
 pub mod up;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -6,6 +6,7 @@
 //! its decoding), `pipeline` (decodes), `rung` (one thread a rung: cap of the frame rate, scaling,
 //! encoding) and `audio`. `settings` is what a job is told first, `wire` how records cross the
 //! pipes, `report` what the worker tells of itself, `starts` and `cap` two decisions, pure.
+//! `trial` runs a job to measure it, with a `clip` of a file or of a `scene` that is made up.
 //!
 //! Invariant: every rung has a key frame at the first picture, in the order of showing, at or past
 //! the first sample of each segment of the source, with exactly its PTS, and at no other picture
@@ -18,6 +19,7 @@
 mod audio;
 pub mod begin;
 mod cap;
+pub mod clip;
 pub mod error;
 mod feed;
 mod intake;
@@ -29,7 +31,9 @@ mod recorded;
 pub mod report;
 pub mod run;
 mod rung;
+pub mod scene;
 pub mod settings;
 mod starts;
+pub mod trial;
 pub mod wire;
 pub mod worker;

@@ -151,7 +151,7 @@ impl RungSettings {
     }
 
     /// What its encoder is opened with; `None`: a frame rate that [`Settings::check`] refuses.
-    pub(super) fn video(&self, timescale: Timescale) -> Option<VideoSettings> {
+    pub fn video(&self, timescale: Timescale) -> Option<VideoSettings> {
         let e = &self.encode;
         Some(VideoSettings {
             track: self.track,

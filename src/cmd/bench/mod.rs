@@ -1,5 +1,9 @@
 //! castctl bench: measures what ingest and viewers cost and how late media is, beside a peer.
 
+#[cfg(feature = "transcode")]
+mod estimate;
+#[cfg(feature = "transcode")]
+mod transcode;
 mod viewers;
 
 use crate::base::units;
@@ -44,6 +48,10 @@ enum Verb {
     Sync(Sync),
     Export(Export),
     Playlist(bench_playlist::Args),
+    #[cfg(feature = "transcode")]
+    Transcode(transcode::Args),
+    #[cfg(feature = "transcode")]
+    Estimate(estimate::Args),
 }
 
 /// What both have in common.
@@ -203,6 +211,10 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Verb::Sync(args) => runtime.block_on(stoppable(syncs(args))),
         Verb::Export(args) => runtime.block_on(stoppable(export(args))),
         Verb::Playlist(args) => bench_playlist::run(&args),
+        #[cfg(feature = "transcode")]
+        Verb::Transcode(args) => runtime.block_on(stoppable(transcode::run(args))),
+        #[cfg(feature = "transcode")]
+        Verb::Estimate(args) => runtime.block_on(stoppable(estimate::run(args))),
     };
     runtime.shutdown_background();
     done

@@ -6,11 +6,11 @@ use crate::base::units::{self, HumanRate};
 use crate::cmd::channel::print;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::schedule;
-use crate::control::plan::cost::table::{FILE_MAX, Table, USUAL};
+use crate::control::plan::cost::table::USUAL;
 use crate::control::plan::cost::{Estimate, RungCost, estimate};
 use crate::media::track::FrameRate;
 use comfy_table::{CellAlignment, presets};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Bits of a pixel where the bitrate of a source is not said: what encoders are mostly set to, 6
 /// Mbit/s for 1080p30.
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "1080p30", value_parser = picture)]
     source: Picture,
     /// Its codec: h264, hevc or av1
-    #[arg(long, value_name = "CODEC", default_value = "h264", value_parser = codec)]
+    #[arg(long, value_name = "CODEC", default_value = "h264", value_parser = schedule::codec)]
     source_codec: VideoCodec,
     /// Its bitrate, like 6Mbps [default: a tenth of a bit a pixel]
     #[arg(long, value_name = "RATE", value_parser = units::bitrate)]
@@ -70,10 +70,6 @@ fn picture(text: &str) -> Result<Picture, String> {
     Ok(Picture { width, height, frame_rate: rate.parts() })
 }
 
-fn codec(text: &str) -> Result<VideoCodec, String> {
-    VideoCodec::of(text).ok_or_else(|| format!("{text:?} is no codec: h264, hevc, av1"))
-}
-
 /// Reckons and prints.
 pub(super) fn run(args: Args) -> Result<Exit, Failure> {
     let manifest = common::manifest(args.manifest.as_deref())?;
@@ -93,20 +89,10 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
         bitrate: args.source_bitrate.unwrap_or(usual as u64),
         audio_bitrate: AUDIO_BITRATE,
     };
-    let estimate = estimate(&ladder, &source, &machine(&args.machine)?).map_err(Failure::usage)?;
+    let estimate =
+        estimate(&ladder, &source, &schedule::machine(&args.machine)?).map_err(Failure::usage)?;
     print(args.json, &estimate, || table(&estimate, &source));
     Ok(Exit::Done)
-}
-
-/// A table that is built in, else a file's.
-fn machine(name: &str) -> Result<Table, Failure> {
-    if let Some(table) = Table::built_in(name) {
-        return Ok(table);
-    }
-    let known = Table::names().collect::<Vec<_>>().join(", ");
-    let text = schedule::text(Path::new(name), FILE_MAX);
-    let text = text.map_err(|f| f.hint(format!("tables that are built in: {known}")))?;
-    Table::parse(name, &text).map_err(Failure::usage)
 }
 
 fn table(estimate: &Estimate, source: &SourceMedia) -> String {

@@ -3,13 +3,15 @@
 //! The model is a sum of terms, each an amount of work a second times what a machine takes for one:
 //! decoding by pixels and bits, scaling by the pixels that are read and written, encoding by
 //! pixels, bits and frames, each preset for itself, and sound. Linear in all of them, so that a
-//! machine's table is found by least squares (`fit`) and an error in one term stays in it. What the
-//! model does not know is how hard the pictures are: measured of the same encoder and rate that is
-//! up to a factor of two, and `correction` learns it of each job that runs.
+//! machine's table is found by least squares (`fit`) from jobs that are tried (`trial`), and an
+//! error in one term stays in it. What the model does not know is how hard the pictures are:
+//! measured of the same encoder and rate that is up to a factor of two, and `correction` learns it
+//! of each job that runs.
 
 pub mod correction;
 pub mod fit;
 pub mod table;
+pub mod trial;
 
 use crate::api::ladder::planned::{PlannedRung, SourceMedia};
 use crate::api::ladder::{Audio, AudioCodec, Ladder, Name, VideoCodec};
@@ -36,6 +38,11 @@ pub struct Pictures {
 }
 
 impl Pictures {
+    fn new((width, height): (u32, u32), (num, den): (u32, u32), bitrate: u64) -> Pictures {
+        let fps = f64::from(num) / f64::from(den.max(1));
+        Pictures { width, height, fps, bitrate }
+    }
+
     fn amount(&self, by: By) -> f64 {
         match by {
             By::Pixels => f64::from(self.width) * f64::from(self.height) * self.fps / 1e6,
@@ -143,6 +150,38 @@ pub struct Estimate {
     pub total: u32,
 }
 
+/// What is done for a rung: it is scaled, unless it has the source's size, and encoded, unless it
+/// is the source as it came.
+fn of_rung(rung: &PlannedRung, source: &SourceMedia) -> (Option<Work>, Option<Work>) {
+    let Some(e) = &rung.encode else { return (None, None) };
+    // Frames that the cap drops are not scaled.
+    let from = Pictures::new((source.width, source.height), rung.frame_rate, 0);
+    let to = Pictures::new((rung.width, rung.height), rung.frame_rate, e.bitrate);
+    let same = (from.width, from.height) == (to.width, to.height);
+    let encode = Work::Encode { codec: e.codec, preset: e.preset.clone(), to };
+    ((!same).then_some(Work::Scale { from, to }), Some(encode))
+}
+
+/// What is done for all rungs at once: the source is decoded, its sound made. The first is `None`
+/// where nothing is encoded, the second where the sound is passed through.
+fn of_all(ladder: &Ladder, rungs: &[PlannedRung], source: &SourceMedia) -> [Option<Work>; 2] {
+    let from = Pictures::new((source.width, source.height), source.frame_rate, source.bitrate);
+    let codec = source.codec;
+    let decode = rungs.iter().any(|r| r.encode.is_some()).then_some(Work::Decode { codec, from });
+    let sound = match ladder.audio {
+        Audio::Encode { codec, .. } if source.audio_bitrate > 0 => Some(Work::Sound { codec }),
+        _ => None,
+    };
+    [decode, sound]
+}
+
+/// All that a ladder does for a source.
+pub fn work(ladder: &Ladder, source: &SourceMedia) -> Vec<Work> {
+    let rungs = ladder.for_source(source);
+    let each = rungs.iter().flat_map(|r| <[_; 2]>::from(of_rung(r, source)));
+    each.chain(of_all(ladder, &rungs, source)).flatten().collect()
+}
+
 /// What `ladder` costs for `source` on a machine.
 ///
 /// # Errors
@@ -152,42 +191,15 @@ pub fn estimate(
     source: &SourceMedia,
     table: &Table,
 ) -> Result<Estimate, UnknownCost> {
+    let cost = |work: Option<Work>| work.map_or(Ok(0.0), |w| table.cost(&w));
     let planned = ladder.for_source(source);
-    let pictures = |(width, height): (u32, u32), (num, den): (u32, u32), bitrate| Pictures {
-        width,
-        height,
-        fps: f64::from(num) / f64::from(den.max(1)),
-        bitrate,
-    };
-    let size = (source.width, source.height);
+    let [decode, sound] = of_all(ladder, &planned, source).map(cost);
     let mut rungs = Vec::with_capacity(planned.len());
     for rung in planned {
-        let (mut scale, mut encode_cost) = (0.0, 0.0);
-        if let Some(e) = &rung.encode {
-            // Frames that the cap drops are not scaled.
-            let from = pictures(size, rung.frame_rate, 0);
-            let to = pictures((rung.width, rung.height), rung.frame_rate, e.bitrate);
-            if (from.width, from.height) != (to.width, to.height) {
-                scale = table.cost(&Work::Scale { from, to })?;
-            }
-            let (codec, preset) = (e.codec, e.preset.clone());
-            encode_cost = table.cost(&Work::Encode { codec, preset, to })?;
-        }
-        rungs.push(RungCost { rung, scale, encode_cost });
+        let (scale, encode) = of_rung(&rung, source);
+        rungs.push(RungCost { scale: cost(scale)?, encode_cost: cost(encode)?, rung });
     }
-    let decode = match rungs.iter().any(|r| r.rung.encode.is_some()) {
-        true => {
-            let from = pictures(size, source.frame_rate, source.bitrate);
-            table.cost(&Work::Decode { codec: source.codec, from })?
-        }
-        false => 0.0,
-    };
-    let sound = match ladder.audio {
-        Audio::Encode { codec, .. } if source.audio_bitrate > 0 => {
-            table.cost(&Work::Sound { codec })?
-        }
-        _ => 0.0,
-    };
+    let (decode, sound) = (decode?, sound?);
     let each: f64 = rungs.iter().map(|r| r.scale + r.encode_cost).sum();
     let total = (decode + each + sound).ceil() as u32;
     let (ladder, machine) = (ladder.name.clone(), table.name.clone());

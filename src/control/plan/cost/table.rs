@@ -144,6 +144,11 @@ pub struct TableError {
 }
 
 impl Table {
+    /// As [`Table::parse`] reads it.
+    pub fn yaml(&self) -> String {
+        serde_yaml::to_string(self).expect("plain data")
+    }
+
     /// Reads a table; `file` is the name for the messages.
     ///
     /// # Errors
