@@ -2,7 +2,7 @@
 //! list of requests. It is `GET /v1/openapi.json`, and a file in the tree that a test compares.
 
 use crate::api::cluster::{
-    ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
+    Archived, ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
 use crate::api::cues::{Announced, Ask};
 use crate::api::jobs::Order;
@@ -99,6 +99,7 @@ pub const ROUTES: &[Route] = &[
     route!("POST" "/v1/nodes/{node}/logs" "A node has adopted logs", Held => 200 ()),
     route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
         Vec<Unfinished>),
+    route!("POST" "/v1/archived" "A bucket has these extents of these logs", Archived => 200 ()),
     Route { query: POSITION, ..route!("GET" "/v1/resolve" "Where a position of a channel is read: \
         live, or that of a media sequence number, or of a time in microseconds since the epoch. \
         All renditions of the source are in one log", Resolved) },
