@@ -79,6 +79,8 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/channels/{channel}/sessions" "All sessions on the channel's time line, \
         oldest first", Vec<SessionSpan>),
     route!("GET" "/v1/channels/{channel}/sessions/{session}" "A session", Session),
+    route!("GET" "/v1/channels/{channel}/archived" "What buckets have of the channel's logs",
+        Vec<Archived>),
     route!("POST" "/v1/channels/{channel}/generations" "A generation to write, after whoever \
         writes now was asked to stop", Want => 200 Grant),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/session" "Sets a session's \

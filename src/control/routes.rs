@@ -350,6 +350,11 @@ impl Routes {
                 let none = || Refusal::NotFound("no such session".into());
                 json(SessionLine::new(&channel, &found.ok_or_else(none)?))
             }
+            (&Method::GET, [channel, "archived"]) => {
+                let all = registry.in_buckets(&part(channel)?).await?.into_iter();
+                let each = all.map(|(url, log)| Archived { url, logs: vec![log] });
+                json(each.collect::<Vec<_>>())
+            }
             (&Method::POST, [channel, "keys"]) => {
                 let (channel, terms): (Channel, NewKey) = (part(channel)?, body(sent).await?);
                 let now = self.0.clock.now().wall;

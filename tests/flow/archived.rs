@@ -87,6 +87,17 @@ impl Site {
     }
 }
 
+impl Site {
+    /// A range of a recording as a movie: its bytes, and what is said of it.
+    async fn export(&self, source: &str, from: Wall, to: Wall) -> (Vec<u8>, Value) {
+        let (from, to, movie) = (from.to_string(), to.to_string(), self.cluster.dir("clip.mp4"));
+        let target = movie.to_str().expect("a path");
+        let range = ["--from", &from, "--to", &to, "--to", target, "--force", "--json"];
+        let said = self.tool(&[&["export", source][..], &range].concat()).await;
+        (std::fs::read(&movie).expect("written"), said)
+    }
+}
+
 /// The playlists of a session.
 const LISTS: [&str; 5] = [
     "/live/main/s1/index.m3u8",
@@ -204,5 +215,47 @@ async fn a_playlist_crosses_the_bucket_and_the_live_node_without_a_seam() {
     the_same_at(&base(&cold), &oracle.media()).await;
     silent(&oracle.report().await);
     stop(vec![edge, cold, two]).await;
+    stop(site.cluster.apis).await;
+}
+
+/// A range of a channel is one movie, whoever has it: a node, a bucket, or both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_exported_from_wherever_the_cluster_has_it() {
+    let site = Site::start().await;
+    let (one, two) = (site.cluster.origin("one").await, site.cluster.origin("two").await);
+    let edge = site.cluster.edge("east").await;
+    let tags = regular(site.cluster.dir("").as_path(), 6).await;
+    let mut first = Encoder::connect(addr(&one, "rtmp"), &site.cluster.key).await.expect("in");
+    first.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&base(&edge), "main").await;
+    first.finish().await;
+    fetched::media_until(&session, "video", |p| p.ended).await;
+    let second = rewound::list(&base(&edge), LISTS[2]).await.segments[1].pdt.expect("dated");
+    let (from, to) = (Wall(second + 300_000), Wall(second + 2_700_000));
+    let disk = site.cluster.dir("one").join("logs/main/s1").display().to_string();
+    let (here, _) = site.export(&disk, from, to).await;
+    let (at_the_node, _) = site.export("main", from, to).await;
+    assert!(here == at_the_node, "what the node gives is another movie");
+    site.collect("one").await;
+    site.lose(one, "one").await;
+    site.until_in_the_bucket("main --msn 1001").await;
+    let (there, _) = site.export("main", from, to).await;
+    assert!(here == there, "what the bucket gives is another movie");
+
+    // The next session is on air at another node.
+    let mut third = Encoder::connect(addr(&two, "rtmp"), &site.cluster.key).await.expect("in");
+    third.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&base(&edge), "main").await;
+    let list = fetched::media_until(&session, "video", |p| p.segments.len() > 4).await;
+    let to = Wall(list.segments[3].pdt.expect("dated"));
+    let (_, movie) = site.export("main", from, to).await;
+    assert_eq!(movie["damage"], Value::Array(vec![]), "{movie}");
+    let gaps = movie["gaps"].as_array().expect("a list");
+    let absent: f64 = gaps.iter().filter_map(|g| g["absent"].as_f64()).sum();
+    let length = movie["duration"].as_f64().expect("seconds");
+    let whole = to.since(from) as f64 / 1e6;
+    assert!(gaps.len() == 1 && (length + absent - whole).abs() < 0.5, "{whole} s: {movie}");
+    third.finish().await;
+    stop(vec![edge, two]).await;
     stop(site.cluster.apis).await;
 }
