@@ -1,7 +1,7 @@
 //! What operators and nodes tell the registry: nodes and their leases, channels, stream keys.
 
 use crate::api::types::{ChannelSettings, NodeName};
-use crate::base::ids::{Channel, Generation, Session};
+use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -274,9 +274,9 @@ pub struct Source {
     pub session: Session,
     /// This generation's.
     pub generation: Generation,
-    /// The node that has it.
+    /// The node that has it; of a bucket, [`BUCKET`].
     pub node: NodeName,
-    /// Where that is read; `None`: it never said.
+    /// Where that is read; `None`: it never said. Of a bucket, the log's URL in it.
     pub url: Option<String>,
     /// The node lives.
     pub alive: bool,
@@ -284,4 +284,39 @@ pub struct Source {
     pub has: bool,
     /// In words.
     pub why: String,
+    /// It is a bucket's copy.
+    #[serde(default)]
+    pub archived: bool,
+}
+
+/// What stands for a node's name where a bucket has a log.
+pub const BUCKET: &str = "(bucket)";
+
+/// How much of one log is in a bucket. Only ever more: nothing that was put there changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArchivedLog {
+    /// Which.
+    pub log: LogName,
+    /// Extents 0 to this, without it.
+    pub extents: u32,
+    /// That is all of it, and none will follow.
+    pub whole: bool,
+    /// The highest segment that those extents name, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Msn>,
+    /// The last moment that they date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Wall>,
+}
+
+/// What a bucket has of several logs, as who has put it there has seen it. Told again it changes
+/// nothing, and less than is known takes nothing back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Archived {
+    /// The bucket, with its prefix: `s3://bucket/archive`.
+    pub url: String,
+    /// At most [`HELD_MAX`].
+    pub logs: Vec<ArchivedLog>,
 }

@@ -1,9 +1,11 @@
 //! castctl export: a range of a recording as an MP4 file or an HLS folder.
 
 use crate::base::error::Kind;
+use crate::base::ids::Channel;
 use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::{channel_logs, cluster};
 use crate::export::error::ExportError;
-use crate::export::job::{Format, Job, Progress, Target, export};
+use crate::export::job::{Format, From, Job, Progress, Target, export};
 use crate::export::moment::{Ask, Moment, Segments};
 use crate::export::plan::Gaps;
 use crate::export::summary::Summary;
@@ -19,6 +21,10 @@ const DETAILS: &str = "\
 as a moment is the end, anything else the target (./-30s is a file). Moments are \
 2026-11-20T17:23:06.125Z (any offset for Z), +90s from the start of the recording, or -30s from \
 its end. Segments are 1000..1010, both included.
+
+With --api, what is exported is a channel of that cluster: its logs are read at the nodes that \
+have them, and what no node has in the bucket that castctl collect --api has told of; the \
+environment has the bucket's credentials. Of a session that is on air, what is recorded by now.
 
 The recording is copied, never coded anew. An MP4 file begins with the first picture dated at or \
 after --from and ends before the first one dated at or after --to; what has to be decoded before \
@@ -41,14 +47,15 @@ Examples:
   castctl export data/logs/main/s1 --from +90s --to +120s --to clip.mp4
   castctl export data/logs/main/s1 --from 2026-11-20T17:23:06Z --to last.mp4
   castctl export data/logs/main/s1 --msn 1000..1010 --to folder/
-  castctl export data/logs/main/s1 --to - | ffprobe -";
+  castctl export data/logs/main/s1 --to - | ffprobe -
+  castctl export --api http://10.0.0.2:8070 main --from -90s --to clip.mp4";
 
 /// Write a range of a recording as MP4 or as an HLS folder
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = DETAILS)]
 pub struct Args {
     /// A log's directory (…/g1), a session's (…/s1), a channel's, or one extent; or the URL of one
-    /// of these in a bucket, as castctl-archive(7) has it
+    /// of these in a bucket, as castctl-archive(7) has it; with --api, a channel's name
     log: PathBuf,
     /// Begin at this moment: 2026-11-20T17:23:06Z, +90s from the start, -30s from the end
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -62,7 +69,7 @@ pub struct Args {
     /// What to write [default: hls to FOLDER/, fmp4 to -, else mp4]
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<FormatWord>,
-    /// Of a channel's directory: the session of this number
+    /// Of a channel: the session of this number
     #[arg(long, value_name = "N")]
     session: Option<u64>,
     /// Begin with the key frame at or before the start, so that players have nothing to skip
@@ -77,6 +84,8 @@ pub struct Args {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    cluster: cluster::Flags,
 }
 
 /// One value of `--to`.
@@ -115,6 +124,7 @@ enum GapsWord {
 /// Exports.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let job = args.job()?;
+    let job = common::block_on(args.found(job))??;
     let summary = match common::block_on(until_stopped(&job))? {
         Ok(summary) => summary,
         // A reader that has seen enough closes the pipe.
@@ -170,7 +180,7 @@ impl Args {
             _ => Target::Path(path),
         };
         Ok(Job {
-            source: self.log.clone(),
+            source: From::Path(self.log.clone()),
             session: self.session,
             ask: Ask { from: self.from, to: end, segments: self.msn },
             at_key_frame: self.at_key_frame,
@@ -182,6 +192,17 @@ impl Args {
             target,
             force: self.force,
         })
+    }
+}
+
+impl Args {
+    /// A channel of a cluster instead of a path, where that is what the words say.
+    async fn found(&self, job: Job) -> Result<Job, Failure> {
+        let member = self.cluster.member(None)?;
+        let name = self.log.to_str().and_then(|name| name.parse::<Channel>().ok());
+        let (Some(channel), true) = (name, member.peers.is_some()) else { return Ok(job) };
+        let found = channel_logs::find(&member, channel.clone(), self.session, &job.ask).await?;
+        Ok(Job { source: From::Cluster(channel, found), ..job })
     }
 }
 

@@ -7,6 +7,7 @@ pub mod announce;
 pub mod bench;
 pub mod bench_playlist;
 pub mod channel;
+mod channel_logs;
 pub mod cluster;
 pub mod collect;
 pub mod common;

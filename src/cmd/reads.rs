@@ -10,6 +10,8 @@ use crate::cmd::common::Failure;
 use crate::cmd::recorder::{self, Recorder, Recording};
 use crate::cmd::transcoder::{self, Transcoder, Transcoding};
 use crate::collect::adopt::Adopter;
+use crate::log::bucket::Bucket;
+use crate::log::error::LogError;
 use crate::log::id::LogId;
 use crate::log::remote::{self, Remote};
 use crate::log::source::Source;
@@ -29,12 +31,21 @@ pub enum From {
     Recording(Recording),
     /// Another node, whose internal listener this is.
     Upstream(String),
-    /// Every node of the cluster, as its API servers say; what they said last is kept here.
-    Cluster(Option<PathBuf>),
+    /// Every node of the cluster, as its API servers say.
+    Cluster(Around),
     /// A writer that may be gone has recorded them on this disk.
     Adopting,
     /// It makes them, of those of every node of the cluster.
     Transcoding(Transcoding),
+}
+
+/// What an edge of a cluster has beside the nodes.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    /// Where what the API servers said last is kept.
+    pub state: Option<PathBuf>,
+    /// The URL of the bucket that has what nodes do not have any more.
+    pub archive: Option<String>,
 }
 
 /// What is read, and what it takes.
@@ -97,7 +108,7 @@ impl From {
                 let (directory, follower) = Directory::of(peers, clock.clone());
                 of(Source::Remote(remote), directory, Some(follower))
             }
-            From::Cluster(state) => {
+            From::Cluster(Around { state, archive }) => {
                 let (directory, mut follower) = Directory::of(member.cluster()?, clock.clone());
                 if let Some(dir) = state {
                     let cannot = |e| Failure::failed(format!("{}: {e}", dir.display()));
@@ -106,7 +117,12 @@ impl From {
                 let table = directory.clone();
                 let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.writer());
                 let through = Through::default();
-                let logs = member.logs(Arc::new(holder), through.clone(), clock.clone());
+                let mut logs = member.logs(Arc::new(holder), through.clone(), clock.clone());
+                if let Some(url) = archive {
+                    let bucket = Bucket::open(url, clock.clone());
+                    let bad = |e: LogError| Failure::of(e.kind(), format!("--archive: {e}"));
+                    logs = logs.behind(bucket.map_err(bad)?, clock.clone());
+                }
                 Reads { through: Some(through), ..of(logs, directory, Some(follower)) }
             }
             From::Transcoding(how) => {

@@ -11,7 +11,8 @@ use comfy_table::{Table, presets};
 
 /// Say which node has a position of a channel, and why
 ///
-/// Prints the internal address of the best source. Exit code 1: nobody has it.
+/// Prints the internal address of the best source, or the URL of the log in a bucket where no node
+/// that lives has it. Exit code 1: nobody has it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The channel, and a moment, like main@2026-11-20T17:23:06.125Z [default: what is on air]

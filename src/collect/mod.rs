@@ -7,7 +7,8 @@
 //! `round` brings every sealed extent to a bucket, several logs at a time: each extent is made
 //! durable here, verified record by record, put under its name (`upload`), found there again with
 //! its checksum, and only then marked as collected beside it (`marks`). `rebuild` reads what a
-//! bucket holds without asking anybody else. Names and what they mean are in `catalog::key`.
+//! bucket holds without asking anybody else. Names and what they mean are in `catalog::key`. `tell`
+//! says to the registry what is there.
 //!
 //! | limit | value | why |
 //! |---|---|---|
@@ -30,6 +31,7 @@ pub mod pace;
 pub mod rebuild;
 pub mod round;
 pub mod summary;
+pub mod tell;
 mod upload;
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub struct Summary {
     pub left_bytes: u64,
     /// Logs whose last extent is being written, or that lost their writer.
     pub open: u64,
+    /// Why the registry does not know of all that was collected, where it was to be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untold: Option<String>,
 }
 
 /// One log.
@@ -63,8 +66,8 @@ impl Summary {
         self.logs.push(log);
     }
 
-    /// Is something left that should have been collected?
+    /// Is something left that should have been collected, or told?
     pub fn is_short(&self) -> bool {
-        self.left > 0 || self.logs.iter().any(|log| log.why.is_some())
+        self.untold.is_some() || self.left > 0 || self.logs.iter().any(|log| log.why.is_some())
     }
 }

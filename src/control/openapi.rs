@@ -2,7 +2,7 @@
 //! list of requests. It is `GET /v1/openapi.json`, and a file in the tree that a test compares.
 
 use crate::api::cluster::{
-    ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
+    Archived, ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
 use crate::api::cues::{Announced, Ask};
 use crate::api::jobs::Order;
@@ -79,6 +79,8 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/channels/{channel}/sessions" "All sessions on the channel's time line, \
         oldest first", Vec<SessionSpan>),
     route!("GET" "/v1/channels/{channel}/sessions/{session}" "A session", Session),
+    route!("GET" "/v1/channels/{channel}/archived" "What buckets have of the channel's logs",
+        Vec<Archived>),
     route!("POST" "/v1/channels/{channel}/generations" "A generation to write, after whoever \
         writes now was asked to stop", Want => 200 Grant),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/session" "Sets a session's \
@@ -99,6 +101,7 @@ pub const ROUTES: &[Route] = &[
     route!("POST" "/v1/nodes/{node}/logs" "A node has adopted logs", Held => 200 ()),
     route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
         Vec<Unfinished>),
+    route!("POST" "/v1/archived" "A bucket has these extents of these logs", Archived => 200 ()),
     Route { query: POSITION, ..route!("GET" "/v1/resolve" "Where a position of a channel is read: \
         live, or that of a media sequence number, or of a time in microseconds since the epoch. \
         All renditions of the source are in one log", Resolved) },

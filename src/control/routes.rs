@@ -1,6 +1,6 @@
 //! What the API server answers to which request; `openapi` lists them.
 
-use crate::api::cluster::{HELD_MAX, Heartbeat, Held, NewKey, Position, Resolved};
+use crate::api::cluster::{Archived, HELD_MAX, Heartbeat, Held, NewKey, Position, Resolved};
 use crate::api::cues;
 use crate::api::orders::StopAsk;
 use crate::api::peers::Peers;
@@ -171,6 +171,10 @@ impl Routes {
             (&Method::GET, ["v1", "resolve"]) => {
                 json(self.resolve(head.uri.query().unwrap_or("")).await?)
             }
+            (&Method::POST, ["v1", "archived"]) => {
+                let told: Archived = body(sent).await?;
+                json(self.0.registry.archived(&told).await?)
+            }
             (&Method::GET, ["v1", "openapi.json"]) => json(openapi::document()),
             _ => Err(Refusal::NotFound(format!("{} {path} is nothing here", head.method))),
         }
@@ -192,7 +196,8 @@ impl Routes {
         let registry = &self.0.registry;
         let past = registry.history(&channel).await?;
         let status = registry.status(self.0.clock.now().wall).await?;
-        let sources = resolve(&past, &status.nodes, position, status.now);
+        let buckets = registry.in_buckets(&channel).await?;
+        let sources = resolve(&past, &status.nodes, &buckets, position, status.now);
         Ok(Resolved { channel, sources })
     }
 
@@ -344,6 +349,11 @@ impl Routes {
                 let found = registry.find(&channel, session).await?;
                 let none = || Refusal::NotFound("no such session".into());
                 json(SessionLine::new(&channel, &found.ok_or_else(none)?))
+            }
+            (&Method::GET, [channel, "archived"]) => {
+                let all = registry.in_buckets(&part(channel)?).await?.into_iter();
+                let each = all.map(|(url, log)| Archived { url, logs: vec![log] });
+                json(each.collect::<Vec<_>>())
             }
             (&Method::POST, [channel, "keys"]) => {
                 let (channel, terms): (Channel, NewKey) = (part(channel)?, body(sent).await?);

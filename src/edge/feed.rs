@@ -95,7 +95,10 @@ impl Feed {
                             done = Some(writer);
                         }
                         // Granted, but its log is not there yet, or will not be.
-                        Err(LogError::NotFound { .. }) if !newest => done = Some(writer),
+                        Err(LogError::NotFound { .. }) if !newest => {
+                            self.read_what_is_left(writer).await;
+                            done = Some(writer);
+                        }
                         Err(LogError::NotFound { .. }) => tokio::select! {
                             () = self.idle_until(&mut table) => {}
                             () = created.changed() => {}
@@ -108,6 +111,7 @@ impl Feed {
                             self.set_waits(wait);
                             self.pause(RETRY).await;
                             if !newest && !wait {
+                                self.read_what_is_left(writer).await;
                                 done = Some(writer);
                             }
                         }
@@ -138,6 +142,23 @@ impl Feed {
         tokio::select! {
             () = again => {}
             () = clock.sleep_until(until) => {}
+        }
+    }
+
+    /// Takes what a bucket has of a log whose rest can't be had: it was on air, and who goes on
+    /// without it would list less than others.
+    async fn read_what_is_left(&mut self, writer: Writer) {
+        let id = self.log(writer);
+        let left = self.reading.sources.logs.left_in_bucket(&id).await;
+        let left = left.inspect_err(|e| tracing::warn!(log = %id, "it can't be read: {e}"));
+        let Ok(Some(index)) = left else { return };
+        let extents = index.footers.len();
+        tracing::warn!(log = %id, extents, "its end is lost: what was collected is shown");
+        self.reading.begin(false);
+        // Some of it may have been read before.
+        self.reading.again = Some(writer);
+        for footer in &index.footers {
+            self.reading.footer(writer, footer);
         }
     }
 

@@ -1,6 +1,7 @@
 //! An export from a path to a summary: opens, reads twice, writes. Blocks in file writes: it wants
 //! a runtime of its own, as commands have.
 
+use crate::base::ids::Channel;
 use crate::export::collect::Collector;
 use crate::export::copy::{self, Copier};
 use crate::export::error::ExportError;
@@ -10,6 +11,7 @@ use crate::export::moment::{Ask, Range};
 use crate::export::output::{Output, OutputDir};
 use crate::export::plan::{Cut, Gaps, Plan, plan};
 use crate::export::reader::Reader;
+use crate::export::shelf::Shelf;
 use crate::export::sources::{Piece, Sources};
 use crate::export::summary::{self, GapSummary, LeftOut, Summary, seconds};
 use crate::log::format::record::Record;
@@ -56,11 +58,30 @@ impl Target {
     }
 }
 
+/// Where from.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// An extent, or the directory of a generation, a session or a channel.
+    Path(PathBuf),
+    /// Logs of this channel, where its cluster has them.
+    Cluster(Channel, Vec<Shelf>),
+}
+
+impl From {
+    /// For messages.
+    fn name(&self) -> PathBuf {
+        match self {
+            From::Path(path) => path.clone(),
+            From::Cluster(channel, _) => channel.as_str().into(),
+        }
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// An extent, or the directory of a generation, a session or a channel.
-    pub source: PathBuf,
+    /// Where from.
+    pub source: From,
     /// Of a channel: which session.
     pub session: Option<u64>,
     /// The range.
@@ -103,12 +124,15 @@ pub async fn export(
     job: &Job,
     tell: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Summary, ExportError> {
-    let sources = Sources::open(&job.source, job.session).await?;
+    let sources = match &job.source {
+        From::Path(path) => Sources::open(path, job.session).await?,
+        From::Cluster(_, logs) => Sources::of(logs.clone()).await,
+    };
     let sessions = sources.sessions();
     let ask = &job.ask;
     let alone = sessions.len() < 2;
     if !alone && (job.format == Format::Hls || *ask == Ask::default()) {
-        let path = job.source.clone();
+        let path = job.source.name();
         let why = match job.format {
             Format::Hls => "a folder holds one: choose it with --session",
             _ => "choose one with --session, or a range with --from and --to or --msn",

@@ -7,7 +7,7 @@ use std::path::Path;
 
 fn job(source: &Path, target: &Path) -> Job {
     Job {
-        source: source.to_owned(),
+        source: From::Path(source.to_owned()),
         session: None,
         ask: Ask::default(),
         at_key_frame: false,

@@ -1,11 +1,12 @@
 //! Recordings as files: a range of one or more logs as MP4, fragmented MP4 or an HLS VOD folder.
 //! Packets are copied, never coded anew.
 //!
-//! **What is read.** `sources` lists the extents of a path (an extent, a generation, a session, a
-//! channel) in order and what footers say of them; `reader` reads those of the range, on behind
-//! damage where a footer tells where the next mark lies. Two passes: `collect` takes every listed
-//! sample's times, size and place (24 bytes each: 7 MiB for an hour of 30 pictures and 48 frames of
-//! sound a second, and as much again while the head is written), `copy` moves the payloads.
+//! **What is read.** `shelf` is a log by its path, or where a cluster has it. `sources` lists the
+//! extents of a path (an extent, a generation, a session, a channel), or of such logs, in order and
+//! what footers say of them; `reader` reads those of the range, on behind damage where a footer
+//! tells where the next mark lies. Two passes: `collect` takes every listed sample's times, size
+//! and place (24 bytes each: 7 MiB for an hour of 30 pictures and 48 frames of sound a second, and
+//! as much again while the head is written), `copy` moves the payloads.
 //!
 //! **What is exported.** Samples that the writer listed, with the times that viewers got
 //! (`PartEnd`, audio on its grid), and the listed samples of a last part that a crash left without
@@ -44,5 +45,6 @@ pub mod moment;
 pub mod output;
 pub mod plan;
 pub mod reader;
+pub mod shelf;
 pub mod sources;
 pub mod summary;

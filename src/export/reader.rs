@@ -2,11 +2,11 @@
 //! that the footer places, else at the next extent.
 
 use crate::export::error::ExportError;
+use crate::export::shelf::Records;
 use crate::export::sources::{Piece, Sources};
 use crate::log::batch::Batch;
 use crate::log::error::LogError;
 use crate::log::format::Position;
-use crate::log::subscription::Subscription;
 
 /// A cursor over extents of several logs.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Reader<'a> {
     sources: &'a Sources,
     pieces: &'a [Piece],
     at: usize,
-    records: Option<Subscription>,
+    records: Option<Records>,
     /// What could not be read, for people.
     damage: Vec<String>,
 }

@@ -5,6 +5,7 @@ use crate::base::ids::Msn;
 use crate::base::time::Wall;
 use crate::export::error::ExportError;
 use crate::export::moment::Range;
+use crate::export::shelf::Shelf;
 use crate::log::dir::LogDir;
 use crate::log::error::LogError;
 use crate::log::format::index::Indexer;
@@ -30,7 +31,7 @@ pub struct Piece {
 #[derive(Debug)]
 pub struct Sources {
     /// In the order of their generations.
-    pub logs: Vec<LogDir>,
+    pub logs: Vec<Shelf>,
     /// All their extents, in order.
     pub pieces: Vec<Piece>,
 }
@@ -42,7 +43,7 @@ impl Sources {
     /// # Errors
     /// There is no log, or none of that session.
     pub async fn open(path: &Path, session: Option<u64>) -> Result<Sources, ExportError> {
-        let mut logs = LogDir::all(path)?;
+        let mut logs: Vec<Shelf> = LogDir::all(path)?.into_iter().map(Shelf::Path).collect();
         let sessions = sessions(&logs);
         if let Some(session) = session {
             logs.retain(|l| l.id().session.0 == session);
@@ -51,9 +52,14 @@ impl Sources {
                 return Err(ExportError::Sessions { path: path.to_owned(), sessions, why });
             }
         }
+        Ok(Sources::of(logs).await)
+    }
+
+    /// These logs, in the order of their generations.
+    pub async fn of(logs: Vec<Shelf>) -> Sources {
         let mut pieces = Vec::new();
         for (log, dir) in logs.iter().enumerate() {
-            for &extent in dir.extents() {
+            for extent in dir.extents() {
                 let bytes = dir.extent_bytes(extent);
                 let (wall, msn) = match dir.footer(extent) {
                     Ok(Some(footer)) => (footer.wall, footer.msn),
@@ -62,7 +68,7 @@ impl Sources {
                 pieces.push(Piece { log, extent, bytes, wall, msn });
             }
         }
-        Ok(Sources { logs, pieces })
+        Sources { logs, pieces }
     }
 
     /// The sessions that the logs belong to.
@@ -97,7 +103,7 @@ impl Sources {
     }
 }
 
-fn sessions(logs: &[LogDir]) -> Vec<u64> {
+fn sessions(logs: &[Shelf]) -> Vec<u64> {
     let mut all: Vec<u64> = logs.iter().map(|l| l.id().session.0).collect();
     all.dedup();
     all
@@ -106,7 +112,7 @@ fn sessions(logs: &[LogDir]) -> Vec<u64> {
 type Known = (Option<(Wall, Wall)>, Option<(Msn, Msn)>);
 
 /// What the marks of an extent say, as far as it can be read.
-async fn look(dir: &LogDir, extent: u32) -> Known {
+async fn look(dir: &Shelf, extent: u32) -> Known {
     let (mut records, mut index) = (dir.read_from(extent), Indexer::new());
     while records.position().extent == extent
         && let Ok::<_, LogError>(Some(batch)) = records.next().await

@@ -27,14 +27,27 @@ const BLOCK: u64 = 64 << 10;
 /// Most that is fetched in one request: a slow line brings this much in the time that one may take.
 const FETCH: usize = 8 << 20;
 
-/// Blocks of an extent that are kept: the one with its header, and the one with its trailer.
-const BLOCKS: usize = 2;
+/// Blocks of an extent that are kept: the one with its header, those with its trailer and with the
+/// beginning of its footer.
+const BLOCKS: usize = 3;
+
+/// Objects that are kept open: whoever reads on in an extent, and viewers after viewers, find its
+/// ends at hand. 192 KiB each.
+const OPENED: usize = 64;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A bucket, read.
 #[derive(Debug, Clone)]
 pub(super) struct Archive {
+    door: Door,
+    /// Those that were opened last, oldest first. None is ever another one later.
+    opened: Arc<Mutex<VecDeque<Arc<Object>>>>,
+}
+
+/// Where requests go.
+#[derive(Debug, Clone)]
+struct Door {
     store: Store,
     ask: UnboundedSender<Work>,
 }
@@ -61,9 +74,18 @@ impl Archive {
             });
         };
         std::thread::Builder::new().name("archive".to_owned()).spawn(serve).map_err(failed)?;
-        Ok(Archive { store, ask })
+        Ok(Archive { door: Door { store, ask }, opened: Arc::default() })
     }
 
+    /// The name of the object with this path.
+    fn key(&self, path: &Path) -> io::Result<String> {
+        let text = path.to_str().and_then(|text| text.strip_prefix(self.door.store.url()));
+        let key = text.map(|text| text.trim_matches('/').to_owned());
+        key.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+impl Door {
     /// Waits for what a future answers on the archive's thread.
     fn wait<T: Send + 'static>(
         &self,
@@ -77,13 +99,6 @@ impl Archive {
         });
         self.ask.send(work).map_err(|_| gone())?;
         answer.recv().map_err(|_| gone())?.map_err(to_io)
-    }
-
-    /// The name of the object with this path.
-    fn key(&self, path: &Path) -> io::Result<String> {
-        let text = path.to_str().and_then(|text| text.strip_prefix(self.store.url()));
-        let key = text.map(|text| text.trim_matches('/').to_owned());
-        key.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
@@ -107,8 +122,8 @@ impl FileSystem for Archive {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let (store, key) = (self.store.clone(), self.key(dir)?);
-        let found = self.wait(async move { store.folder(&key).await })?;
+        let (store, key) = (self.door.store.clone(), self.key(dir)?);
+        let found = self.door.wait(async move { store.folder(&key).await })?;
         let names: Vec<String> = found.folders.into_iter().chain(found.objects).collect();
         match names.is_empty() {
             true => Err(io::ErrorKind::NotFound.into()),
@@ -120,11 +135,21 @@ impl FileSystem for Archive {
         if how != Open::Read {
             return read_only();
         }
-        let (store, key) = (self.store.clone(), self.key(path)?);
+        let (store, key) = (self.door.store.clone(), self.key(path)?);
+        let opened = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(object) = opened().iter().find(|object| object.key == key) {
+            return Ok(Arc::clone(object) as Arc<dyn LogFile>);
+        }
         let name = key.clone();
-        let facts = self.wait(async move { store.head(&name).await })?;
-        let (archive, blocks) = (self.clone(), Mutex::default());
-        Ok(Arc::new(Object { archive, key, len: facts.bytes, blocks }))
+        let facts = self.door.wait(async move { store.head(&name).await })?;
+        let (door, blocks) = (self.door.clone(), Mutex::default());
+        let object = Arc::new(Object { door, key, len: facts.bytes, blocks });
+        let mut opened = opened();
+        if opened.len() >= OPENED {
+            opened.pop_front();
+        }
+        opened.push_back(Arc::clone(&object));
+        Ok(object)
     }
 
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
@@ -150,7 +175,7 @@ impl FileSystem for Archive {
 
 /// One object. It never changes while it is read: its name has one content.
 struct Object {
-    archive: Archive,
+    door: Door,
     key: String,
     len: u64,
     /// The newest blocks that were fetched, by their numbers.
@@ -159,8 +184,8 @@ struct Object {
 
 impl Object {
     fn fetch(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let (store, key) = (self.archive.store.clone(), self.key.clone());
-        self.archive.wait(async move { store.range(&key, range).await })
+        let (store, key) = (self.door.store.clone(), self.key.clone());
+        self.door.wait(async move { store.range(&key, range).await })
     }
 
     fn block(&self, n: u64) -> io::Result<Bytes> {

@@ -54,7 +54,8 @@
 //! log would be taken; below `Options::low_space` it is not.
 //!
 //! An archive (`archive`) is read as a disk is: whoever is given the URL of a log in a bucket,
-//! where a path would do, reads it by range (`dir`). `carried` is what brings extents there.
+//! where a path would do, reads it by range (`dir`). `bucket` is all the logs of one, `archived`
+//! reads them where their nodes do not give them. `carried` is what brings extents there.
 //!
 //! Invariant: visible means written. No reader in any process sees a record before `write` has
 //! returned.
@@ -65,8 +66,10 @@
 //! Invariant: nothing here deletes a file.
 
 mod archive;
+pub mod archived;
 pub mod aside;
 pub mod batch;
+pub mod bucket;
 pub mod carried;
 mod damage;
 pub mod dir;
@@ -102,6 +105,8 @@ pub mod writer;
 
 #[cfg(test)]
 mod archive_test;
+#[cfg(test)]
+mod bucket_test;
 #[cfg(test)]
 mod cues_test;
 #[cfg(test)]

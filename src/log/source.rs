@@ -1,8 +1,10 @@
-//! Where logs are read from: this node's disk and memory, or another node's. Everything that reads
-//! a log reads through this, so that a role does not know whether it shares a process with the
-//! writer.
+//! Where logs are read from: this node's disk and memory, another node's, a bucket. Everything that
+//! reads a log reads through this, so that a role does not know whether it shares a process with
+//! the writer.
 
+use crate::log::archived::Archived;
 use crate::log::batch::Batch;
+use crate::log::bucket::Bucket;
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::version::Wrote;
@@ -14,6 +16,7 @@ use crate::log::remote::Remote;
 use crate::log::remote::wire::Since;
 use crate::log::subscription::{From, Piece, Subscription};
 use crate::log::through::Way;
+use crate::rt::clock::Clock;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
@@ -31,9 +34,36 @@ pub enum Source {
     Remote(Remote),
     /// Many, each with logs of its own.
     Nodes(Nodes),
+    /// Any of these, and a bucket behind it.
+    Archived(Archived),
 }
 
 impl Source {
+    /// The same, with a bucket for what can't be read there.
+    #[must_use]
+    pub fn behind(self, bucket: Bucket, clock: Clock) -> Source {
+        Source::Archived(Archived::new(self, bucket, clock))
+    }
+
+    /// The marks of all of a log, where all of it is in the bucket behind. Its node is not asked.
+    pub async fn whole_in_bucket(&self, id: &LogId) -> Option<Index> {
+        match self {
+            Source::Archived(both) => both.whole(id).await,
+            _ => None,
+        }
+    }
+
+    /// The marks of what the bucket behind has of a log, for who goes on without the rest.
+    ///
+    /// # Errors
+    /// The bucket can't be read, or what is there is damaged.
+    pub async fn left_in_bucket(&self, id: &LogId) -> Result<Option<Index>, LogError> {
+        match self {
+            Source::Archived(both) => both.bucket().index(id).await,
+            _ => Ok(None),
+        }
+    }
+
     /// The marks of a log's sealed extents, and where to read on for the rest.
     pub async fn index(&self, id: &LogId) -> Result<Index, LogError> {
         self.index_since(id, Since::Start).await
@@ -49,13 +79,16 @@ impl Source {
             }
             Source::Remote(remote) => remote.index_since(id, since).await,
             Source::Nodes(nodes) => nodes.of(id)?.index_since(id, since).await,
+            Source::Archived(both) => both.index_since(id, since).await,
         }
     }
 
     /// What was taken for damage of this log was a place in it as it was before a repair.
     pub fn forget_damage(&self, id: &LogId) {
-        if let Source::Local(logs) = self {
-            logs.forget_damage(id);
+        match self {
+            Source::Local(logs) => logs.forget_damage(id),
+            Source::Archived(both) => both.near().forget_damage(id),
+            Source::Remote(_) | Source::Nodes(_) => {}
         }
     }
 
@@ -68,6 +101,7 @@ impl Source {
             Source::Local(logs) => logs.subscribe(id, from),
             Source::Remote(remote) => remote.subscribe(id, from).await,
             Source::Nodes(nodes) => nodes.of(id)?.subscribe(id, from).await,
+            Source::Archived(both) => both.subscribe(id, from).await,
         }
     }
 
@@ -87,6 +121,7 @@ impl Source {
                     })
                     .await
             }
+            Source::Archived(both) => both.read(id, range).await,
         }
     }
 
@@ -101,6 +136,7 @@ impl Source {
             Source::Nodes(nodes) => {
                 nodes.ask(id, |at| async move { at.piece(id, from).await }).await
             }
+            Source::Archived(both) => both.piece(id, from).await,
         }
     }
 
@@ -110,6 +146,7 @@ impl Source {
             Source::Local(logs) => logs.wrote(id).await,
             Source::Remote(remote) => remote.wrote(id).await,
             Source::Nodes(nodes) => nodes.ask(id, |at| async move { at.wrote(id).await }).await,
+            Source::Archived(both) => both.wrote(id).await,
         }
     }
 
@@ -119,12 +156,17 @@ impl Source {
         match self {
             Source::Local(_) | Source::Remote(_) => None,
             Source::Nodes(nodes) => nodes.place(id),
+            Source::Archived(both) => both.near().place(id),
         }
     }
 
     /// Has this node to be told where logs are, and not of this one?
     pub fn is_lost(&self, id: &LogId) -> bool {
-        matches!(self, Source::Nodes(nodes) if nodes.place(id).is_none())
+        match self {
+            Source::Nodes(nodes) => nodes.place(id).is_none(),
+            Source::Archived(both) => both.near().is_lost(id),
+            Source::Local(_) | Source::Remote(_) => false,
+        }
     }
 
     /// Tells when [`Source::place`] may be another, though the nodes that have logs are the same.
@@ -132,6 +174,7 @@ impl Source {
         Moved(match self {
             Source::Local(_) | Source::Remote(_) => None,
             Source::Nodes(nodes) => Some(nodes.moved()),
+            Source::Archived(both) => return both.near().moved(),
         })
     }
 
@@ -140,6 +183,7 @@ impl Source {
         match self {
             Source::Local(_) | Source::Remote(_) => BTreeMap::new(),
             Source::Nodes(nodes) => nodes.followed(),
+            Source::Archived(both) => both.near().followed(),
         }
     }
 
@@ -148,6 +192,7 @@ impl Source {
         Watch(match self {
             Source::Local(logs) => Some(logs.created()),
             Source::Remote(_) | Source::Nodes(_) => None,
+            Source::Archived(both) => return both.near().watch(),
         })
     }
 }

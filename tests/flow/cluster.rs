@@ -10,7 +10,7 @@ use crate::nodes::{addr, base};
 use crate::oracle::playlist::Playlist;
 use crate::oracle::{Exception, Oracle};
 use crate::postgres::{self, Postgres};
-use crate::process::{Ended, Up, castctl, node};
+use crate::process::{Ended, Up, castctl, node, plain, run};
 use crate::rewound;
 use crate::server::{local, silent, within};
 use castctl::base::time::Wall;
@@ -171,6 +171,33 @@ impl Cluster {
             "--internal=127.0.0.1:0".into(),
         ];
         self.run(&words, "admin").await
+    }
+
+    /// An edge that reads a bucket, reached as `settings` say.
+    pub(crate) async fn edge_with(
+        &self,
+        name: &str,
+        archive: &str,
+        settings: &[(String, String)],
+    ) -> Up {
+        let mut command = plain();
+        command.args(["serve-edge", "--api", &self.urls(), "--node", name]);
+        command.args(["--archive", archive, "--viewers=127.0.0.1:0", "--internal=127.0.0.1:0"]);
+        command.args(["--admin=127.0.0.1:0", "--secret-file"]).arg(&self.secret);
+        command.envs(settings.iter().cloned());
+        Up::run_until(command, "admin").await
+    }
+
+    /// A command of this cluster that reaches a bucket as `settings` say.
+    pub(crate) async fn tool(&self, words: &[&str], settings: &[(String, String)]) -> Ended {
+        let mut command = plain();
+        command.args(words).args(["--api", &self.urls(), "--secret-file"]).arg(&self.secret);
+        run(command.envs(settings.iter().cloned())).await
+    }
+
+    /// The directory of a node of this name; of none, where all of them lie.
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// An operator's command, with JSON as its answer.

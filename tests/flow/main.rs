@@ -8,6 +8,7 @@ mod oracle;
 mod accounted;
 mod adopted;
 mod announced;
+mod archived;
 mod away;
 mod browser;
 mod bucket;

@@ -177,11 +177,17 @@ fn own_surroundings(command: &mut Command) {
     command.env("NO_COLOR", "1");
 }
 
+/// castctl without any words, in surroundings of its own.
+pub(crate) fn plain() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_castctl"));
+    own_surroundings(&mut command);
+    command
+}
+
 /// A server command with these words, and the lines it prints at its start, of which `last` is the
 /// last.
 pub(crate) async fn node(words: &[&str], last: &str) -> Up {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_castctl"));
-    own_surroundings(&mut command);
+    let mut command = plain();
     command.args(words);
     Up::started(command, last).await
 }

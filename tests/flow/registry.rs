@@ -4,7 +4,7 @@
 use crate::postgres::{self, Postgres};
 use crate::server::within;
 use castctl::api::auth::NODE_NAME_MAX;
-use castctl::api::cluster::{Heartbeat, LogName, NewKey, Role};
+use castctl::api::cluster::{Archived, ArchivedLog, HELD_MAX, Heartbeat, LogName, NewKey, Role};
 use castctl::api::types::{
     ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report, SessionEnd,
     SessionRecord, Want,
@@ -97,6 +97,7 @@ on_both! {
     keys_are_admitted_by_their_terms
     nodes_are_known_and_leave
     an_adopted_log_is_read_from_who_has_it
+    what_is_in_a_bucket_is_known_however_often_it_is_told
     a_session_is_made_as_every_live_edge_can_make_it
     replicas_that_grant_at_once_repeat_nothing
 }
@@ -324,6 +325,56 @@ async fn nodes_are_known_and_leave(at: Database) {
     let (name, session) = &status.channels[0];
     let session = session.as_ref().expect("one");
     assert_eq!((name, &*session.node, session.ended), (&main, "b", false));
+}
+
+async fn what_is_in_a_bucket_is_known_however_often_it_is_told(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let g = r.grant(&main, &publish("a"), now()).await.expect("grant");
+    let of = |generation, extents, whole, last: Option<u64>| {
+        let log = LogName { channel: channel("main"), session: g.session, generation };
+        let until = last.map(|n| Wall(n as i64));
+        ArchivedLog { log, extents, whole, last: last.map(Msn), until }
+    };
+    let tell = async |url: &str, log| {
+        let told = Archived { url: url.into(), logs: vec![log] };
+        r.archived(&told).await.expect("taken");
+        let known = r.in_buckets(&main).await.expect("asked");
+        known.into_iter().map(|(url, log)| format!("{url} {}", said(&log))).collect::<Vec<_>>()
+    };
+    fn said(log: &ArchivedLog) -> String {
+        let last = log.last.map_or(0, |msn| msn.0);
+        assert_eq!(log.until.map(|wall| wall.0), log.last.map(|msn| msn.0 as i64));
+        format!("g{} {} {} {last}", log.log.generation, log.extents, log.whole)
+    }
+    assert_eq!(r.in_buckets(&main).await, Ok(vec![]));
+    let one = "s3://b/x";
+    assert_eq!(
+        tell(one, of(g.generation, 2, false, Some(1010))).await,
+        ["s3://b/x g1 2 false 1010"]
+    );
+    assert_eq!(
+        tell(one, of(g.generation, 2, false, Some(1010))).await,
+        ["s3://b/x g1 2 false 1010"]
+    );
+    let grown = ["s3://b/x g1 3 true 1015"];
+    assert_eq!(tell("s3://b/x/", of(g.generation, 3, true, Some(1015))).await, grown);
+    // Late words take nothing back, and who does not know the last segment forgets none.
+    assert_eq!(tell(one, of(g.generation, 2, false, Some(1010))).await, grown);
+    assert_eq!(tell(one, of(g.generation, 3, true, None)).await, grown);
+    // Of a generation that nobody was granted nothing is known.
+    assert_eq!(tell(one, of(Generation(9), 1, true, Some(1))).await, grown);
+    let two = ["gs://c g1 1 false 0", "s3://b/x g1 3 true 1015"];
+    assert_eq!(tell("gs://c", of(g.generation, 1, false, None)).await, two);
+    let many = vec![of(g.generation, 1, false, None); HELD_MAX + 1];
+    for (told, why) in [
+        (Archived { url: "here".into(), logs: vec![] }, "no URL of a bucket"),
+        (Archived { url: one.into(), logs: many }, "more than 1000 logs at once"),
+    ] {
+        let refused = r.archived(&told).await.expect_err(why).to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+    r.close().await;
+    assert_eq!(open(&at).await.in_buckets(&main).await.expect("asked").len(), 2, "it is stored");
 }
 
 async fn an_adopted_log_is_read_from_who_has_it(at: Database) {

@@ -49,7 +49,8 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&[&str]])] = &[
     ("catalog", &[&["base", "media"]]),
     ("manifest", &[&["base", "media", "api/types", "api/ladder"]]),
     ("log/format", &[&["base", "media"]]),
-    ("log", &[&["base", "media", "store", "rt"]]),
+    // An archive's names are the catalog's, also for who reads it.
+    ("log", &[&["base", "media", "catalog", "store", "rt"]]),
     ("control/plan", &[&["base", "api/types", "api/cluster", "api/ladder", "api/jobs"]]),
     ("control", &[&["base", "api", "rt", "telemetry", "catalog"]]),
     ("pools/plan", &[&["base", "api/types"]]),

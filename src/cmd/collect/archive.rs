@@ -1,11 +1,13 @@
 //! Bringing a data directory's extents to a bucket: what it takes, and doing it once.
 
+use crate::api::peers::Peers;
 use crate::base::error::Kind;
 use crate::cmd::collect::print;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::data;
 use crate::collect::round::{Collector, Options, Step, Tell};
 use crate::collect::summary::Summary;
+use crate::collect::tell::Teller;
 use crate::log::error::LogError;
 use crate::log::logs::Logs;
 use crate::log::options::Options as LogOptions;
@@ -21,6 +23,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// What is to be brought where, and how.
 pub(super) struct Work {
@@ -31,12 +34,15 @@ pub(super) struct Work {
     pub(super) seal: Option<LogOptions>,
     /// How long may be gone on after a signal.
     pub(super) finish: Duration,
+    /// Who is told what is in the bucket.
+    pub(super) api: Option<Peers>,
 }
 
 /// What brings.
 pub(super) struct Ready {
     pub(super) collector: Collector,
     sealer: Option<(Logs, Known)>,
+    teller: Option<Mutex<Teller>>,
     _own: File,
 }
 
@@ -56,20 +62,28 @@ impl Work {
             }
             None => None,
         };
+        let teller = |api: Peers| Mutex::new(Teller::new(api, &self.data, store.url()));
+        let teller = self.api.clone().map(teller);
         let collector = Collector::new(&self.data, store, self.options, clock.clone(), tell);
-        Ok(Ready { collector, sealer, _own: own })
+        Ok(Ready { collector, sealer, teller, _own: own })
     }
 }
 
 impl Ready {
-    /// Seals what lost its writer, where that was asked for, and collects what is sealed.
+    /// Seals what lost its writer, where that was asked for, collects what is sealed, and tells of
+    /// it who is to be told.
     pub(super) async fn round(&self, cut: &Drain) -> Result<Summary, LogError> {
         if let Some((logs, known)) = &self.sealer {
             for log in logs.adopt(known).await?.sealed {
                 log.say();
             }
         }
-        self.collector.round(cut).await
+        let mut summary = self.collector.round(cut).await?;
+        if let Some(teller) = &self.teller {
+            let told = teller.lock().await.tell().await;
+            summary.untold = told.err().map(|e| e.to_string());
+        }
+        Ok(summary)
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a bucket holds, from the bucket alone.
 
+use crate::api::peers::Peers;
 use crate::catalog::rebuild::Catalog;
 use crate::cmd::collect::archive::store_failure;
 use crate::cmd::collect::print;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::collect::rebuild::rebuild;
+use crate::collect::tell::tell_all;
 use crate::store::open::{Access, open};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -44,8 +46,8 @@ struct Extent {
     last_msn: Option<u64>,
 }
 
-/// Reads, and prints.
-pub(super) fn run(url: &str, json: bool) -> Result<Exit, Failure> {
+/// Reads, tells the API servers where there are some, and prints.
+pub(super) fn run(url: &str, api: Option<Peers>, json: bool) -> Result<Exit, Failure> {
     let store = open(url, &Access::from_env()).map_err(store_failure)?;
     let bar = bar();
     let mut tell = |done, all| {
@@ -55,6 +57,11 @@ pub(super) fn run(url: &str, json: bool) -> Result<Exit, Failure> {
     let catalog = common::block_on(rebuild(&store, &mut tell))?;
     bar.finish_and_clear();
     let catalog = catalog.map_err(store_failure)?;
+    if let Some(api) = api {
+        let told = common::block_on(tell_all(&api, store.url(), &catalog))?;
+        let n = told.map_err(|e| Failure::failed(format!("the registry is not told: {e}")))?;
+        common::say(format!("the registry was told of {n} logs"));
+    }
     let findings = catalog.findings();
     if json {
         let output = output(store.url(), &catalog);

@@ -33,7 +33,9 @@ const DETAILS: &str = "\
 With --to, sealed extents go into a bucket, each under a name of its own (castctl-archive(7)), and \
 are marked here as collected once the bucket has been seen to have them. What is being written is \
 left for the next time. Run again, also after a kill, it goes on where the marks end. Nothing is \
-deleted here. The exit code is 1 when a sealed extent could not be collected.
+deleted here. With --api, the cluster's API servers are told what is in the bucket; \
+--rebuild-catalog tells them all that it finds. The exit code is 1 when a sealed extent could not \
+be collected, or somebody not told.
 
 The environment says how the bucket is reached, as for the clouds' own tools: AWS_ACCESS_KEY_ID, \
 AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT; GOOGLE_APPLICATION_CREDENTIALS; \
@@ -138,7 +140,7 @@ impl Bring {
 /// Does what was asked for.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     if let Some(url) = &args.rebuild_catalog {
-        return catalog::run(url, args.bring.json);
+        return catalog::run(url, args.cluster.member(None)?.peers, args.bring.json);
     }
     let Some(to) = &args.to else { return serve_only(args) };
     // Who watches tells of itself in its log.
@@ -153,6 +155,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         options: args.bring.options(),
         seal: args.bring.seal.then(|| settings::logs(&manifest.server)),
         finish: args.bring.finish_within,
+        api: args.cluster.member(None)?.peers,
     };
     match args.bring.watch {
         true => common::block_on(watch::run(work, manifest.server.admin.listen))?,

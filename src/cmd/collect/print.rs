@@ -49,11 +49,12 @@ pub(super) fn summary(summary: &Summary) -> String {
 /// What is left, and why, a line each.
 pub(super) fn left(summary: &Summary) -> Vec<String> {
     let logs = summary.logs.iter().filter_map(|log| Some((log, log.why.as_ref()?)));
+    let untold = summary.untold.iter().map(|why| format!("the registry is not told: {why}"));
     let said = logs.map(|(log, why)| {
         let bytes = HumanBytes(log.left_bytes);
         format!("not collected: {}: {} extents ({bytes}): {why}", log.log, log.left)
     });
-    said.collect()
+    said.chain(untold).collect()
 }
 
 /// What a bucket holds, log by log.

@@ -120,7 +120,8 @@ impl Watch {
                 self.counted.left.set(n(summary.left));
                 self.counted.left_bytes.set(n(summary.left_bytes));
                 self.counted.open.set(n(summary.open));
-                summary.logs.iter().find_map(|log| log.why.clone())
+                let left = summary.logs.iter().find_map(|log| log.why.clone());
+                left.or_else(|| summary.untold.as_ref().map(|e| format!("it can't be told: {e}")))
             }
             Err(e) => Some(e.to_string()),
         };

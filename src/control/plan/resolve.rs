@@ -1,16 +1,24 @@
-//! Where a position of a channel is read: every generation is looked at, and each answer has its
-//! reason.
+//! Where a position of a channel is read: every generation is looked at, at the node that has its
+//! log and in the buckets that have a copy, and each answer has its reason.
 
-use crate::api::cluster::{Node, Past, Position, Source};
+use crate::api::cluster::{ArchivedLog, BUCKET, Node, Past, Position, Source};
+use crate::base::ids::Msn;
 use crate::base::time::{MICROS, Wall};
 
 /// Most generations that an answer names: those that have the position, then the newest of the
 /// others.
 pub const SOURCES_MAX: usize = 20;
 
-/// Orders a channel's generations by how good they are to read `position` from. `past` may be in
-/// any order; `now` is the registry's clock.
-pub fn resolve(past: &[Past], nodes: &[Node], position: Position, now: Wall) -> Vec<Source> {
+/// Orders a channel's generations by how good they are to read `position` from: at a node that
+/// lives, then in a bucket, then at a node that may come back. `past` may be in any order;
+/// `buckets` is what each has, by its URL; `now` is the registry's clock.
+pub fn resolve(
+    past: &[Past],
+    nodes: &[Node],
+    buckets: &[(String, ArchivedLog)],
+    position: Position,
+    now: Wall,
+) -> Vec<Source> {
     let newest = past.iter().map(|p| p.generation).max();
     let mut all: Vec<Source> = past
         .iter()
@@ -23,17 +31,48 @@ pub fn resolve(past: &[Past], nodes: &[Node], position: Position, now: Wall) -> 
                 (true, false) => format!("{why}; its node is gone: its log waits there"),
                 _ => why,
             };
-            let (session, generation) = (p.session, p.generation);
-            Source { session, generation, node: p.node.clone(), url, alive, has, why }
+            let (session, generation, archived) = (p.session, p.generation, false);
+            Source { session, generation, node: p.node.clone(), url, alive, has, why, archived }
         })
         .collect();
-    all.sort_by_key(|s| (!s.has, !s.alive, std::cmp::Reverse(s.generation)));
+    all.extend(buckets.iter().filter_map(|(url, of)| {
+        let p = past.iter().find(|p| p.generation == of.log.generation)?;
+        let (has, why) = copied(p, of, newest == Some(p.generation), position, now);
+        let (session, generation, archived, alive) = (p.session, p.generation, true, true);
+        let url = Some(format!("{url}/{}/s{session}/g{generation}", of.log.channel));
+        Some(Source { session, generation, node: BUCKET.into(), url, alive, has, why, archived })
+    }));
+    all.sort_by_key(|s| (!s.has, !s.alive, s.archived, std::cmp::Reverse(s.generation)));
     all.truncate(SOURCES_MAX);
     all
 }
 
 fn seconds(micros: i64) -> f64 {
     micros.max(0) as f64 / MICROS as f64
+}
+
+/// Does a bucket's copy of a generation's log have it, and why.
+fn copied(
+    p: &Past,
+    of: &ArchivedLog,
+    newest: bool,
+    position: Position,
+    now: Wall,
+) -> (bool, String) {
+    let within = match position {
+        Position::Live => false,
+        Position::Msn(msn) => msn >= p.base && of.last >= Some(Msn(msn)),
+        Position::At(at) => at >= p.granted && of.until > Some(at),
+    };
+    let n = of.extents;
+    match (within, of.whole) {
+        (true, _) => (true, format!("is in the first {n} extents, which were collected")),
+        (false, true) => match judge(p, newest, position, now) {
+            (true, why) => (true, format!("all of it was collected: {why}")),
+            no => no,
+        },
+        (false, false) => (false, format!("is not in the first {n} extents, which were collected")),
+    }
 }
 
 /// Does a generation's log have it, and why.
@@ -80,7 +119,7 @@ fn judge(p: &Past, newest: bool, position: Position, now: Wall) -> (bool, String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::cluster::{Heartbeat, Role};
+    use crate::api::cluster::{Heartbeat, LogName, Role};
     use crate::base::ids::{Generation, Session};
 
     fn at(second: i64) -> Wall {
@@ -111,7 +150,7 @@ mod tests {
             [past(1, "north", 1000, 100, Some((1009, 120))), past(2, "south", 1012, 130, None)];
         let nodes = [node("north", false), node("south", true)];
         let (now, best) = (at(140), |position| {
-            let found = resolve(&all, &nodes, position, at(140));
+            let found = resolve(&all, &nodes, &[], position, at(140));
             assert_eq!(found.len(), 2);
             let first = found[0].clone();
             (first.has.then_some(first.generation.0), first.why, found[1].why.clone())
@@ -137,10 +176,51 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_is_read_where_no_live_node_has_it() {
+        let all =
+            [past(1, "north", 1000, 100, Some((1009, 120))), past(2, "south", 1012, 130, None)];
+        let of = |g: u64, extents, whole, last: u64, until| {
+            let (channel, session) = ("main".parse().expect("a name"), Session(1));
+            let log = LogName { channel, session, generation: Generation(g) };
+            let (last, until) = (Some(Msn(last)), Some(at(until)));
+            ("s3://b/x".to_owned(), ArchivedLog { log, extents, whole, last, until })
+        };
+        let buckets = [of(1, 2, true, 1009, 119), of(2, 1, false, 1013, 133)];
+        let best = |alive: [bool; 2], position| {
+            let nodes = [node("north", alive[0]), node("south", alive[1])];
+            let found = resolve(&all, &nodes, &buckets, position, at(140));
+            assert_eq!(found.len(), 4, "both logs at both places");
+            let first = found[0].clone();
+            (first.has.then(|| (first.node.to_string(), first.generation.0)), first.why)
+        };
+        let (both, none) = ([true; 2], [false; 2]);
+        let bucket = |g| Some((BUCKET.to_owned(), g));
+        for (alive, position, wanted, why) in [
+            (both, Position::Msn(1004), Some(("north".to_owned(), 1)), "has segments"),
+            (none, Position::Msn(1004), bucket(1), "is in the first 2 extents"),
+            (none, Position::At(at(105)), bucket(1), "is in the first 2 extents"),
+            // Behind the last date that its extents have, and not behind its end.
+            (none, Position::Msn(1013), bucket(2), "is in the first 1 extents"),
+            (none, Position::At(Wall(at(119).0 + 500_000)), bucket(1), "all of it was collected"),
+            // What was not collected is only where it was written.
+            (none, Position::Msn(1014), Some(("south".to_owned(), 2)), "has segments from 1012"),
+            (none, Position::Live, Some(("south".to_owned(), 2)), "writes now"),
+            (none, Position::Msn(1010), None, "is not in the first 1 extents"),
+        ] {
+            let (got, because) = best(alive, position);
+            assert_eq!(got, wanted, "{position:?}: {because}");
+            assert!(because.starts_with(why), "{position:?}: {because}");
+        }
+        let found = resolve(&all, &[], &buckets, Position::Msn(1004), at(140));
+        assert_eq!(found[0].url.as_deref(), Some("s3://b/x/main/s1/g1"));
+        assert!(found[0].archived && found[1].node == "north".into(), "{found:?}");
+    }
+
+    #[test]
     fn an_answer_names_so_many() {
         let all: Vec<Past> =
             (1..100).map(|g| past(g, "n", g * 10, g as i64, Some((g * 10 + 5, 50)))).collect();
-        let found = resolve(&all, &[], Position::Msn(15), at(60));
+        let found = resolve(&all, &[], &[], Position::Msn(15), at(60));
         assert_eq!(found.len(), SOURCES_MAX);
         assert_eq!((found[0].generation.0, found[0].has), (1, true));
         assert_eq!(found[1].generation.0, 99, "then the newest");

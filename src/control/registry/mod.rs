@@ -9,6 +9,7 @@
 //! Invariant: MSNs and discontinuity sequence numbers of a channel never repeat, whatever order
 //! calls come in; a decided end never changes.
 
+mod archived;
 mod channels;
 mod db;
 mod job_rows;

@@ -77,6 +77,18 @@ CREATE TABLE job (
 );
 CREATE INDEX job_of_session ON job (channel, session, generation, job);
 ",
+    "
+CREATE TABLE archived (
+  channel TEXT NOT NULL, generation BIGINT NOT NULL,
+  url TEXT NOT NULL,           -- the bucket with its prefix
+  session BIGINT NOT NULL,
+  extents BIGINT NOT NULL,     -- 0 to this, without it, are there
+  whole BIGINT NOT NULL,       -- and none will follow
+  msn BIGINT NOT NULL,         -- the highest segment that they name; 0: not known
+  until BIGINT NOT NULL,       -- the last moment that they date; 0: not known
+  PRIMARY KEY (channel, generation, url)
+);
+",
 ];
 
 /// One replica migrates at a time; the number is ours among PostgreSQL's advisory locks.
