@@ -12,7 +12,7 @@
 //! ```
 //! A refusal is a `Refusal` as JSON.
 
-use crate::api::jobs::Order;
+use crate::api::jobs::{Failure, Order};
 use crate::api::peers::Peers;
 use crate::api::types::{
     Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
@@ -48,6 +48,8 @@ pub enum Call {
     JobReport(Channel, (Generation, Job), Report, Reply<()>),
     /// A job ended here.
     JobEnd(Channel, (Generation, Job), End, Reply<()>),
+    /// A job can't be done here.
+    JobFailed(Channel, (Generation, Job), Failure, Reply<()>),
     /// Sessions that this node wrote last and that are not over.
     Unfinished(NodeName, Reply<Vec<Unfinished>>),
     /// A session by its number, over or not.
@@ -205,6 +207,21 @@ impl Client {
         match &self.0 {
             Asks::Here(calls) => call(calls, |r| Call::JobEnd(channel.clone(), of, end, r)).await,
             Asks::There(api) => api.put(&format!("{}/end", job(channel, of)), &end).await,
+        }
+    }
+
+    /// A job can't be done here: another node gets it.
+    pub async fn job_failed(
+        &self,
+        channel: &Channel,
+        of: (Generation, Job),
+        failure: Failure,
+    ) -> Result<(), Refusal> {
+        match &self.0 {
+            Asks::Here(calls) => {
+                call(calls, |r| Call::JobFailed(channel.clone(), of, failure, r)).await
+            }
+            Asks::There(api) => api.put(&format!("{}/failed", job(channel, of)), &failure).await,
         }
     }
 

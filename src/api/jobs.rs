@@ -4,14 +4,20 @@
 //! GET /v1/channels/{channel}/generations/{g}/jobs/{j}         Order
 //! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}/report  Report
 //! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}/end     End
+//! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}/failed  Failure
+//! GET /v1/schedule                                            Schedule
+//! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}         Given
 //! ```
 //! Which there are stands in the table of channels (`types::LiveSession`): a node that finds itself
-//! there asks for the order.
+//! there asks for the order. Who plans reads the schedule, and gives jobs that nobody does: each by
+//! the number after the newest, so that a plan that was made of what is no longer so changes
+//! nothing.
 
 use crate::api::ladder::AudioCodec;
 use crate::api::ladder::planned::PlannedRung;
 use crate::api::types::{End, NodeName, SessionRecord};
 use crate::base::ids::{Channel, Generation, Job, Session};
+use crate::base::time::Wall;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,4 +95,81 @@ pub struct Before {
     pub end: End,
     /// It told that itself; otherwise nobody could ask it.
     pub exact: bool,
+}
+
+/// A job ended before its source did: it can't be done there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Why, for people.
+    pub why: String,
+    /// Where it ended; `None`: that is not known, or nothing was made.
+    pub end: Option<End>,
+}
+
+/// What placing jobs needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// The registry's clock, microseconds since the epoch.
+    pub now: Wall,
+    /// Transcoders, by name, also those that are lost.
+    pub nodes: Vec<Transcoder>,
+    /// What there is to do for sessions that are not over, by channel.
+    pub jobs: Vec<Wanted>,
+}
+
+/// A transcoder, for who plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Transcoder {
+    /// Its name.
+    pub name: NodeName,
+    /// Millicores that it has.
+    pub capacity: u32,
+    /// Takes nothing new, and gives away what it has.
+    pub draining: bool,
+    /// It is lost from then on.
+    pub lease: Wall,
+}
+
+/// The rungs of a session, for who plans.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Wanted {
+    /// Of this channel.
+    pub channel: Channel,
+    /// Of its newest generation.
+    pub generation: Generation,
+    /// What they take.
+    pub millicores: u32,
+    /// The newest job of that generation; 0: there was none.
+    pub job: Job,
+    /// Who does that; `None`: it has ended.
+    pub node: Option<NodeName>,
+    /// The session waits for its encoder: nothing is made, and the room is kept.
+    pub waits: bool,
+    /// Nodes that could not do it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Failed>,
+}
+
+/// A node that could not do a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failed {
+    /// Which.
+    pub node: NodeName,
+    /// It may try again then, where no other node has room.
+    pub until: Wall,
+    /// Why, for people: what it said last.
+    pub why: String,
+}
+
+/// A job is given to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Given {
+    /// Which.
+    pub node: NodeName,
 }

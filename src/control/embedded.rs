@@ -1,7 +1,8 @@
 //! The registry's loop where it serves its own process: takes calls in order, answers each,
-//! publishes the table when it changed.
+//! publishes the table when it changed, and looks for jobs that nobody does.
 
 use crate::api::client::{Call, Calls};
+use crate::control::ROUND;
 use crate::control::registry::Registry;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
@@ -10,13 +11,23 @@ use std::sync::Arc;
 /// Answers calls until the drain starts and every call made before it is answered.
 pub async fn serve(registry: Registry, mut calls: Calls, clock: Clock, drain: Drain) {
     publish_table(&registry, &calls, &clock).await;
+    let mut next = clock.now().mono;
     loop {
         let call = tokio::select! {
             biased;
             call = calls.calls.recv() => call,
             () = drain.wait() => break,
+            () = clock.sleep_until(next) => {
+                round(&registry, &calls, &clock).await;
+                next = clock.now().mono.plus(ROUND);
+                continue;
+            }
         };
         let Some(call) = call else { break };
+        if matches!(call, Call::JobEnd(..) | Call::JobFailed(..)) {
+            // Somebody else may go on at once.
+            next = clock.now().mono;
+        }
         answer(&registry, call, &clock, &calls).await;
     }
     registry.close().await;
@@ -26,6 +37,14 @@ async fn publish_table(registry: &Registry, calls: &Calls, clock: &Clock) {
     match registry.table(clock.now().wall).await {
         Ok(table) => drop(calls.table.send_replace(Arc::new(table))),
         Err(e) => tracing::error!("the table of live channels can't be read: {e}"),
+    }
+}
+
+async fn round(registry: &Registry, calls: &Calls, clock: &Clock) {
+    match registry.reconcile(clock.now().wall).await {
+        Ok(0) => {}
+        Ok(_) => publish_table(registry, calls, clock).await,
+        Err(e) => tracing::warn!("jobs that nobody does can't be given to anybody: {e}"),
     }
 }
 
@@ -63,6 +82,9 @@ async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
         }
         Call::JobEnd(channel, of, end, reply) => {
             let _ = reply.send(registry.job_end(&channel, of, &end).await);
+        }
+        Call::JobFailed(channel, of, failure, reply) => {
+            let _ = reply.send(registry.job_failed(&channel, of, &failure, wall).await);
         }
         Call::Unfinished(node, reply) => {
             let _ = reply.send(registry.unfinished(&node, wall).await);

@@ -77,6 +77,11 @@ CREATE TABLE job (
 );
 CREATE INDEX job_of_session ON job (channel, session, generation, job);
 ",
+    "
+ALTER TABLE node ADD COLUMN draining BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN failed TEXT;        -- why it could not be done there
+ALTER TABLE job ADD COLUMN failed_at BIGINT;
+",
 ];
 
 /// One replica migrates at a time; the number is ours among PostgreSQL's advisory locks.
