@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET /v1/channels/{channel}/generations/{g}/jobs/{j}         Order
-//! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}/report  Report
+//! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}/report  JobReport
 //! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}/end     End
 //! PUT /v1/channels/{channel}/generations/{g}/jobs/{j}/failed  Failure
 //! GET /v1/schedule                                            Schedule
@@ -15,7 +15,7 @@
 
 use crate::api::ladder::AudioCodec;
 use crate::api::ladder::planned::PlannedRung;
-use crate::api::types::{End, NodeName, SessionRecord};
+use crate::api::types::{End, NodeName, Report, SessionRecord};
 use crate::base::ids::{Channel, Generation, Job, Session};
 use crate::base::time::Wall;
 use schemars::JsonSchema;
@@ -117,6 +117,94 @@ pub struct Schedule {
     pub nodes: Vec<Transcoder>,
     /// What there is to do for sessions that are not over, by channel.
     pub jobs: Vec<Wanted>,
+    /// Sessions that are not over and have no rungs though their channel has a ladder, by channel.
+    pub without: Vec<Unmade>,
+}
+
+/// A session that was opened without the rungs of its channel's ladder: it plays its source until
+/// it is over, for its constants are set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Unmade {
+    /// Of this channel.
+    pub channel: Channel,
+    /// Its number.
+    pub session: Session,
+    /// Why.
+    pub why: Without,
+}
+
+/// Why a session was opened without rungs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Without {
+    /// No transcoder had room for so many millicores.
+    NoRoom(u32),
+    /// What they take is not known, in words.
+    NoCost(String),
+}
+
+impl std::fmt::Display for Without {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Without::NoRoom(need) => write!(f, "no room: its rungs take {need} millicores"),
+            Without::NoCost(why) => write!(f, "its rungs' cost is not known: {why}"),
+        }
+    }
+}
+
+/// A job's position and what it takes, reported at every segment start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobReport {
+    /// Its position.
+    #[serde(flatten)]
+    pub report: Report,
+    /// `None`: it does not say.
+    #[serde(default)]
+    pub load: Option<Load>,
+}
+
+/// What a job takes, and whether it keeps up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Load {
+    /// Millicores that its worker used since the report before; `None`: not measured.
+    pub millicores: Option<u32>,
+    /// Microseconds from the newest picture that was decoded to the newest that was read.
+    pub behind_micros: i64,
+    /// Pictures that its rungs left out since the report before, because they were late.
+    pub late: u64,
+}
+
+/// The rungs of a session that is not over, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JobState {
+    /// Of this channel.
+    pub channel: Channel,
+    /// Of this session.
+    pub session: Session,
+    /// Their names, best first; none where there are none.
+    pub rungs: Vec<String>,
+    /// Why there are none.
+    pub without: Option<Without>,
+    /// What they take, by the table and by what was measured.
+    pub millicores: u32,
+    /// The session waits for its encoder.
+    pub waits: bool,
+    /// The newest job: its generation and its number.
+    pub job: Option<(Generation, Job)>,
+    /// Who does that; `None`: nobody does.
+    pub node: Option<NodeName>,
+    /// The newest segment that it reported, and when.
+    pub reported: Option<(u64, Wall)>,
+    /// Segments that its source is ahead of that.
+    pub lag: Option<u64>,
+    /// What it said of itself then.
+    pub load: Option<Load>,
+    /// Why the newest job could not be done.
+    pub failed: Option<String>,
 }
 
 /// A transcoder, for who plans.

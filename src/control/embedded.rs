@@ -8,17 +8,24 @@ use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use std::sync::Arc;
 
-/// Answers calls until the drain starts and every call made before it is answered.
-pub async fn serve(registry: Registry, mut calls: Calls, clock: Clock, drain: Drain) {
+/// Answers calls until the end starts and every call made before it is answered. From the drain on
+/// no job is given: this process does those that there are, and is about to stop.
+pub async fn serve(
+    registry: Registry,
+    mut calls: Calls,
+    (clock, drain, end): (Clock, Drain, Drain),
+) {
     publish_table(&registry, &calls, &clock).await;
     let mut next = clock.now().mono;
     loop {
         let call = tokio::select! {
             biased;
             call = calls.calls.recv() => call,
-            () = drain.wait() => break,
+            () = end.wait() => break,
             () = clock.sleep_until(next) => {
-                round(&registry, &calls, &clock).await;
+                if !drain.started() {
+                    round(&registry, &calls, &clock).await;
+                }
                 next = clock.now().mono.plus(ROUND);
                 continue;
             }
@@ -78,7 +85,7 @@ async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
             let _ = reply.send(registry.job(&channel, generation, job, wall).await);
         }
         Call::JobReport(channel, of, report, reply) => {
-            let _ = reply.send(registry.job_report(&channel, of, report).await);
+            let _ = reply.send(registry.job_report(&channel, of, &report, wall).await);
         }
         Call::JobEnd(channel, of, end, reply) => {
             let _ = reply.send(registry.job_end(&channel, of, &end).await);

@@ -5,7 +5,7 @@ use crate::api::cluster::{
     ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
 use crate::api::cues::{Announced, Ask};
-use crate::api::jobs::{Failure, Given, Order, Schedule};
+use crate::api::jobs::{Failure, Given, JobReport, Order, Schedule};
 use crate::api::types::{
     Admission, ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord,
     SessionSpan, Unfinished, Want,
@@ -90,7 +90,7 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/channels/{channel}/generations/{generation}/jobs/{job}" "What a transcoder \
         has to do", Order),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/report" "A segment \
-        of a job's rungs started", Report => 200 ()),
+        of a job's rungs started", JobReport => 200 ()),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/end" "A job ended",
         End => 200 ()),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/failed" "A job \

@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 /// Sockets at one time: a few for each node.
 const CONNECTIONS: usize = 10_000;
@@ -45,6 +46,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// What senders have to prove that they have; `None`: everyone is trusted.
     pub secret: Option<Secret>,
+    /// Looks for jobs that nobody does by itself; otherwise somebody else has to.
+    pub places: bool,
 }
 
 /// What every request shares.
@@ -69,6 +72,7 @@ pub(super) struct Shared {
 pub struct Server {
     http: Http,
     shared: Arc<Shared>,
+    places: bool,
 }
 
 impl Server {
@@ -103,7 +107,7 @@ impl Server {
             drain,
             metrics,
         };
-        Ok(Server { http, shared: Arc::new(shared) })
+        Ok(Server { http, shared: Arc::new(shared), places: config.places })
     }
 
     /// The bound address.
@@ -114,10 +118,10 @@ impl Server {
     /// Serves until the drain. Ready once the database has answered; what nodes do without it is
     /// theirs.
     pub async fn serve(self, ready: Latch, drain: Drain) {
-        let Server { http, shared } = self;
+        let Server { http, shared, places } = self;
         ready.close("the database has not answered yet");
         let looking = task::spawn("table", look(Arc::clone(&shared)));
-        let placing = task::spawn("jobs", place(Arc::clone(&shared)));
+        let placing = places.then(|| task::spawn("jobs", place(Arc::clone(&shared))));
         let mut known = shared.known.subscribe();
         let opening = async {
             tokio::select! {
@@ -131,7 +135,7 @@ impl Server {
         let service = crate::control::routes::Routes(Arc::clone(&shared));
         tokio::join!(http.serve(service, shared.clock.clone(), drain.clone()), opening);
         looking.abort();
-        placing.abort();
+        placing.iter().for_each(JoinHandle::abort);
         shared.registry.close().await;
     }
 }

@@ -5,7 +5,8 @@
 //! rungs' records from it. `job` is the process's side, made of `intake` (what arrives, ahead of
 //! its decoding), `pipeline` (decodes), `rung` (one thread a rung: cap of the frame rate, scaling,
 //! encoding) and `audio`. `settings` is what a job is told first, `wire` how records cross the
-//! pipes, `report` what the worker tells of itself, `starts` and `cap` two decisions, pure.
+//! pipes, `report` what the worker tells of itself, `load` what the registry is told of that,
+//! `starts` and `cap` two decisions, pure.
 //!
 //! Invariant: every rung has a key frame at the first picture, in the order of showing, at or past
 //! the first sample of each segment of the source, with exactly its PTS, and at no other picture
@@ -22,6 +23,7 @@ pub mod error;
 mod feed;
 mod intake;
 pub mod job;
+mod load;
 pub mod metrics;
 pub mod node;
 mod pipeline;

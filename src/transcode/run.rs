@@ -3,7 +3,7 @@
 //! segment; the rungs have a gap until then.
 
 use crate::api::convert::{end_from_api, end_to_api, record_from_api};
-use crate::api::jobs::{Failure, Order};
+use crate::api::jobs::{Failure, JobReport, Order};
 use crate::api::types::Report;
 use crate::base::ids::{Msn, Writer};
 use crate::base::time::Now;
@@ -13,10 +13,11 @@ use crate::media::timeline::mark::{End, GenerationStart, Mark, SegmentStart};
 use crate::media::timeline::rung::{Begin, Rung};
 use crate::rt::backoff::Backoff;
 use crate::rt::drain::Drain;
-use crate::rt::task;
+use crate::rt::{task, usage};
 use crate::transcode::begin::{AGAIN, Context, Failed, Head, Which, head, order, past};
 use crate::transcode::begin::{settings, tracks};
 use crate::transcode::feed::{Feed, Heard};
+use crate::transcode::load::Meter;
 use crate::transcode::recorded::{Recorded, nominal};
 use crate::transcode::settings::Settings;
 use crate::transcode::wire::Output;
@@ -70,7 +71,10 @@ struct Running<'a> {
     base: Msn,
     all: bool,
     settings: Settings,
-    reports: watch::Sender<Option<Report>>,
+    reports: watch::Sender<Option<JobReport>>,
+    meter: Meter,
+    /// The worker that runs.
+    pid: u32,
 }
 
 impl<'a> Running<'a> {
@@ -120,7 +124,8 @@ impl<'a> Running<'a> {
             "transcoding");
         let (settings, reports) = (settings(order), watch::Sender::new(None));
         let all = base == start.base;
-        Ok(Running { ctx, which, rungs, base, all, settings, reports })
+        let (meter, pid) = (Meter::default(), 0);
+        Ok(Running { ctx, which, rungs, base, all, settings, reports, meter, pid })
     }
 
     async fn run(
@@ -173,7 +178,7 @@ impl<'a> Running<'a> {
         let mut reports = self.reports.subscribe();
         task::spawn("job reports", async move {
             while reports.changed().await.is_ok() {
-                let Some(report) = *reports.borrow_and_update() else { continue };
+                let Some(report) = reports.borrow_and_update().clone() else { continue };
                 if let Err(e) = client.job_report(&channel, of, report).await {
                     tracing::debug!(%channel, "a report was not taken: {e}");
                 }
@@ -215,7 +220,6 @@ impl<'a> Running<'a> {
                     Ok(Some(output)) => {
                         if matches!(output, Output::Packet(_)) {
                             fruitless = 0;
-                            backoff.reset();
                         }
                         self.output(output)?;
                     }
@@ -253,11 +257,12 @@ impl<'a> Running<'a> {
     }
 
     async fn start(
-        &self,
+        &mut self,
         workers: &mpsc::Sender<worker::Source>,
     ) -> Result<(Worker, Outputs), Failed> {
         let (worker, source, outputs) = Worker::start(&self.ctx.program, &self.settings)?;
-        tracing::debug!(job = %self.which.writer(), pid = worker.pid(), "a worker begins");
+        self.pid = worker.pid();
+        tracing::debug!(job = %self.which.writer(), pid = self.pid, "a worker begins");
         // A feed that is over needs none.
         let _ = workers.send(source).await;
         Ok((worker, outputs))
@@ -297,7 +302,10 @@ impl<'a> Running<'a> {
                     r.packet(packet);
                 }
             }
-            Output::Report(report) => self.ctx.metrics.note(&self.which.channel, &report),
+            Output::Report(report) => {
+                self.meter.note(&report);
+                self.ctx.metrics.note(&self.which.channel, &report);
+            }
         }
         Ok(())
     }
@@ -310,15 +318,13 @@ impl<'a> Running<'a> {
             newest = started.into_iter().chain(newest).max_by_key(|s| s.msn);
             r.ready().await?;
         }
-        if let Some(s) = newest {
+        let told = self.reports.borrow().as_ref().map(|r| r.report.msn);
+        if let Some(s) = newest.filter(|s| told.is_none_or(|told| told < s.msn)) {
             let (msn, dseq, wall, acked) = (s.msn, s.dseq, s.wall, Msn::default());
-            self.reports.send_if_modified(|report| {
-                let new = report.is_none_or(|r| r.msn < msn);
-                if new {
-                    *report = Some(Report { msn, dseq, wall, acked });
-                }
-                new
-            });
+            let now = self.ctx.clock.now().mono;
+            let load = Some(self.meter.look(self.pid, usage::of(self.pid), now));
+            let report = Report { msn, dseq, wall, acked };
+            self.reports.send_replace(Some(JobReport { report, load }));
         }
         Ok(())
     }

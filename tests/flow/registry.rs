@@ -5,7 +5,7 @@ use crate::postgres::{self, Postgres};
 use crate::server::within;
 use castctl::api::auth::NODE_NAME_MAX;
 use castctl::api::cluster::{Heartbeat, LogName, NewKey, Role};
-use castctl::api::jobs::Failure;
+use castctl::api::jobs::{Failure, JobReport, Load, Unmade, Without};
 use castctl::api::ladder::Ladder;
 use castctl::api::types::{
     ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report, SessionEnd,
@@ -13,6 +13,7 @@ use castctl::api::types::{
 };
 use castctl::base::ids::{Channel, Generation, Job, Msn, Session};
 use castctl::base::time::Wall;
+use castctl::control::plan::cost::correction::{RATIO_MAX, RATIO_MIN};
 use castctl::control::plan::place::HEADROOM;
 use castctl::control::plan::schedule::Placement;
 use castctl::control::registry::keys::{KEYS_MAX, NOTE_MAX};
@@ -108,6 +109,8 @@ on_both! {
     a_job_that_its_node_cannot_do_is_given_to_another
     a_job_is_given_once_and_where_it_may
     sessions_that_are_opened_at_once_do_not_overfill_a_node
+    what_a_job_takes_is_learnt_and_makes_room_or_takes_it
+    people_are_shown_what_became_of_a_ladder
 }
 
 async fn a_channels_sessions_are_told_on_its_time_line(at: Database) {
@@ -442,8 +445,9 @@ async fn rungs_are_given_at_opening_and_follow_the_next_generation(at: Database)
     let none = r.job(&main, g2, Job(2), now()).await;
     assert!(matches!(none, Err(Refusal::NotFound(_))), "{none:?}");
     let report = Report { msn: Msn(1003), dseq: 1, wall: Wall(5), acked: Msn(0) };
-    r.job_report(&main, (g2, Job(1)), report).await.expect("taken");
-    let refused = r.job_report(&main, (g2, Job(2)), report).await;
+    let report = JobReport { report, load: None };
+    r.job_report(&main, (g2, Job(1)), &report, now()).await.expect("taken");
+    let refused = r.job_report(&main, (g2, Job(2)), &report, now()).await;
     assert_eq!(refused, Err(Refusal::Fenced(g2)));
     // The source goes on in another generation: its rungs do so where they were made.
     transcodes(&r, "other", 16_000, false).await;
@@ -478,8 +482,10 @@ async fn a_node_that_is_lost_or_drained_gives_its_jobs_away(at: Database) {
     let moved = made(&[(1, 1, "one"), (1, 2, "two")]);
     assert_eq!(jobs(&r).await, moved);
     let report = Report { msn: Msn(1003), dseq: 1, wall: Wall(5), acked: Msn(0) };
-    assert_eq!(r.job_report(&main, (g, Job(1)), report).await, Err(Refusal::Fenced(g)));
-    r.job_report(&main, (g, Job(2)), report).await.expect("taken");
+    let report = JobReport { report, load: None };
+    let refused = r.job_report(&main, (g, Job(1)), &report, now()).await;
+    assert_eq!(refused, Err(Refusal::Fenced(g)));
+    r.job_report(&main, (g, Job(2)), &report, now()).await.expect("taken");
     for node in ["two", "three"] {
         transcodes(&r, node, 16_000, false).await;
     }
@@ -603,6 +609,82 @@ async fn sessions_that_are_opened_at_once_do_not_overfill_a_node(at: Database) {
     }
     assert_eq!(with_rungs, 1);
     assert_eq!(replicas[1].schedule(now()).await.expect("asked").jobs.len(), 1);
+}
+
+async fn what_a_job_takes_is_learnt_and_makes_room_or_takes_it(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    transcodes(&r, "one", 16_000, false).await;
+    let (g, _) = on_air(&r).await;
+    let takes = async || r.schedule(now()).await.expect("asked").jobs[0].millicores;
+    let estimate = takes().await;
+    let mut msn = 1000;
+    let mut says = async |job: u32, times: u32, millicores: Option<u32>| {
+        for _ in 0..times {
+            msn += 1;
+            let report = Report { msn: Msn(msn), dseq: 0, wall: Wall(5), acked: Msn(0) };
+            let load = Some(Load { millicores, ..Load::default() });
+            let report = JobReport { report, load };
+            r.job_report(&main, (g, Job(job)), &report, now()).await.expect("taken");
+        }
+    };
+    says(1, 50, None).await;
+    assert_eq!(takes().await, estimate, "who says nothing teaches nothing");
+    says(1, 1, Some(2 * estimate)).await;
+    let soon = takes().await;
+    assert!(soon > estimate && soon < estimate * 3 / 2, "{soon} by {estimate}: not at once");
+    says(1, 100, Some(2 * estimate)).await;
+    assert_eq!(takes().await, 2 * estimate);
+    says(1, 100, Some(u32::MAX)).await;
+    assert_eq!(takes().await, (estimate * RATIO_MAX).div_ceil(1_000), "no more is believed");
+    // The job that goes on elsewhere is taken to take as much.
+    r.leave(&"one".into()).await.expect("gone");
+    let most = takes().await;
+    transcodes(&r, "two", most, false).await;
+    assert_eq!(r.reconcile(now()).await, Ok(0), "the headroom stays free");
+    transcodes(&r, "two", most * 1_000 / (1_000 - HEADROOM) + 1, false).await;
+    assert_eq!(r.reconcile(now()).await, Ok(1));
+    says(2, 200, Some(0)).await;
+    assert_eq!(takes().await, (estimate * RATIO_MIN).div_ceil(1_000), "nor less");
+}
+
+async fn people_are_shown_what_became_of_a_ladder(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    transcodes(&r, "small", 10, false).await;
+    let (g1, _) = on_air(&r).await;
+    let job = async || {
+        let status = r.status(now()).await.expect("status");
+        let [job] = &status.jobs[..] else { panic!("{:?}", status.jobs) };
+        job.clone()
+    };
+    let why = Without::NoRoom(job().await.millicores);
+    let shown = job().await;
+    assert_eq!((shown.rungs.len(), shown.node, shown.without), (0, None, Some(why.clone())));
+    let without = r.schedule(now()).await.expect("asked").without;
+    assert_eq!(without, [Unmade { channel: main.clone(), session: Session(1), why }]);
+    r.end(&main, g1, &end(1001, true)).await.expect("end of session");
+    assert!(r.status(now()).await.expect("status").jobs.is_empty());
+    transcodes(&r, "one", 16_000, false).await;
+    let (g, renditions) = on_air(&r).await;
+    let shown = job().await;
+    assert_eq!((shown.rungs.len(), shown.without), (renditions - 1, None));
+    assert_eq!((shown.job, shown.node.as_deref()), (Some((g, Job(1))), Some("one")));
+    assert_eq!((shown.reported, shown.lag, shown.load), (None, None, None));
+    let of = |msn| Report { msn: Msn(msn), dseq: 0, wall: Wall(5), acked: Msn(msn - 1) };
+    let load = Load { millicores: Some(100), behind_micros: 7, late: 3 };
+    let report = JobReport { report: of(1003), load: Some(load) };
+    r.job_report(&main, (g, Job(1)), &report, now()).await.expect("taken");
+    r.report(&main, g, of(1005), now()).await.expect("taken");
+    let shown = job().await;
+    assert_eq!(
+        (shown.reported.map(|r| r.0), shown.lag, shown.load),
+        (Some(1003), Some(2), Some(load))
+    );
+    let failure = Failure { why: "the disk is full".into(), end: None };
+    r.job_failed(&main, (g, Job(1)), &failure, now()).await.expect("taken");
+    let shown = job().await;
+    assert_eq!((shown.node, shown.failed.as_deref()), (None, Some("the disk is full")));
+    r.end(&main, g, &end(1010, false)).await.expect("end");
+    assert!(job().await.waits);
 }
 
 async fn replicas_that_grant_at_once_repeat_nothing(at: Database) {

@@ -3,10 +3,10 @@
 
 use super::Registry;
 use super::db::{Fault, Tx, json, lock, number, text, to_json};
-use super::job_rows::{Stored, find, of_session, store_end, work};
+use super::job_rows::{Stored, find, learn, of_session, store_end, work};
 use super::rows::signed;
-use crate::api::jobs::{Before, Failure, Order, Work};
-use crate::api::types::{End, LastSegment, Refusal, Report, TrackEnd};
+use crate::api::jobs::{Before, Failure, JobReport, Order, Work};
+use crate::api::types::{End, LastSegment, Refusal, TrackEnd};
 use crate::base::ids::{Channel, Generation, Job};
 use crate::base::time::{Wall, micros};
 use std::time::Duration;
@@ -95,7 +95,8 @@ impl Registry {
         Ok(Order { channel, session, generation, job, node, record, work, previous, ended })
     }
 
-    /// A segment of the rungs started.
+    /// A segment of the rungs started. What the job takes corrects what its session's jobs are
+    /// taken to take.
     ///
     /// # Errors
     /// `Fenced` when another job makes them; `Unavailable`.
@@ -103,20 +104,24 @@ impl Registry {
         &self,
         channel: &Channel,
         (generation, job): (Generation, Job),
-        report: Report,
+        said: &JobReport,
+        now: Wall,
     ) -> Result<(), Refusal> {
         let call = async {
             let mut tx = self.db.write().await?;
             lock(&mut tx, channel.as_str(), 0).await?;
+            let now = self.db.now(&mut tx, Some(now)).await?;
             let sql =
                 "SELECT COALESCE(MAX(job), 0) FROM job WHERE channel = $1 AND generation = $2";
             let query = sqlx::query(sql).bind(channel.as_str()).bind(signed(generation.0));
             if number(&query.fetch_one(&mut *tx).await?, 0)? != u64::from(job.0) {
                 return Err(Refusal::Fenced(generation).into());
             }
+            let JobReport { report, load } = said;
             let done = sqlx::query(
-                "UPDATE job SET msn = $4, report_dseq = $5, wall = $6 WHERE channel = $1 \
-                 AND generation = $2 AND job = $3 AND ended IS NULL AND COALESCE(msn, 0) < $4",
+                "UPDATE job SET msn = $4, report_dseq = $5, wall = $6, received = $7, told = $8 \
+                 WHERE channel = $1 AND generation = $2 AND job = $3 AND ended IS NULL \
+                 AND COALESCE(msn, 0) < $4",
             )
             .bind(channel.as_str())
             .bind(signed(generation.0))
@@ -124,10 +129,15 @@ impl Registry {
             .bind(signed(report.msn.0))
             .bind(signed(report.dseq))
             .bind(report.wall.0)
+            .bind(now.0)
+            .bind(to_json(load)?)
             .execute(&mut *tx)
             .await?;
             if done.rows_affected() == 0 {
                 return Ok(());
+            }
+            if let Some(measured) = load.and_then(|l| l.millicores) {
+                learn(&mut tx, channel, (generation, job), measured).await?;
             }
             Ok(tx.commit().await?)
         };

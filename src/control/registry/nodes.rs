@@ -3,6 +3,7 @@
 
 use super::Registry;
 use super::db::{Fault, Tx, int, json, lock, text, to_json};
+use super::job_rows;
 use super::leases::{self, GONE, Standing, lease_micros};
 use super::numbers::LastGeneration;
 use super::rows::{self, Newest};
@@ -284,7 +285,8 @@ impl Registry {
                     *session = Some(state_of(&n));
                 }
             }
-            Ok(Status { now, nodes, channels: channels.into_iter().collect() })
+            let jobs = job_rows::states(&mut tx).await?;
+            Ok(Status { now, nodes, channels: channels.into_iter().collect(), jobs })
         };
         self.db.answer(call).await
     }

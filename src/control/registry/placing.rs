@@ -11,7 +11,7 @@ use super::job_rows::{self, Failures, Stored, insert, of_session, work};
 use super::nodes::transcoders;
 use super::numbers::LastGeneration;
 use super::rows::signed;
-use crate::api::jobs::{Failed, Schedule, Work};
+use crate::api::jobs::{Failed, Schedule, Without, Work};
 use crate::api::types::{ChannelSettings, NodeName, Refusal, SessionRecord};
 use crate::base::ids::{Channel, Generation, Job, Session};
 use crate::base::time::{Wall, micros};
@@ -42,6 +42,22 @@ fn until(f: &Failures) -> Wall {
     f.last.plus(micros(PAUSE) << doubled)
 }
 
+/// A session is opened without rungs.
+async fn store_without(
+    tx: &mut Tx,
+    channel: &Channel,
+    session: Session,
+    why: &Without,
+) -> Result<(), Fault> {
+    sqlx::query("UPDATE session SET unmade = $3 WHERE channel = $1 AND session = $2")
+        .bind(channel.as_str())
+        .bind(signed(session.0))
+        .bind(to_json(why)?)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 impl Registry {
     /// All that placing needs to know.
     async fn known_schedule(&self, tx: &mut Tx, now: Wall) -> Result<Schedule, Fault> {
@@ -60,7 +76,7 @@ impl Registry {
         // Of who waits for its encoder the room is kept, where there is one.
         let lives = |node: &NodeName| nodes.iter().any(|n| n.name == *node && now < n.lease);
         jobs.retain(|w| !w.waits || w.node.as_ref().is_some_and(lives));
-        Ok(Schedule { now, nodes, jobs })
+        Ok(Schedule { now, nodes, jobs, without: job_rows::unmade(tx).await? })
     }
 
     /// What a plan of all jobs is made of.
@@ -169,7 +185,8 @@ impl Registry {
         let Inventory { nodes, mut jobs } = inventory(&self.known_schedule(tx, now).await?);
         let name: place::JobName = channel.as_str().into();
         let known = jobs.iter().position(|j| j.name == name).map(|i| jobs.remove(i));
-        let failed = known.map(|j| j.failed).unwrap_or_default();
+        // Of one that is known it has been learnt what it takes.
+        let (millicores, failed) = known.map_or((millicores, vec![]), |j| (j.millicores, j.failed));
         let job = place::Job { name, millicores, generation: 0, runs: Vec::new(), failed };
         let mut inventory = Inventory { nodes, jobs };
         let policy = Policy::default();
@@ -203,12 +220,15 @@ impl Registry {
             Ok(None) => return Ok(record.clone()),
             Err(e) => {
                 tracing::warn!(%channel, "the session is opened without rungs: {e}");
+                store_without(tx, channel, last.session, &Without::NoCost(e.to_string())).await?;
                 return Ok(record.clone());
             }
         };
         let Some(node) = self.choose(tx, (channel, work.millicores), None, now).await? else {
             tracing::warn!(%channel, millicores = work.millicores,
                 "no transcoder has room: the session is opened without rungs");
+            let without = Without::NoRoom(work.millicores);
+            store_without(tx, channel, last.session, &without).await?;
             return Ok(record.clone());
         };
         sqlx::query("UPDATE session SET work = $3 WHERE channel = $1 AND session = $2")

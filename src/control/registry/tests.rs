@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::api::cluster::{Heartbeat, LEASE, Role};
-use crate::api::jobs::Failure;
+use crate::api::jobs::{Failure, JobReport};
 use crate::api::ladder::Ladder;
 use crate::api::types::{
     Durability, End, LastSegment, Pace, PublishRequest, Refusal, Rendition, Report, SessionRecord,
@@ -233,7 +233,8 @@ async fn a_lost_node_s_job_moves_when_its_lease_is_over_and_its_end_is_presumed(
     assert_eq!(jobs(&r, 0.0).await, made(&[(1, "one")]));
     // The registry's own calm is over.
     transcodes(&r, &["one", "two"], LEASE_SECONDS + 1.0).await;
-    r.job_report(&main, (g, Job(1)), report(1003, 0)).await.expect("taken");
+    let said = JobReport { report: report(1003, 0), load: None };
+    r.job_report(&main, (g, Job(1)), &said, at(LEASE_SECONDS + 1.0)).await.expect("taken");
     let lost = 2.0 * LEASE_SECONDS + 1.0;
     transcodes(&r, &["two"], lost - 1.0).await;
     assert_eq!(r.reconcile(at(lost - 0.1)).await, Ok(0), "its lease is not over");

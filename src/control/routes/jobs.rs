@@ -23,7 +23,8 @@ impl Routes {
                 json(registry.job(channel, generation, job, self.0.clock.now().wall).await?)
             }
             (&Method::PUT, ["report"]) => {
-                json(registry.job_report(channel, of, body(sent).await?).await?)
+                let (report, now) = (body(sent).await?, self.0.clock.now().wall);
+                json(registry.job_report(channel, of, &report, now).await?)
             }
             (&Method::PUT, []) => {
                 let Given { node } = body(sent).await?;
