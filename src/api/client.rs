@@ -12,7 +12,7 @@
 //! ```
 //! A refusal is a `Refusal` as JSON.
 
-use crate::api::jobs::Order;
+use crate::api::jobs::{Failure, Given, JobReport, Order, Schedule};
 use crate::api::peers::Peers;
 use crate::api::types::{
     Admission, End, Grant, LiveSession, NodeName, PublishRequest, Refusal, Report, SessionRecord,
@@ -45,9 +45,11 @@ pub enum Call {
     /// What a job has to do.
     Job(Channel, (Generation, Job), Reply<Order>),
     /// A segment of a job's rungs started.
-    JobReport(Channel, (Generation, Job), Report, Reply<()>),
+    JobReport(Channel, (Generation, Job), JobReport, Reply<()>),
     /// A job ended here.
     JobEnd(Channel, (Generation, Job), End, Reply<()>),
+    /// A job can't be done here.
+    JobFailed(Channel, (Generation, Job), Failure, Reply<()>),
     /// Sessions that this node wrote last and that are not over.
     Unfinished(NodeName, Reply<Vec<Unfinished>>),
     /// A session by its number, over or not.
@@ -185,7 +187,7 @@ impl Client {
         &self,
         channel: &Channel,
         of: (Generation, Job),
-        report: Report,
+        report: JobReport,
     ) -> Result<(), Refusal> {
         match &self.0 {
             Asks::Here(calls) => {
@@ -205,6 +207,21 @@ impl Client {
         match &self.0 {
             Asks::Here(calls) => call(calls, |r| Call::JobEnd(channel.clone(), of, end, r)).await,
             Asks::There(api) => api.put(&format!("{}/end", job(channel, of)), &end).await,
+        }
+    }
+
+    /// A job can't be done here: another node gets it.
+    pub async fn job_failed(
+        &self,
+        channel: &Channel,
+        of: (Generation, Job),
+        failure: Failure,
+    ) -> Result<(), Refusal> {
+        match &self.0 {
+            Asks::Here(calls) => {
+                call(calls, |r| Call::JobFailed(channel.clone(), of, failure, r)).await
+            }
+            Asks::There(api) => api.put(&format!("{}/failed", job(channel, of)), &failure).await,
         }
     }
 
@@ -245,6 +262,27 @@ async fn call<T>(
     let (tx, rx) = oneshot::channel();
     calls.send(make(tx)).await.map_err(|_| gone())?;
     rx.await.map_err(|_| gone())?
+}
+
+/// What a plan of all jobs is made of.
+///
+/// # Errors
+/// As [`Peers::get`].
+pub async fn schedule(api: &Peers) -> Result<Schedule, Refusal> {
+    api.get("/v1/schedule").await
+}
+
+/// Gives a job to a node.
+///
+/// # Errors
+/// `Conflict`: it is given already, or the node may not have it; as [`Peers::put`].
+pub async fn give(
+    api: &Peers,
+    channel: &Channel,
+    of: (Generation, Job),
+    node: NodeName,
+) -> Result<(), Refusal> {
+    api.put(&job(channel, of), &Given { node }).await
 }
 
 /// Asks for a session by its number.

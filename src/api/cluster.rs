@@ -1,5 +1,6 @@
 //! What operators and nodes tell the registry: nodes and their leases, channels, stream keys.
 
+use crate::api::jobs::JobState;
 use crate::api::types::{ChannelSettings, NodeName};
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
@@ -224,6 +225,9 @@ pub struct Status {
     pub nodes: Vec<Node>,
     /// By name.
     pub channels: Vec<(Channel, Option<SessionState>)>,
+    /// The rungs of sessions that are not over, by channel.
+    #[serde(default)]
+    pub jobs: Vec<JobState>,
 }
 
 /// A generation as it is stored, for who looks for media.

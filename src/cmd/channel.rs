@@ -1,6 +1,7 @@
 //! castctl channel: a cluster's channels and their stream keys.
 
 use crate::api::cluster::{ChannelState, Key, MadeKey, NewKey, Role, Status};
+use crate::api::ladder::Ladder;
 use crate::api::peers::Peers;
 use crate::api::types::{ChannelSettings, Refusal};
 use crate::base::ids::Channel;
@@ -11,7 +12,8 @@ use crate::cmd::{cluster, settings};
 use crate::manifest::types::ChannelSpec;
 use comfy_table::{Table, presets};
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where API servers are by default.
@@ -68,6 +70,9 @@ struct Create {
     /// How long a session waits for its encoder's return [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     reconnect_window: Option<Duration>,
+    /// What it is transcoded to: default, or a manifest that has one ladder [default: nothing]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "from")]
+    ladder: Option<String>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -179,7 +184,40 @@ fn wanted(create: &Create) -> Result<ChannelSettings, Failure> {
     if spec.part >= spec.segment {
         return Err(Failure::usage("a part must be shorter than a segment"));
     }
+    if let Some(name) = &create.ladder {
+        transcoded(&mut spec, name)?;
+    }
     Ok(ChannelSettings::clone(&settings::channel(&spec).settings))
+}
+
+/// With a ladder that is built in, else the one of a manifest.
+fn transcoded(spec: &mut ChannelSpec, name: &str) -> Result<(), Failure> {
+    let ladder = match Ladder::built_in(name) {
+        Some(ladder) => Arc::new(ladder),
+        None => {
+            let hint = "ladders that are built in: default, none";
+            let manifest = common::manifest(Some(Path::new(name))).map_err(|f| f.hint(hint))?;
+            let [ladder] = &manifest.ladders[..] else {
+                let why = format!("{name} has {} ladders, not one", manifest.ladders.len());
+                return Err(Failure::usage(why).hint("or name a channel of it with --from"));
+            };
+            ladder.clone()
+        }
+    };
+    let rate = spec.frame_rate_millis;
+    let budget = ladder.latency_budget.unwrap_or(spec.latency_budget);
+    if let Some((i, _)) = ladder.delay(rate).filter(|(_, delay)| *delay > budget) {
+        let over = ladder.over(i, rate);
+        return Err(Failure::usage(format!("more than {budget:?}, the latency budget: {over}")));
+    }
+    let target = Duration::from_secs(u64::from(spec.target_duration));
+    if budget > target {
+        let why = format!("the ladder's latencyBudget, {budget:?}, is above {target:?}");
+        return Err(Failure::usage(why));
+    }
+    spec.latency_budget = budget;
+    spec.ladder = Some(ladder).filter(|l| !l.rungs.is_empty());
+    Ok(())
 }
 
 /// What an operator pastes into an encoder.
@@ -277,4 +315,40 @@ async fn shown(peers: &Peers, channel: &Channel, json: bool) -> Result<(), Refus
         if state.keys.is_empty() { head } else { format!("{head}\n{keys}") }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(ladder: &str, part: Option<u64>) -> Result<ChannelSettings, Failure> {
+        let channel = "main".parse().expect("a name");
+        let (part, ladder) = (part.map(Duration::from_millis), Some(ladder.to_owned()));
+        let (from, segment, reconnect_window) = (None, None, None);
+        wanted(&Create { channel, from, segment, part, reconnect_window, ladder })
+    }
+
+    #[test]
+    fn a_channel_is_made_with_a_ladder_by_name_or_by_file() {
+        let ladder = |of: &str| made(of, None).expect("good").ladder;
+        assert_eq!(ladder("default").as_deref(), Some(&Ladder::standard()));
+        assert_eq!(ladder("none"), None);
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = |rungs: &str| {
+            let path = dir.path().join("castctl.yaml");
+            std::fs::write(&path, format!("ladders: [{rungs}]")).expect("written");
+            path.display().to_string()
+        };
+        let one = "{name: one, rungs: [{name: low, height: 240, bitrate: 400kbps}]}";
+        let read = ladder(&file(one)).expect("one");
+        assert_eq!((read.name.as_str(), read.rungs.len()), ("one", 1));
+        let two = format!("{one}, {}", one.replace("one", "two"));
+        let many = format!("{:?}", made(&file(&two), None).expect_err("refused"));
+        assert!(many.contains("has 2 ladders, not one"), "{many}");
+        let nothing = format!("{:?}", made("sports", None).expect_err("refused"));
+        assert!(nothing.contains("cannot read sports"), "{nothing}");
+        // Encoders hold pictures for longer than so short a part.
+        let late = format!("{:?}", made("default", Some(1)).expect_err("refused"));
+        assert!(late.contains("the latency budget"), "{late}");
+    }
 }

@@ -144,6 +144,7 @@ impl Bound {
         let Bound { ready, metrics, clock, admin, reads, .. } = self;
         let Reads { directory, through, recorder, adopter, follower, transcoder, .. } = reads;
         let (made, written, after) = (Drain::new(), Drain::new(), Drain::new());
+        let times = (clock.clone(), drain.clone(), after.clone());
         let (mut background, mut asked) = (Vec::new(), Vec::new());
         let (mut writers, mut readers) = (Vec::new(), Vec::new());
         // Every latch before the first is opened.
@@ -160,7 +161,7 @@ impl Bound {
         if let (Some(recorder), Some(rtmp), Some(disk)) = (recorder, rtmp_latch, disk_latch) {
             let Recorder { logs, registry, taken: orders, rtmp: server, .. } = recorder;
             if let Some((registry, calls)) = registry {
-                let serve = registry::serve(registry, calls, clock.clone(), after.clone());
+                let serve = registry::serve(registry, calls, times.clone());
                 asked.push(task::spawn("registry", async_ok(serve)));
             }
             let figures = disk::figures(logs.clone(), metrics, clock.clone());
@@ -189,7 +190,6 @@ impl Bound {
         }
         if let Some(lease) = self.lease {
             background.push(task::spawn("count", self.figures.clone().count()));
-            let times = (clock.clone(), drain.clone(), after.clone());
             let keep = keep(lease, self.figures, times, (unfinished_tx, through));
             asked.push(task::spawn("lease", async_ok(keep)));
         }

@@ -49,6 +49,10 @@ pub struct Args {
     #[arg(long, value_name = "N", env = "CASTCTL_FANOUT", default_value_t = FANOUT)]
     #[arg(value_parser = fanout)]
     fanout: usize,
+    /// Leave jobs that nobody does to `castctl schedule`; without one that runs, what a lost
+    /// transcoder made is not made again
+    #[arg(long)]
+    no_schedule: bool,
 }
 
 fn fanout(text: &str) -> Result<usize, String> {
@@ -79,8 +83,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
                    with --secret-file on every node";
         return Err(Failure::usage(why).hint(how));
     }
-    let config =
-        Config { listen: args.listen, drain_timeout: manifest.server.drain_timeout, secret };
+    let (listen, places) = (args.listen, !args.no_schedule);
+    let config = Config { listen, drain_timeout: manifest.server.drain_timeout, secret, places };
     common::block_on(async {
         let stop = Stop::install().map_err(|e| Failure::failed(format!("signals: {e}")))?;
         let bound = bind(&args, &manifest, config).await?;

@@ -1,6 +1,7 @@
 //! castctl status: what a cluster's nodes and channels are doing.
 
 use crate::api::cluster::{Node, Role, Status};
+use crate::api::jobs::JobState;
 use crate::api::types::Refusal;
 use crate::base::time::{MICROS, Wall};
 use crate::base::units::HumanBytes;
@@ -105,6 +106,7 @@ fn text(s: &Status) -> String {
         };
         // What it said last is no news of one that is gone.
         let of = match n.alive {
+            true if n.said.role == Role::Transcoder => [used(n, &s.jobs), reads_from(n, &s.nodes)],
             true => [figures(n), reads_from(n, &s.nodes)],
             false => Default::default(),
         };
@@ -117,5 +119,84 @@ fn text(s: &Status) -> String {
         let newest = reported.map_or("-".into(), |(msn, at)| format!("{msn}, {}", ago(s.now, at)));
         channels.add_row([name.to_string(), word(session.as_ref()), generation, newest]);
     }
-    format!("{nodes}\n{channels}")
+    if s.jobs.is_empty() {
+        return format!("{nodes}\n{channels}");
+    }
+    let mut jobs = table(&["rungs of", "rungs", "node", "millicores", "now"]);
+    for j in &s.jobs {
+        let node = j.node.as_deref().unwrap_or("-");
+        let [name, rungs] = [j.channel.to_string(), j.rungs.join(", ")];
+        jobs.add_row([&*name, &rungs, node, &j.millicores.to_string(), &making(j, s.now)]);
+    }
+    format!("{nodes}\n{channels}\n{jobs}")
+}
+
+/// What a transcoder has and what its jobs take of it.
+fn used(n: &Node, jobs: &[JobState]) -> String {
+    let its = || jobs.iter().filter(|j| j.node.as_ref() == Some(&n.name));
+    let sum: u64 = its().map(|j| u64::from(j.millicores)).sum();
+    let (count, capacity) = (its().count(), n.said.capacity);
+    let jobs = if count == 1 { "job" } else { "jobs" };
+    format!("{count} {jobs}, {sum} of {capacity} millicores")
+}
+
+/// How a session's rungs are doing.
+fn making(j: &JobState, now: Wall) -> String {
+    let mut words = Vec::new();
+    match (&j.without, &j.node, &j.reported) {
+        (Some(why), ..) => return format!("{why}; it plays its source"),
+        _ if j.waits => return "waits for its encoder".into(),
+        (_, None, _) => words.push("nobody makes them".to_owned()),
+        (_, Some(_), None) => words.push("begins".to_owned()),
+        (_, Some(_), Some((msn, at))) => words.push(format!("{msn}, {}", ago(now, *at))),
+    }
+    words.extend(j.failed.as_ref().map(|why| format!("the last could not: {why}")));
+    if j.node.is_none() {
+        return words.join("; ");
+    }
+    // The newest segment is written while the source's is.
+    words.extend(j.lag.filter(|n| *n > 1).map(|n| format!("{n} segments behind")));
+    if let Some(late) = j.load.map(|l| l.late).filter(|n| *n > 0) {
+        words.push(format!("cannot keep up: {late} pictures left out"));
+    }
+    words.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::jobs::{Load, Without};
+    use crate::base::ids::{Generation, Job, Session};
+
+    #[test]
+    fn what_becomes_of_a_ladder_is_said_in_words() {
+        let job = || JobState {
+            channel: "main".parse().expect("a name"),
+            session: Session(1),
+            rungs: vec!["720p".into()],
+            without: None,
+            millicores: 700,
+            waits: false,
+            job: Some((Generation(1), Job(2))),
+            node: Some("t".into()),
+            reported: Some((1_004, Wall(1_000_000))),
+            lag: Some(1),
+            load: Some(Load { millicores: Some(650), behind_micros: 40_000, late: 0 }),
+            failed: None,
+        };
+        let says = |j: JobState| making(&j, Wall(1_500_000));
+        assert_eq!(says(job()), "1004, 0.5 s ago");
+        assert_eq!(says(JobState { lag: Some(3), ..job() }), "1004, 0.5 s ago; 3 segments behind");
+        let load = Some(Load { late: 12, ..Load::default() });
+        let want = "1004, 0.5 s ago; cannot keep up: 12 pictures left out";
+        assert_eq!(says(JobState { load, ..job() }), want);
+        assert_eq!(says(JobState { reported: None, lag: None, ..job() }), "begins");
+        assert_eq!(says(JobState { waits: true, ..job() }), "waits for its encoder");
+        let failed = Some("the disk is full".to_owned());
+        let want = "nobody makes them; the last could not: the disk is full";
+        assert_eq!(says(JobState { node: None, failed, ..job() }), want);
+        let without = Some(Without::NoRoom(700));
+        let want = "no room: its rungs take 700 millicores; it plays its source";
+        assert_eq!(says(JobState { without, node: None, job: None, ..job() }), want);
+    }
 }

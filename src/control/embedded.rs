@@ -1,22 +1,40 @@
 //! The registry's loop where it serves its own process: takes calls in order, answers each,
-//! publishes the table when it changed.
+//! publishes the table when it changed, and looks for jobs that nobody does.
 
 use crate::api::client::{Call, Calls};
+use crate::control::ROUND;
 use crate::control::registry::Registry;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use std::sync::Arc;
 
-/// Answers calls until the drain starts and every call made before it is answered.
-pub async fn serve(registry: Registry, mut calls: Calls, clock: Clock, drain: Drain) {
+/// Answers calls until the end starts and every call made before it is answered. From the drain on
+/// no job is given: this process does those that there are, and is about to stop.
+pub async fn serve(
+    registry: Registry,
+    mut calls: Calls,
+    (clock, drain, end): (Clock, Drain, Drain),
+) {
     publish_table(&registry, &calls, &clock).await;
+    let mut next = clock.now().mono;
     loop {
         let call = tokio::select! {
             biased;
             call = calls.calls.recv() => call,
-            () = drain.wait() => break,
+            () = end.wait() => break,
+            () = clock.sleep_until(next) => {
+                if !drain.started() {
+                    round(&registry, &calls, &clock).await;
+                }
+                next = clock.now().mono.plus(ROUND);
+                continue;
+            }
         };
         let Some(call) = call else { break };
+        if matches!(call, Call::JobEnd(..) | Call::JobFailed(..)) {
+            // Somebody else may go on at once.
+            next = clock.now().mono;
+        }
         answer(&registry, call, &clock, &calls).await;
     }
     registry.close().await;
@@ -26,6 +44,14 @@ async fn publish_table(registry: &Registry, calls: &Calls, clock: &Clock) {
     match registry.table(clock.now().wall).await {
         Ok(table) => drop(calls.table.send_replace(Arc::new(table))),
         Err(e) => tracing::error!("the table of live channels can't be read: {e}"),
+    }
+}
+
+async fn round(registry: &Registry, calls: &Calls, clock: &Clock) {
+    match registry.reconcile(clock.now().wall).await {
+        Ok(0) => {}
+        Ok(_) => publish_table(registry, calls, clock).await,
+        Err(e) => tracing::warn!("jobs that nobody does can't be given to anybody: {e}"),
     }
 }
 
@@ -59,10 +85,13 @@ async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
             let _ = reply.send(registry.job(&channel, generation, job, wall).await);
         }
         Call::JobReport(channel, of, report, reply) => {
-            let _ = reply.send(registry.job_report(&channel, of, report).await);
+            let _ = reply.send(registry.job_report(&channel, of, &report, wall).await);
         }
         Call::JobEnd(channel, of, end, reply) => {
             let _ = reply.send(registry.job_end(&channel, of, &end).await);
+        }
+        Call::JobFailed(channel, of, failure, reply) => {
+            let _ = reply.send(registry.job_failed(&channel, of, &failure, wall).await);
         }
         Call::Unfinished(node, reply) => {
             let _ = reply.send(registry.unfinished(&node, wall).await);

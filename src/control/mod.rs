@@ -7,6 +7,12 @@
 //!
 //! Invariant: every number a writer starts from is decided in one database transaction, once.
 
+use std::time::Duration;
+
+/// How often a registry looks for jobs that nobody does (`registry`, `reconcile`). A node's lease
+/// has to run out first; then its jobs have stood still for long enough.
+const ROUND: Duration = Duration::from_secs(1);
+
 pub mod embedded;
 pub mod metrics;
 pub mod openapi;

@@ -5,7 +5,7 @@ use crate::api::cluster::{
     Archived, ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
 use crate::api::cues::{Announced, Ask};
-use crate::api::jobs::Order;
+use crate::api::jobs::{Failure, Given, JobReport, Order, Schedule};
 use crate::api::types::{
     Admission, ChannelSettings, End, Grant, PublishRequest, Refusal, Report, SessionRecord,
     SessionSpan, Unfinished, Want,
@@ -92,9 +92,15 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/channels/{channel}/generations/{generation}/jobs/{job}" "What a transcoder \
         has to do", Order),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/report" "A segment \
-        of a job's rungs started", Report => 200 ()),
+        of a job's rungs started", JobReport => 200 ()),
     route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/end" "A job ended",
         End => 200 ()),
+    route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}/failed" "A job \
+        can't be done by its node: it has ended, and another one gets it", Failure => 200 ()),
+    route!("PUT" "/v1/channels/{channel}/generations/{generation}/jobs/{job}" "Gives a job to a \
+        transcoder: the number after the newest, else it is refused; so is a node that is gone, \
+        leaves, or has no room", Given => 200 ()),
+    route!("GET" "/v1/schedule" "What a plan of all jobs is made of", Schedule),
     route!("GET" "/v1/nodes" "All nodes", Vec<Node>),
     route!("PUT" "/v1/nodes/{node}" "A node lives", Heartbeat => 200 Lease),
     route!("DELETE" "/v1/nodes/{node}" "A node leaves", ()),

@@ -6,6 +6,7 @@
 use crate::api::auth::Secret;
 use crate::api::peers::Signer;
 use crate::api::types::{Refusal, Table};
+use crate::control::ROUND;
 use crate::control::metrics::Api;
 use crate::control::registry::Registry;
 use crate::rt::clock::Clock;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 /// Sockets at one time: a few for each node.
 const CONNECTIONS: usize = 10_000;
@@ -44,6 +46,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// What senders have to prove that they have; `None`: everyone is trusted.
     pub secret: Option<Secret>,
+    /// Looks for jobs that nobody does by itself; otherwise somebody else has to.
+    pub places: bool,
 }
 
 /// What every request shares.
@@ -58,6 +62,8 @@ pub(super) struct Shared {
     pub(super) known: watch::Sender<bool>,
     /// The table may have changed.
     pub(super) changed: Notify,
+    /// There may be a job that nobody does.
+    pub(super) unplaced: Notify,
     pub(super) drain: Drain,
     pub(super) metrics: Api,
 }
@@ -66,6 +72,7 @@ pub(super) struct Shared {
 pub struct Server {
     http: Http,
     shared: Arc<Shared>,
+    places: bool,
 }
 
 impl Server {
@@ -87,10 +94,20 @@ impl Server {
         let secret = config.secret;
         let signer = Signer { secret: secret.clone(), name: "api".into(), clock: clock.clone() };
         let (table, known) = (watch::Sender::default(), watch::Sender::new(false));
-        let (changed, drain) = (Notify::new(), Drain::new());
-        let shared =
-            Shared { registry, secret, signer, clock, table, known, changed, drain, metrics };
-        Ok(Server { http, shared: Arc::new(shared) })
+        let (changed, unplaced, drain) = (Notify::new(), Notify::new(), Drain::new());
+        let shared = Shared {
+            registry,
+            secret,
+            signer,
+            clock,
+            table,
+            known,
+            changed,
+            unplaced,
+            drain,
+            metrics,
+        };
+        Ok(Server { http, shared: Arc::new(shared), places: config.places })
     }
 
     /// The bound address.
@@ -101,9 +118,10 @@ impl Server {
     /// Serves until the drain. Ready once the database has answered; what nodes do without it is
     /// theirs.
     pub async fn serve(self, ready: Latch, drain: Drain) {
-        let Server { http, shared } = self;
+        let Server { http, shared, places } = self;
         ready.close("the database has not answered yet");
         let looking = task::spawn("table", look(Arc::clone(&shared)));
+        let placing = places.then(|| task::spawn("jobs", place(Arc::clone(&shared))));
         let mut known = shared.known.subscribe();
         let opening = async {
             tokio::select! {
@@ -117,6 +135,7 @@ impl Server {
         let service = crate::control::routes::Routes(Arc::clone(&shared));
         tokio::join!(http.serve(service, shared.clock.clone(), drain.clone()), opening);
         looking.abort();
+        placing.iter().for_each(JoinHandle::abort);
         shared.registry.close().await;
     }
 }
@@ -153,6 +172,31 @@ async fn look(shared: Arc<Shared>) {
         let next = shared.clock.now().mono.plus(LOOK);
         tokio::select! {
             () = shared.changed.notified() => {}
+            () = shared.clock.sleep_until(next) => {}
+        }
+    }
+}
+
+/// Looks for jobs that nobody does, and gives them to somebody. Replicas that look at the same time
+/// do each once.
+async fn place(shared: Arc<Shared>) {
+    let mut told = false;
+    loop {
+        match shared.registry.reconcile(shared.clock.now().wall).await {
+            Ok(given) => {
+                told = false;
+                if given > 0 {
+                    shared.changed.notify_one();
+                }
+            }
+            Err(e) if !std::mem::replace(&mut told, true) => {
+                tracing::warn!("jobs that nobody does can't be given to anybody: {e}");
+            }
+            Err(e) => tracing::debug!("{e}"),
+        }
+        let next = shared.clock.now().mono.plus(ROUND);
+        tokio::select! {
+            () = shared.unplaced.notified() => {}
             () = shared.clock.sleep_until(next) => {}
         }
     }

@@ -24,7 +24,8 @@ async fn started() -> (String, Drain, TempDir) {
     let file = Database::File(dir.path().join("registry.db"));
     let registry = Registry::open(&file, &[]).await.expect("opens");
     let listen = "127.0.0.1:0".parse().expect("an address");
-    let config = Config { listen, drain_timeout: Duration::from_secs(1), secret: None };
+    let config =
+        Config { listen, drain_timeout: Duration::from_secs(1), secret: None, places: true };
     let api = Api::register(&Metrics::new());
     let server = Server::bind(config, registry, api, Clock::system()).await.expect("a port");
     let url = format!("http://{}", server.addr());

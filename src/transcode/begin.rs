@@ -79,6 +79,9 @@ pub enum Failed {
     /// No worker can be started.
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    /// Workers end before they have made anything.
+    #[error("its workers make nothing: {0}")]
+    Fruitless(String),
 }
 
 impl Which {

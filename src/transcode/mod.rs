@@ -5,7 +5,8 @@
 //! rungs' records from it. `job` is the process's side, made of `intake` (what arrives, ahead of
 //! its decoding), `pipeline` (decodes), `rung` (one thread a rung: cap of the frame rate, scaling,
 //! encoding) and `audio`. `settings` is what a job is told first, `wire` how records cross the
-//! pipes, `report` what the worker tells of itself, `starts` and `cap` two decisions, pure.
+//! pipes, `report` what the worker tells of itself, `load` what the registry is told of that,
+//! `starts` and `cap` two decisions, pure.
 //! `trial` runs a job to measure it, with a `clip` of a file or of a `scene` that is made up.
 //!
 //! Invariant: every rung has a key frame at the first picture, in the order of showing, at or past
@@ -24,6 +25,7 @@ pub mod error;
 mod feed;
 mod intake;
 pub mod job;
+mod load;
 pub mod metrics;
 pub mod node;
 mod pipeline;

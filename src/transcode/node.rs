@@ -91,8 +91,7 @@ async fn one(ctx: Context, which: Which, stop: Drain) -> Which {
     let of = which.clone();
     let done = task::spawn(name, async move {
         if let Err(e) = run::run(&ctx, &of, &stop).await {
-            tracing::error!(channel = %of.channel, generation = %of.generation, job = %of.job,
-                "the job can't be done here: {e}");
+            run::failed(&ctx, &of, &e, None).await;
         }
     });
     // A panic was told by the task.

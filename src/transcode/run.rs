@@ -3,7 +3,7 @@
 //! segment; the rungs have a gap until then.
 
 use crate::api::convert::{end_from_api, end_to_api, record_from_api};
-use crate::api::jobs::Order;
+use crate::api::jobs::{Failure, JobReport, Order};
 use crate::api::types::Report;
 use crate::base::ids::{Msn, Writer};
 use crate::base::time::Now;
@@ -13,10 +13,11 @@ use crate::media::timeline::mark::{End, GenerationStart, Mark, SegmentStart};
 use crate::media::timeline::rung::{Begin, Rung};
 use crate::rt::backoff::Backoff;
 use crate::rt::drain::Drain;
-use crate::rt::task;
+use crate::rt::{task, usage};
 use crate::transcode::begin::{AGAIN, Context, Failed, Head, Which, head, order, past};
 use crate::transcode::begin::{settings, tracks};
 use crate::transcode::feed::{Feed, Heard};
+use crate::transcode::load::Meter;
 use crate::transcode::recorded::{Recorded, nominal};
 use crate::transcode::settings::Settings;
 use crate::transcode::wire::Output;
@@ -39,10 +40,14 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// What is heard of the source and waits: a part's samples of both tracks.
 const HEARD: usize = 1_024;
 
+/// Workers that end one after another and have made nothing: the next would not either. What this
+/// machine's libraries have not, or its memory, another's may have.
+const FRUITLESS: u32 = 3;
+
 /// Does a job until its source is over, somebody else does it, or `stop`.
 ///
 /// # Errors
-/// It can't be done here.
+/// It can't be begun here. One that was begun tells by itself why it can't go on.
 pub async fn run(ctx: &Context, which: &Which, stop: &Drain) -> Result<(), Failed> {
     let Some(order) = order(ctx, which, stop).await? else { return Ok(()) };
     if order.ended {
@@ -66,7 +71,10 @@ struct Running<'a> {
     base: Msn,
     all: bool,
     settings: Settings,
-    reports: watch::Sender<Option<Report>>,
+    reports: watch::Sender<Option<JobReport>>,
+    meter: Meter,
+    /// The worker that runs.
+    pid: u32,
 }
 
 impl<'a> Running<'a> {
@@ -80,7 +88,7 @@ impl<'a> Running<'a> {
     ) -> Result<Running<'a>, Failed> {
         let before = order.previous.as_ref().filter(|b| b.generation == which.generation);
         let from = before.map_or(start.base, |b| Msn(b.end.msn + 1).max(start.base));
-        let dseq = before.map_or(start.dseq, |b| b.end.dseq);
+        let dseq = before.map_or(start.dseq, |b| b.end.dseq.max(start.dseq));
         let late = head.newest.0.saturating_sub(from.0) > FRESH;
         let margin = if before.is_some_and(|b| !b.exact) { MARGIN } else { 0 };
         let base = match late || margin > 0 {
@@ -116,7 +124,8 @@ impl<'a> Running<'a> {
             "transcoding");
         let (settings, reports) = (settings(order), watch::Sender::new(None));
         let all = base == start.base;
-        Ok(Running { ctx, which, rungs, base, all, settings, reports })
+        let (meter, pid) = (Meter::default(), 0);
+        Ok(Running { ctx, which, rungs, base, all, settings, reports, meter, pid })
     }
 
     async fn run(
@@ -152,8 +161,14 @@ impl<'a> Running<'a> {
             feeding.abort();
         }
         told.abort();
-        self.end().await?;
-        done
+        let (ctx, which) = (self.ctx, self.which);
+        match (done, self.end().await) {
+            (Ok(()), Ok(None)) => {}
+            (Ok(()), Ok(Some(end))) => ended(ctx, which, &end).await,
+            (Err(e), Ok(end)) => failed(ctx, which, &e, end.as_ref()).await,
+            (Err(e), Err(_)) | (Ok(()), Err(e)) => failed(ctx, which, &e, None).await,
+        }
+        Ok(())
     }
 
     /// Tells the registry of each segment that starts, the newest where it is behind.
@@ -163,7 +178,7 @@ impl<'a> Running<'a> {
         let mut reports = self.reports.subscribe();
         task::spawn("job reports", async move {
             while reports.changed().await.is_ok() {
-                let Some(report) = *reports.borrow_and_update() else { continue };
+                let Some(report) = reports.borrow_and_update().clone() else { continue };
                 if let Err(e) = client.job_report(&channel, of, report).await {
                     tracing::debug!(%channel, "a report was not taken: {e}");
                 }
@@ -182,6 +197,7 @@ impl<'a> Running<'a> {
         let past = past(self.ctx, self.which);
         tokio::pin!(past);
         let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
+        let mut fruitless = 0;
         let (mut worker, mut outputs) = self.start(&workers).await?;
         loop {
             let due = self.rungs.iter().filter_map(Recorded::due).min();
@@ -201,9 +217,16 @@ impl<'a> Running<'a> {
                     Some(Heard::Over) | None => break,
                 },
                 output = outputs.next() => match output {
-                    Ok(Some(output)) => self.output(output)?,
+                    Ok(Some(output)) => {
+                        if matches!(output, Output::Packet(_)) {
+                            fruitless = 0;
+                        }
+                        self.output(output)?;
+                    }
                     Ok(None) | Err(_) => {
-                        self.crashed(worker).await;
+                        let said = self.crashed(worker).await;
+                        fruitless += 1;
+                        (fruitless < FRUITLESS).then_some(()).ok_or(Failed::Fruitless(said))?;
                         clock.sleep_until(clock.now().mono.plus(backoff.pause())).await;
                         (worker, outputs) = self.start(&workers).await?;
                     }
@@ -234,23 +257,32 @@ impl<'a> Running<'a> {
     }
 
     async fn start(
-        &self,
+        &mut self,
         workers: &mpsc::Sender<worker::Source>,
     ) -> Result<(Worker, Outputs), Failed> {
         let (worker, source, outputs) = Worker::start(&self.ctx.program, &self.settings)?;
-        tracing::debug!(job = %self.which.writer(), pid = worker.pid(), "a worker begins");
+        self.pid = worker.pid();
+        tracing::debug!(job = %self.which.writer(), pid = self.pid, "a worker begins");
         // A feed that is over needs none.
         let _ = workers.send(source).await;
         Ok((worker, outputs))
     }
 
-    async fn crashed(&self, mut worker: Worker) {
+    /// Tells that a worker ended before its job, and how.
+    async fn crashed(&self, mut worker: Worker) -> String {
         self.ctx.metrics.crashes.inc();
         let (channel, job) = (&self.which.channel, self.which.writer());
         match worker.ended().await {
-            Ok(ended) => tracing::error!(%channel, %job, "the worker ended ({:?}), another one \
-                goes on with the next segment: {}", ended.end, ended.said),
-            Err(e) => tracing::error!(%channel, %job, "the worker is gone: {e}"),
+            Ok(ended) => {
+                let how = format!("{:?}: {}", ended.end, ended.said);
+                tracing::error!(%channel, %job, "the worker ended, another one goes on with the \
+                    next segment: {how}");
+                how
+            }
+            Err(e) => {
+                tracing::error!(%channel, %job, "the worker is gone: {e}");
+                e.to_string()
+            }
         }
     }
 
@@ -270,7 +302,10 @@ impl<'a> Running<'a> {
                     r.packet(packet);
                 }
             }
-            Output::Report(report) => self.ctx.metrics.note(&self.which.channel, &report),
+            Output::Report(report) => {
+                self.meter.note(&report);
+                self.ctx.metrics.note(&self.which.channel, &report);
+            }
         }
         Ok(())
     }
@@ -283,21 +318,19 @@ impl<'a> Running<'a> {
             newest = started.into_iter().chain(newest).max_by_key(|s| s.msn);
             r.ready().await?;
         }
-        if let Some(s) = newest {
+        let told = self.reports.borrow().as_ref().map(|r| r.report.msn);
+        if let Some(s) = newest.filter(|s| told.is_none_or(|told| told < s.msn)) {
             let (msn, dseq, wall, acked) = (s.msn, s.dseq, s.wall, Msn::default());
-            self.reports.send_if_modified(|report| {
-                let new = report.is_none_or(|r| r.msn < msn);
-                if new {
-                    *report = Some(Report { msn, dseq, wall, acked });
-                }
-                new
-            });
+            let now = self.ctx.clock.now().mono;
+            let load = Some(self.meter.look(self.pid, usage::of(self.pid), now));
+            let report = Report { msn, dseq, wall, acked };
+            self.reports.send_replace(Some(JobReport { report, load }));
         }
         Ok(())
     }
 
-    /// Ends the rungs and tells where.
-    async fn end(mut self) -> Result<(), Failed> {
+    /// Ends the rungs; where.
+    async fn end(mut self) -> Result<Option<End>, Failed> {
         let mut ends = Vec::new();
         for r in &mut self.rungs {
             r.finish();
@@ -307,15 +340,27 @@ impl<'a> Running<'a> {
         for r in std::mem::take(&mut self.rungs) {
             r.seal().await?;
         }
-        let Some(end) = joined(ends) else { return Ok(()) };
-        tracing::info!(channel = %self.which.channel, job = %self.which.writer(), msn = %end.msn,
-            "the rungs end");
-        let told = self.ctx.client.job_end(&self.which.channel, self.which.of(), end_to_api(&end));
-        if let Err(e) = told.await {
-            tracing::warn!(channel = %self.which.channel, job = %self.which.writer(),
-                "the registry did not take the end: {e}");
-        }
-        Ok(())
+        Ok(joined(ends))
+    }
+}
+
+/// Tells where a job ended.
+async fn ended(ctx: &Context, which: &Which, end: &End) {
+    let (channel, job) = (&which.channel, which.writer());
+    tracing::info!(%channel, %job, msn = %end.msn, "the rungs end");
+    if let Err(e) = ctx.client.job_end(channel, which.of(), end_to_api(end)).await {
+        tracing::warn!(%channel, %job, "the registry did not take the end: {e}");
+    }
+}
+
+/// Tells that a job can't be done here, so that another node does it, and where it ended, if that
+/// is known.
+pub(super) async fn failed(ctx: &Context, which: &Which, e: &Failed, end: Option<&End>) {
+    let (channel, job) = (&which.channel, which.writer());
+    tracing::error!(%channel, %job, "the job can't be done here: {e}");
+    let failure = Failure { why: e.to_string(), end: end.map(end_to_api) };
+    if let Err(e) = ctx.client.job_failed(channel, which.of(), failure).await {
+        tracing::warn!(%channel, %job, "the registry was not told: {e}");
     }
 }
 

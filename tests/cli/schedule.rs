@@ -96,3 +96,15 @@ fn a_recorded_day_is_lived_through_from_its_file() {
     let figures = ["jobs", "placements", "refused", "violations"].map(|f| report[f].clone());
     assert_eq!(figures, [2, 2, 1, 0].map(Value::from));
 }
+
+#[test]
+fn a_registry_that_cannot_be_asked_is_a_failure_and_no_empty_plan() {
+    // Nobody listens on the port of discard (RFC 863).
+    let round = ["schedule", "--once", "--dry-run", "--api", "http://127.0.0.1:9"];
+    let out = castctl(&round);
+    assert_eq!(out.status.code(), Some(3), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("the registry is unavailable"), "{}", text(&out.stderr));
+    // Its flags are not those of its verbs.
+    let out = castctl(&["schedule", "--once", "estimate", "default"]);
+    assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+}

@@ -54,11 +54,17 @@ impl Cluster {
 
     /// One API server with what a manifest says, whose channel `main` has this key.
     pub(crate) async fn of_a_manifest(manifest: &str, key: &str) -> Cluster {
+        Cluster::of_a_manifest_and(manifest, key, &[]).await
+    }
+
+    /// The same, with these flags for the API server.
+    pub(crate) async fn of_a_manifest_and(manifest: &str, key: &str, flags: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("castctl.yaml");
         std::fs::write(&file, manifest).expect("written");
         let data = format!("--data={}", dir.path().join("api").display());
-        let state = vec![data, format!("--manifest={}", file.display())];
+        let mut state = vec![data, format!("--manifest={}", file.display())];
+        state.extend(flags.iter().map(|f| (*f).to_owned()));
         let mut cluster = Cluster::empty(dir, state, 1).await;
         cluster.key = key.into();
         cluster
@@ -142,6 +148,16 @@ impl Cluster {
             "--capacity=2000".into(),
         ];
         self.run(&words, "admin").await
+    }
+
+    /// Where a node keeps what it has.
+    pub(crate) fn data_of(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Who gives jobs to transcoders, beside the API servers.
+    pub(crate) async fn scheduler(&self) -> Up {
+        self.run(&["schedule".into(), format!("--api={}", self.urls())], "admin").await
     }
 
     /// The agent beside an origin.

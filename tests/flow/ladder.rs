@@ -113,7 +113,7 @@ async fn pictures(session: &Url, rendition: &str, list: &Playlist, dir: &Path) -
     (frames.len() as u64, frames.first().map_or(0, |f| f.1), keys)
 }
 
-fn whole(p: &Playlist) -> usize {
+pub(crate) fn whole(p: &Playlist) -> usize {
     p.segments.iter().filter(|s| !s.gap && s.uri.is_some()).count()
 }
 
@@ -167,7 +167,7 @@ async fn rungs_are_cut_dated_absent_and_over_where_their_source_is() {
 }
 
 /// The channel `main` with a small ladder, as a cluster's API server has it.
-const MANIFEST: &str = "
+pub(crate) const MANIFEST: &str = "
 ladders:
   - name: small
     rungs:
@@ -185,7 +185,7 @@ channels:
 ";
 
 /// The processes that a process has started.
-fn children(of: &Up) -> Vec<Pid> {
+pub(crate) fn children(of: &Up) -> Vec<Pid> {
     let of = of.process.pid();
     let lists = std::fs::read_dir(format!("/proc/{of}/task")).expect("it lives");
     let lists = lists.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("children")).ok());
@@ -194,7 +194,7 @@ fn children(of: &Up) -> Vec<Pid> {
 }
 
 /// A rung has media again behind `msn`.
-fn goes_on_behind(msn: u64) -> impl Fn(&Playlist) -> bool {
+pub(crate) fn goes_on_behind(msn: u64) -> impl Fn(&Playlist) -> bool {
     move |p: &Playlist| {
         p.segments.iter().filter(|s| s.msn > msn && !s.gap && s.uri.is_some()).count() >= 2
     }

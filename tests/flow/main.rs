@@ -43,6 +43,7 @@ mod rewound;
 mod rules;
 #[cfg(feature = "transcode")]
 mod rungs;
+mod scheduled;
 mod server;
 mod signals;
 mod stage;

@@ -5,12 +5,17 @@ use crate::postgres::{self, Postgres};
 use crate::server::within;
 use castctl::api::auth::NODE_NAME_MAX;
 use castctl::api::cluster::{Archived, ArchivedLog, HELD_MAX, Heartbeat, LogName, NewKey, Role};
+use castctl::api::jobs::{Failure, JobReport, Load, Unmade, Without};
+use castctl::api::ladder::Ladder;
 use castctl::api::types::{
     ChannelSettings, Durability, End, Pace, PublishRequest, Refusal, Rendition, Report, SessionEnd,
     SessionRecord, Want,
 };
-use castctl::base::ids::{Channel, Generation, Msn, Session};
+use castctl::base::ids::{Channel, Generation, Job, Msn, Session};
 use castctl::base::time::Wall;
+use castctl::control::plan::cost::correction::{RATIO_MAX, RATIO_MIN};
+use castctl::control::plan::place::HEADROOM;
+use castctl::control::plan::schedule::Placement;
 use castctl::control::registry::keys::{KEYS_MAX, NOTE_MAX};
 use castctl::control::registry::{ChannelEntry, Database, Registry};
 use castctl::rt::clock::Clock;
@@ -100,6 +105,13 @@ on_both! {
     what_is_in_a_bucket_is_known_however_often_it_is_told
     a_session_is_made_as_every_live_edge_can_make_it
     replicas_that_grant_at_once_repeat_nothing
+    rungs_are_given_at_opening_and_follow_the_next_generation
+    a_node_that_is_lost_or_drained_gives_its_jobs_away
+    a_job_that_its_node_cannot_do_is_given_to_another
+    a_job_is_given_once_and_where_it_may
+    sessions_that_are_opened_at_once_do_not_overfill_a_node
+    what_a_job_takes_is_learnt_and_makes_room_or_takes_it
+    people_are_shown_what_became_of_a_ladder
 }
 
 async fn a_channels_sessions_are_told_on_its_time_line(at: Database) {
@@ -429,6 +441,301 @@ async fn a_session_is_made_as_every_live_edge_can_make_it(at: Database) {
     assert_eq!(r.grant(&main, &publish("a"), now()).await.expect("grant").render, Some(2));
     r.leave(&"old".into()).await.expect("gone");
     assert_eq!(r.grant(&main, &publish("a"), now()).await.expect("grant").render, Some(3));
+}
+
+/// With the channel `main`, which is transcoded to the usual ladder.
+async fn open_laddered(at: &Database) -> Registry {
+    let ladder = Some(Arc::new(Ladder::standard()));
+    let settings = Arc::new(ChannelSettings { ladder, ..settings("main") });
+    let entry = ChannelEntry { settings, keys: vec!["main-key".into()] };
+    Registry::open(at, &[entry]).await.expect("open")
+}
+
+/// A transcoder says that it lives.
+async fn transcodes(r: &Registry, node: &str, capacity: u32, draining: bool) {
+    let url = Some(format!("http://{node}:1"));
+    let beat = Heartbeat { url, capacity, draining, ..Heartbeat::of(Role::Transcoder) };
+    r.heartbeat(&node.into(), &beat, now()).await.expect("taken");
+}
+
+/// The next generation of `main` with its session's constants: how many renditions there are.
+async fn on_air(r: &Registry) -> (Generation, usize) {
+    let main = channel("main");
+    let g = r.grant(&main, &publish("a"), now()).await.expect("grant").generation;
+    let mut record = record(1);
+    record.renditions[0].bandwidth = 4_000_000;
+    record.renditions[0].resolution = Some((1_280, 720));
+    let set = r.open_session(&main, g, &record, now()).await.expect("set");
+    (g, set.renditions.len())
+}
+
+/// The jobs of the newest session: generation, number, node.
+async fn jobs(r: &Registry) -> Vec<(u64, u32, String)> {
+    let table = r.table(now()).await.expect("table");
+    let jobs = table.sessions[&channel("main")].jobs.iter();
+    jobs.map(|(g, j, node)| (g.0, j.0, node.to_string())).collect()
+}
+
+fn made(all: &[(u64, u32, &str)]) -> Vec<(u64, u32, String)> {
+    all.iter().map(|(g, j, node)| (*g, *j, (*node).to_owned())).collect()
+}
+
+async fn rungs_are_given_at_opening_and_follow_the_next_generation(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    transcodes(&r, "small", 10, false).await;
+    let (g1, renditions) = on_air(&r).await;
+    assert_eq!((renditions, jobs(&r).await), (1, vec![]), "there is no room for its rungs");
+    r.end(&main, g1, &end(1001, true)).await.expect("end of session");
+    transcodes(&r, "t", 16_000, false).await;
+    let (g2, renditions) = on_air(&r).await;
+    assert!(renditions > 2, "{renditions} renditions");
+    assert_eq!(jobs(&r).await, made(&[(2, 1, "t")]));
+    let order = r.job(&main, g2, Job(1), now()).await.expect("known");
+    assert_eq!((&*order.node, order.previous, order.ended), ("t", None, false));
+    assert_eq!(order.work.rungs.len(), renditions - 1);
+    let none = r.job(&main, g2, Job(2), now()).await;
+    assert!(matches!(none, Err(Refusal::NotFound(_))), "{none:?}");
+    let report = Report { msn: Msn(1003), dseq: 1, wall: Wall(5), acked: Msn(0) };
+    let report = JobReport { report, load: None };
+    r.job_report(&main, (g2, Job(1)), &report, now()).await.expect("taken");
+    let refused = r.job_report(&main, (g2, Job(2)), &report, now()).await;
+    assert_eq!(refused, Err(Refusal::Fenced(g2)));
+    // The source goes on in another generation: its rungs do so where they were made.
+    transcodes(&r, "other", 16_000, false).await;
+    r.end(&main, g2, &end(1010, false)).await.expect("end");
+    let (g3, _) = on_air(&r).await;
+    assert_eq!(jobs(&r).await, made(&[(2, 1, "t"), (3, 1, "t")]));
+    let waits = r.job(&main, g3, Job(1), now()).await;
+    assert!(
+        matches!(waits, Err(Refusal::Unavailable(_))),
+        "the one before says its end: {waits:?}"
+    );
+    r.job_end(&main, (g2, Job(1)), &end(1009, false)).await.expect("taken");
+    // Decided once.
+    let again = r.job_end(&main, (g2, Job(1)), &end(1005, false)).await;
+    assert_eq!(again, Err(Refusal::Fenced(g2)));
+    let before = r.job(&main, g3, Job(1), now()).await.expect("known").previous.expect("one");
+    assert_eq!((before.generation, before.job, before.exact), (g2, Job(1), true));
+    assert_eq!(before.end, end(1009, false));
+}
+
+async fn a_node_that_is_lost_or_drained_gives_its_jobs_away(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    transcodes(&r, "one", 16_000, false).await;
+    let (g, _) = on_air(&r).await;
+    assert_eq!(jobs(&r).await, made(&[(1, 1, "one")]));
+    r.leave(&"one".into()).await.expect("gone");
+    // Nobody is there to go on.
+    transcodes(&r, "small", 10, false).await;
+    assert_eq!(r.reconcile(now()).await, Ok(0));
+    transcodes(&r, "two", 16_000, false).await;
+    assert_eq!(r.reconcile(now()).await, Ok(1));
+    let moved = made(&[(1, 1, "one"), (1, 2, "two")]);
+    assert_eq!(jobs(&r).await, moved);
+    let report = Report { msn: Msn(1003), dseq: 1, wall: Wall(5), acked: Msn(0) };
+    let report = JobReport { report, load: None };
+    let refused = r.job_report(&main, (g, Job(1)), &report, now()).await;
+    assert_eq!(refused, Err(Refusal::Fenced(g)));
+    r.job_report(&main, (g, Job(2)), &report, now()).await.expect("taken");
+    for node in ["two", "three"] {
+        transcodes(&r, node, 16_000, false).await;
+    }
+    assert_eq!((r.reconcile(now()).await, jobs(&r).await), (Ok(0), moved), "once");
+    transcodes(&r, "two", 16_000, true).await;
+    assert_eq!(r.reconcile(now()).await, Ok(1));
+    r.job_end(&main, (g, Job(2)), &end(1004, false)).await.expect("taken");
+    assert_eq!(r.reconcile(now()).await, Ok(0));
+    assert_eq!(jobs(&r).await, made(&[(1, 1, "one"), (1, 2, "two"), (1, 3, "three")]));
+    // A session that is over has no more of them.
+    r.end(&main, g, &end(1010, true)).await.expect("end of session");
+    r.job_end(&main, (g, Job(3)), &end(1010, true)).await.expect("taken");
+    assert_eq!((r.reconcile(now()).await, jobs(&r).await.len()), (Ok(0), 3));
+}
+
+async fn a_job_that_its_node_cannot_do_is_given_to_another(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    transcodes(&r, "one", 16_000, false).await;
+    let (g, _) = on_air(&r).await;
+    transcodes(&r, "two", 16_000, false).await;
+    let full = Failure { why: "the disk is full".into(), end: None };
+    r.job_failed(&main, (g, Job(1)), &full, now()).await.expect("taken");
+    let again = r.job_failed(&main, (g, Job(1)), &full, now()).await;
+    assert_eq!(again, Err(Refusal::Fenced(g)), "its end is decided");
+    let none = r.job_failed(&main, (g, Job(9)), &full, now()).await;
+    assert!(matches!(none, Err(Refusal::NotFound(_))), "{none:?}");
+    assert_eq!(r.reconcile(now()).await, Ok(1));
+    assert_eq!(jobs(&r).await, made(&[(1, 1, "one"), (1, 2, "two")]));
+    let before = r.job(&main, g, Job(2), now()).await.expect("known").previous.expect("one");
+    assert_eq!((before.job, before.end.msn, before.exact), (Job(1), 0, false), "it made nothing");
+    // Where it ended is known this time; now nobody is left who has not failed.
+    let (why, end) = ("no encoder hevc".to_owned(), Some(end(1004, false)));
+    r.job_failed(&main, (g, Job(2)), &Failure { why, end: end.clone() }, now())
+        .await
+        .expect("taken");
+    assert_eq!(r.reconcile(now()).await, Ok(0));
+    let schedule = r.schedule(now()).await.expect("asked");
+    let [wanted] = &schedule.jobs[..] else { panic!("{schedule:?}") };
+    assert_eq!((wanted.job, &wanted.node, wanted.waits), (Job(2), &None, false));
+    let failed: Vec<_> = wanted.failed.iter().map(|f| (&*f.node, &*f.why)).collect();
+    assert_eq!(failed, [("one", "the disk is full"), ("two", "no encoder hevc")]);
+    assert!(wanted.failed.iter().all(|f| schedule.now < f.until), "{wanted:?}");
+    transcodes(&r, "three", 16_000, false).await;
+    assert_eq!(r.reconcile(now()).await, Ok(1));
+    let order = r.job(&main, g, Job(3), now()).await.expect("known");
+    let before = order.previous.expect("one");
+    assert_eq!((&*order.node, before.exact, Some(before.end)), ("three", true, end));
+}
+
+async fn a_job_is_given_once_and_where_it_may(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    for (node, capacity, draining) in
+        [("one", 16_000, false), ("small", 10, false), ("leaves", 16_000, true)]
+    {
+        transcodes(&r, node, capacity, draining).await;
+    }
+    let (generation, _) = on_air(&r).await;
+    transcodes(&r, "two", 16_000, false).await;
+    let give = async |generation, job, node: &str| {
+        let channel = main.clone();
+        let placement = Placement { channel, generation, job: Job(job), node: node.into() };
+        r.place(&placement, now()).await
+    };
+    let before = r.revision(now()).await.expect("counted");
+    // It has that already.
+    give(generation, 1, "one").await.expect("nothing to do");
+    for (generation, job, node, why) in [
+        (generation, 1, "two", "1 is the newest"),
+        (generation, 3, "two", "1 is the newest"),
+        (generation, 2, "one", "one: runs a writer of this job"),
+        (generation, 2, "small", "small: too little room"),
+        (generation, 2, "leaves", "leaves: takes nothing new: it is draining"),
+        (generation, 2, "nobody", "nobody: is lost"),
+        (Generation(generation.0 + 1), 1, "two", "that generation has no rungs to make now"),
+    ] {
+        let refused = give(generation, job, node).await;
+        let Err(Refusal::Conflict(said)) = &refused else { panic!("{node}: {refused:?}") };
+        assert!(said.ends_with(why), "{said}");
+    }
+    assert_eq!(r.revision(now()).await.expect("counted"), before, "nothing has changed");
+    give(generation, 2, "two").await.expect("given");
+    give(generation, 2, "two").await.expect("it has that already");
+    assert_eq!(jobs(&r).await, made(&[(1, 1, "one"), (1, 2, "two")]));
+    // While the session waits for its encoder its room is kept, and nothing is given.
+    r.end(&main, generation, &end(1010, false)).await.expect("end");
+    let schedule = r.schedule(now()).await.expect("asked");
+    let of: Vec<_> = schedule.jobs.iter().map(|w| (w.waits, w.node.as_deref())).collect();
+    assert_eq!(of, [(true, Some("two"))]);
+    assert!(matches!(give(generation, 3, "one").await, Err(Refusal::Conflict(_))));
+    assert_eq!(r.reconcile(now()).await, Ok(0));
+}
+
+async fn sessions_that_are_opened_at_once_do_not_overfill_a_node(at: Database) {
+    let replicas = [open_laddered(&at).await, open_laddered(&at).await].map(Arc::new);
+    transcodes(&replicas[0], "t", 16_000, false).await;
+    let (g, _) = on_air(&replicas[0]).await;
+    let takes = replicas[0].schedule(now()).await.expect("asked").jobs[0].millicores;
+    replicas[0].end(&channel("main"), g, &end(1010, true)).await.expect("end of session");
+    // Room for one and a half.
+    transcodes(&replicas[0], "t", takes * 1_000 * 3 / 2 / (1_000 - HEADROOM), false).await;
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        let ladder = Some(Arc::new(Ladder::standard()));
+        let made = ChannelSettings { ladder, ..settings(name) };
+        replicas[0].create_channel(made).await.expect("made");
+    }
+    let opened = names.iter().zip(replicas.iter().cycle()).map(|(name, r)| {
+        let (r, channel) = (r.clone(), channel(name));
+        castctl::rt::task::spawn(format!("origin {name}"), async move {
+            let g = r.grant(&channel, &publish("a"), now()).await.expect("grant").generation;
+            let mut record = record(1);
+            record.renditions[0].bandwidth = 4_000_000;
+            record.renditions[0].resolution = Some((1_280, 720));
+            let set = r.open_session(&channel, g, &record, now()).await.expect("set");
+            set.renditions.len() > 1
+        })
+    });
+    let mut with_rungs = 0;
+    for one in opened.collect::<Vec<_>>() {
+        with_rungs += usize::from(one.await.expect("not aborted").expect("no panic"));
+    }
+    assert_eq!(with_rungs, 1);
+    assert_eq!(replicas[1].schedule(now()).await.expect("asked").jobs.len(), 1);
+}
+
+async fn what_a_job_takes_is_learnt_and_makes_room_or_takes_it(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    transcodes(&r, "one", 16_000, false).await;
+    let (g, _) = on_air(&r).await;
+    let takes = async || r.schedule(now()).await.expect("asked").jobs[0].millicores;
+    let estimate = takes().await;
+    let mut msn = 1000;
+    let mut says = async |job: u32, times: u32, millicores: Option<u32>| {
+        for _ in 0..times {
+            msn += 1;
+            let report = Report { msn: Msn(msn), dseq: 0, wall: Wall(5), acked: Msn(0) };
+            let load = Some(Load { millicores, ..Load::default() });
+            let report = JobReport { report, load };
+            r.job_report(&main, (g, Job(job)), &report, now()).await.expect("taken");
+        }
+    };
+    says(1, 50, None).await;
+    assert_eq!(takes().await, estimate, "who says nothing teaches nothing");
+    says(1, 1, Some(2 * estimate)).await;
+    let soon = takes().await;
+    assert!(soon > estimate && soon < estimate * 3 / 2, "{soon} by {estimate}: not at once");
+    says(1, 100, Some(2 * estimate)).await;
+    assert_eq!(takes().await, 2 * estimate);
+    says(1, 100, Some(u32::MAX)).await;
+    assert_eq!(takes().await, (estimate * RATIO_MAX).div_ceil(1_000), "no more is believed");
+    // The job that goes on elsewhere is taken to take as much.
+    r.leave(&"one".into()).await.expect("gone");
+    let most = takes().await;
+    transcodes(&r, "two", most, false).await;
+    assert_eq!(r.reconcile(now()).await, Ok(0), "the headroom stays free");
+    transcodes(&r, "two", most * 1_000 / (1_000 - HEADROOM) + 1, false).await;
+    assert_eq!(r.reconcile(now()).await, Ok(1));
+    says(2, 200, Some(0)).await;
+    assert_eq!(takes().await, (estimate * RATIO_MIN).div_ceil(1_000), "nor less");
+}
+
+async fn people_are_shown_what_became_of_a_ladder(at: Database) {
+    let (r, main) = (open_laddered(&at).await, channel("main"));
+    transcodes(&r, "small", 10, false).await;
+    let (g1, _) = on_air(&r).await;
+    let job = async || {
+        let status = r.status(now()).await.expect("status");
+        let [job] = &status.jobs[..] else { panic!("{:?}", status.jobs) };
+        job.clone()
+    };
+    let why = Without::NoRoom(job().await.millicores);
+    let shown = job().await;
+    assert_eq!((shown.rungs.len(), shown.node, shown.without), (0, None, Some(why.clone())));
+    let without = r.schedule(now()).await.expect("asked").without;
+    assert_eq!(without, [Unmade { channel: main.clone(), session: Session(1), why }]);
+    r.end(&main, g1, &end(1001, true)).await.expect("end of session");
+    assert!(r.status(now()).await.expect("status").jobs.is_empty());
+    transcodes(&r, "one", 16_000, false).await;
+    let (g, renditions) = on_air(&r).await;
+    let shown = job().await;
+    assert_eq!((shown.rungs.len(), shown.without), (renditions - 1, None));
+    assert_eq!((shown.job, shown.node.as_deref()), (Some((g, Job(1))), Some("one")));
+    assert_eq!((shown.reported, shown.lag, shown.load), (None, None, None));
+    let of = |msn| Report { msn: Msn(msn), dseq: 0, wall: Wall(5), acked: Msn(msn - 1) };
+    let load = Load { millicores: Some(100), behind_micros: 7, late: 3 };
+    let report = JobReport { report: of(1003), load: Some(load) };
+    r.job_report(&main, (g, Job(1)), &report, now()).await.expect("taken");
+    r.report(&main, g, of(1005), now()).await.expect("taken");
+    let shown = job().await;
+    assert_eq!(
+        (shown.reported.map(|r| r.0), shown.lag, shown.load),
+        (Some(1003), Some(2), Some(load))
+    );
+    let failure = Failure { why: "the disk is full".into(), end: None };
+    r.job_failed(&main, (g, Job(1)), &failure, now()).await.expect("taken");
+    let shown = job().await;
+    assert_eq!((shown.node, shown.failed.as_deref()), (None, Some("the disk is full")));
+    r.end(&main, g, &end(1010, false)).await.expect("end");
+    assert!(job().await.waits);
 }
 
 async fn replicas_that_grant_at_once_repeat_nothing(at: Database) {

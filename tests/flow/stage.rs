@@ -53,7 +53,10 @@ impl Stage {
             .expect("opens");
         let (client, calls, table) = client::embedded();
         let (clock, drain) = (Clock::system(), Drain::new());
-        task::spawn("registry", registry::serve(store, calls, clock.clone(), drain.clone()));
+        task::spawn(
+            "registry",
+            registry::serve(store, calls, (clock.clone(), drain.clone(), drain.clone())),
+        );
         let (metrics, decided) = (Ingest::register(&Metrics::new()), Decided::default());
         let ctx = Arc::new(Context { node: "local".into(), logs, client, clock, metrics, decided });
         let key = spec.keys.first().expect("a key").expose().to_owned();

@@ -37,8 +37,9 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&[&str]])] = &[
     // What a channel is transcoded to: pure, for those who check, plan and transcode it.
     ("api/ladder", &[&["base"]]),
     ("api/types", &[&["base", "api/ladder"]]),
-    ("api/cluster", &[&["base", "api/types"]]),
     ("api/jobs", &[&["base", "api/types", "api/ladder"]]),
+    // What people are shown of a cluster has its jobs in it.
+    ("api/cluster", &[&["base", "api/types", "api/jobs"]]),
     ("api/convert", &[&["base", "media", "api/types"]]),
     ("api", &[&["base", "rt"]]),
     ("store", &[&["base", "rt"]]),

@@ -3,19 +3,34 @@
 #[cfg(feature = "transcode")]
 mod calibrate;
 mod estimate;
+mod reconcile;
 mod simulate;
 
 use crate::api::ladder::VideoCodec;
 use crate::cmd::common::{Exit, Failure};
 use crate::control::plan::cost::table::{FILE_MAX, Table};
+use crate::control::plan::place::Decision;
 use std::io::Read;
 use std::path::Path;
 
-/// Reckon what transcoding costs, and try the placement of jobs on nodes
+/// Candidates that are told of each decision: who was chosen, and those next to it.
+const CANDIDATES: usize = 8;
+
+/// Give jobs that nobody does to transcoders; reckon what transcoding costs
+///
+/// Every second it reads from an API server which jobs there are and what transcoders have room
+/// for, plans as API servers do when a session is opened, and has jobs given: those whose node is
+/// lost, leaves, has too much, or could not do them. Each is given by its number, so that a plan of
+/// what is no longer so changes nothing, and any number of these may run. API servers do the same
+/// by themselves, unless told not to (--no-schedule). Runs until SIGTERM or SIGINT; a second signal
+/// forces the end.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, mut_args(|arg| arg.global(false)))]
 pub struct Args {
+    #[command(flatten)]
+    reconcile: reconcile::Reconcile,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -29,11 +44,18 @@ enum Verb {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     match args.verb {
+        None => reconcile::run(args.reconcile),
         #[cfg(feature = "transcode")]
-        Verb::Calibrate(args) => calibrate::run(&args),
-        Verb::Estimate(args) => estimate::run(args),
-        Verb::Simulate(args) => simulate::run(args),
+        Some(Verb::Calibrate(args)) => calibrate::run(&args),
+        Some(Verb::Estimate(args)) => estimate::run(args),
+        Some(Verb::Simulate(args)) => simulate::run(args),
     }
+}
+
+/// A decision, and who was looked at for it.
+fn told(decision: &Decision) -> String {
+    let candidates = decision.candidates.iter().map(|c| format!("\n    {c}"));
+    format!("{decision}{}", candidates.collect::<String>())
 }
 
 /// The text of a file, at most one byte more than `most`: for who parses it to refuse.

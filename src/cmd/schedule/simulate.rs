@@ -13,9 +13,6 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Candidates that are told of each decision: who was chosen, and those next to it.
-const CANDIDATES: usize = 8;
-
 /// Live through a day of transcoder nodes and jobs, and judge where the jobs were placed
 ///
 /// A recorded day is JSON lines, like {"atMs":0,"event":{"join":{"node":"n1","capacity":8000}}};
@@ -81,7 +78,7 @@ pub(super) fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn live(day: &[Entry], args: &Args) -> Outcome {
-    let candidates = if args.explain { CANDIDATES } else { 0 };
+    let candidates = if args.explain { schedule::CANDIDATES } else { 0 };
     let policy = Policy { candidates, ..Policy::default() };
     let clock = Clock::system();
     let mut simulation = Simulation::new(day, policy);
@@ -105,11 +102,7 @@ fn live(day: &[Entry], args: &Args) -> Outcome {
 fn tell(plan: &Plan, now: Wall, json: bool) {
     for decision in &plan.decisions {
         let told = Told { at_ms: now.0 / 1_000, decision };
-        print(json, &told, || {
-            let candidates = decision.candidates.iter().map(|c| format!("\n    {c}"));
-            let candidates: String = candidates.collect();
-            format!("{:>6} s  {decision}{candidates}", told.at_ms / 1_000)
-        });
+        print(json, &told, || format!("{:>6} s  {}", told.at_ms / 1_000, schedule::told(decision)));
     }
 }
 

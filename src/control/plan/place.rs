@@ -20,7 +20,6 @@ use crate::control::plan::explain::{self, Candidate};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 /// A job's name: its channel and what identifies its generation there.
@@ -66,6 +65,19 @@ pub struct Job {
     pub generation: u64,
     /// Its writers, also those on nodes that are lost.
     pub runs: Vec<Run>,
+    /// Nodes that could not do it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Pause>,
+}
+
+/// A node that could not do a job: it gets it again where no other has room, after a pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pause {
+    /// Which.
+    pub node: NodeName,
+    /// Not before.
+    pub until: Wall,
 }
 
 /// All that is known.
@@ -104,6 +116,8 @@ impl Default for Policy {
 pub enum Cause {
     /// Its node is lost.
     Lost,
+    /// Its writer ended before its source did.
+    Ended,
     /// It runs nowhere yet.
     New,
     /// Its node is draining.
@@ -212,6 +226,7 @@ impl Room<'_> {
 /// A plan being made.
 struct Planner<'a> {
     policy: &'a Policy,
+    now: Wall,
     rooms: Vec<Room<'a>>,
     by_name: HashMap<&'a str, usize>,
     /// Nodes that take jobs, by their free room.
@@ -254,7 +269,7 @@ impl<'a> Planner<'a> {
         }
         let open = rooms.iter().enumerate().filter(|(_, r)| r.is_open());
         let open = open.map(|(i, r)| (r.free(), i)).collect();
-        Planner { policy, rooms, by_name, open, plan: Plan::default() }
+        Planner { policy, now, rooms, by_name, open, plan: Plan::default() }
     }
 
     fn room(&self, node: &str) -> Option<&Room<'a>> {
@@ -274,7 +289,12 @@ impl<'a> Planner<'a> {
             let alive = |r: &&Run| self.room(&r.node).is_some_and(|room| room.alive);
             let runs: Vec<&Run> = job.runs.iter().filter(alive).collect();
             let Some(newest) = runs.iter().max_by_key(|r| r.generation) else {
-                want(if job.runs.is_empty() { Cause::New } else { Cause::Lost }, job);
+                let cause = match (job.runs.is_empty(), job.generation) {
+                    (false, _) => Cause::Lost,
+                    (true, 0) => Cause::New,
+                    (true, _) => Cause::Ended,
+                };
+                want(cause, job);
                 continue;
             };
             let serving = runs.iter().filter(|r| r.ready).map(|r| r.generation).max();
@@ -329,7 +349,11 @@ impl<'a> Planner<'a> {
         let from = newest.map(|r| r.node.clone());
         // A node that runs one writer of a job takes no other: its log has one.
         let taken = |i: usize| job.runs.iter().any(|r| *r.node == *self.rooms[i].node.name);
-        let chosen = self.open.range((need, 0)..).map(|(_, i)| *i).find(|i| !taken(*i));
+        let pause = |i: usize| job.failed.iter().find(|p| p.node == self.rooms[i].node.name);
+        let free = || self.open.range((need, 0)..).map(|(_, i)| *i).filter(|i| !taken(*i));
+        let over = |i: &usize| pause(*i).is_none_or(|p| p.until <= self.now);
+        // Who could not do it does it once more rather than nobody.
+        let chosen = free().find(|i| pause(*i).is_none()).or_else(|| free().find(over));
         let candidates = match self.policy.candidates {
             0 => Vec::new(),
             most => explain::candidates(&self.rooms, job, chosen, most),
@@ -350,34 +374,6 @@ impl<'a> Planner<'a> {
         }
         let (job, millicores, cause) = (job.name.clone(), job.millicores, Some(cause));
         self.plan.decisions.push(Decision { job, millicores, cause, action, candidates });
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.cause {
-            Some(Cause::Lost) => ", whose node is lost",
-            Some(Cause::New) => ", which is new",
-            Some(Cause::Drain) => ", whose node is draining",
-            Some(Cause::Overload) => ", whose node has too much",
-            None => ", whose newer writer is ready",
-        };
-        let (job, need) = (&self.job, self.millicores);
-        match &self.action {
-            Action::Start { node, generation, from: None } => {
-                write!(f, "start {job} ({need}){why}, on {node} as {generation}")
-            }
-            Action::Start { node, generation, from: Some(from) } => {
-                write!(f, "move {job} ({need}){why}, from {from} to {node} as {generation}")
-            }
-            Action::Stop { node, generation } => {
-                write!(f, "stop {job} ({need}){why}, on {node} as {generation}")
-            }
-            Action::Refuse => write!(f, "refuse {job} ({need}){why}: no node has room"),
-            Action::Stay { node } => {
-                write!(f, "leave {job} ({need}){why}, on {node}: no other has room")
-            }
-        }
     }
 }
 

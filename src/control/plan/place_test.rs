@@ -5,7 +5,7 @@ use crate::base::time::{MICROS, Wall};
 use crate::control::plan::cost::correction::Correction;
 
 use crate::control::plan::place::{
-    Action, Cause, HEADROOM, Inventory, Job, Plan, PlanNode, Policy, Run, plan,
+    Action, Cause, HEADROOM, Inventory, Job, Pause, Plan, PlanNode, Policy, Run, plan,
 };
 use std::collections::BTreeMap;
 
@@ -27,7 +27,8 @@ fn job(name: &str, millicores: u32, runs: &[(&str, u64, bool)]) -> Job {
         ready: *ready,
     };
     let generation = runs.iter().map(|r| r.1).max().unwrap_or_default();
-    Job { name: name.into(), millicores, generation, runs: runs.iter().map(run).collect() }
+    let (name, runs) = (name.into(), runs.iter().map(run).collect());
+    Job { name, millicores, generation, runs, failed: Vec::new() }
 }
 
 fn all(nodes: Vec<PlanNode>, jobs: Vec<Job>) -> Inventory {
@@ -121,6 +122,29 @@ fn an_overloaded_node_gives_away_as_little_as_is_enough() {
 }
 
 #[test]
+fn a_node_that_could_not_do_a_job_is_the_last_to_get_it_again_and_after_a_pause() {
+    let nodes = || vec![node("a", 1_000), node("b", 4_000)];
+    let failed = |who: &[(&str, i64)]| {
+        let pause = |(node, until): &(&str, i64)| Pause { node: (*node).into(), until: at(*until) };
+        let failed = who.iter().map(pause).collect();
+        vec![Job { generation: 3, failed, ..job("x", 600, &[]) }]
+    };
+    let on = |who: &[(&str, i64)]| decided(&all(nodes(), failed(who)));
+    // One that has not failed comes first, though the pause of the other is over.
+    let want = ["start x (600), whose writer ended, on b as 4"];
+    assert_eq!(on(&[("a", 90)]), want);
+    assert_eq!(on(&[("a", 90), ("b", 110)]), ["start x (600), whose writer ended, on a as 4"]);
+    let none = ["refuse x (600), whose writer ended: no node has room"];
+    assert_eq!(on(&[("a", 101), ("b", 110)]), none);
+    let policy = Policy { headroom: 0, candidates: 9 };
+    let plan = plan(&all(nodes(), failed(&[("a", 101)])), &policy, NOW);
+    let said: Vec<String> = plan.decisions[0].candidates.iter().map(ToString::to_string).collect();
+    let want =
+        ["b (4000 free): chosen: the least is left there", "a (1000 free): could not do this job"];
+    assert_eq!(said, want);
+}
+
+#[test]
 fn every_node_has_a_reason() {
     let nodes = vec![
         node("full", 500),
@@ -175,7 +199,11 @@ impl Random {
                 }
             }
             let millicores = 1 + self.below(6_000) as u32;
-            Job { name: format!("j{i}").into(), millicores, generation: 3, runs }
+            let generation = if runs.is_empty() && self.one_in(2) { 0 } else { 3 };
+            let (node, until) = (self.below(14), at(90 + 20 * self.below(2) as i64));
+            let pause = || Pause { node: format!("n{node}").into(), until };
+            let failed = self.one_in(3).then(pause).into_iter().collect();
+            Job { name: format!("j{i}").into(), millicores, generation, runs, failed }
         });
         Inventory { jobs: jobs.collect(), nodes }
     }
@@ -248,7 +276,8 @@ fn whatever_is_found_no_limit_is_passed_and_nobody_starves() {
             let held = matches!(d.action, Action::Refuse | Action::Stay { .. });
             for node in before.nodes.iter().filter(|n| held && NOW < n.lease && !n.draining) {
                 let job = before.jobs.iter().find(|j| j.name == d.job).expect("one of them");
-                let runs = job.runs.iter().any(|r| r.node == node.name);
+                let runs = job.runs.iter().any(|r| r.node == node.name)
+                    || job.failed.iter().any(|p| p.node == node.name && NOW < p.until);
                 let limit = f64::from(node.capacity) * f64::from(1_000 - HEADROOM) / 1e3;
                 let factor = f64::from(node.correction.per_mille()) / 1e3;
                 let with = is[&*node.name] + f64::from(job.millicores) * factor;
@@ -257,7 +286,8 @@ fn whatever_is_found_no_limit_is_passed_and_nobody_starves() {
             }
         }
     }
-    for cause in [Cause::Lost, Cause::New, Cause::Drain, Cause::Overload].map(Some) {
+    let causes = [Cause::Lost, Cause::Ended, Cause::New, Cause::Drain, Cause::Overload];
+    for cause in causes.map(Some) {
         assert!(seen[&cause] > 500, "{seen:?}");
     }
     assert!(seen[&None] > 500, "{seen:?}");

@@ -216,7 +216,8 @@ impl<'a> Simulation<'a> {
             Event::Start { job, millicores } => {
                 self.places.insert(job.clone(), self.shown.jobs.len());
                 let (name, millicores) = (job.clone(), *millicores);
-                self.shown.jobs.push(Job { name, millicores, generation: 0, runs: Vec::new() });
+                let (runs, failed) = (Vec::new(), Vec::new());
+                self.shown.jobs.push(Job { name, millicores, generation: 0, runs, failed });
                 self.report.jobs += 1;
             }
             Event::Load { job, millicores } => {
@@ -284,7 +285,7 @@ impl<'a> Simulation<'a> {
             Some(Cause::Lost) => Some(&mut self.report.moved_lost),
             Some(Cause::Drain) => Some(&mut self.report.moved_drain),
             Some(Cause::Overload) => Some(&mut self.report.moved_overload),
-            Some(Cause::New) | None => None,
+            Some(Cause::New | Cause::Ended) | None => None,
         };
         counter.into_iter().for_each(|n| *n += 1);
         self.report.placements += 1;

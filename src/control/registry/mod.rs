@@ -18,22 +18,23 @@ pub mod keys;
 mod leases;
 pub mod nodes;
 mod numbers;
+mod placing;
 mod rows;
 mod schema;
 mod sessions;
 
+use crate::api::jobs::Transcoder;
 use crate::api::types::{ChannelSettings, NodeName};
 use crate::base::ids::{Channel, Generation, Session};
 use crate::base::time::Wall;
-use crate::control::plan::cost::correction::Correction;
 use crate::control::plan::cost::table::Table;
-use crate::control::plan::place::PlanNode;
 use crate::control::plan::tiers::FANOUT;
 use db::Db;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 /// Where the registry keeps what it knows.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,7 +108,9 @@ pub struct Registry {
     /// What transcoding costs.
     machine: Table,
     /// The transcoder of this process, which has no lease.
-    own_transcoder: Option<PlanNode>,
+    own_transcoder: Option<Transcoder>,
+    /// When all jobs were last planned, in microseconds since the epoch.
+    planned: AtomicI64,
 }
 
 impl Registry {
@@ -126,8 +129,8 @@ impl Registry {
             .flat_map(|c| c.keys.iter().map(|k| (k.clone(), c.settings.name.clone())));
         let (configured, keys) = (by_name.collect(), by_key.collect());
         let machine = Table::usual();
-        let (fanout, own_transcoder) = (FANOUT, None);
-        Ok(Registry { db, configured, keys, fanout, machine, own_transcoder })
+        let (fanout, own_transcoder, planned) = (FANOUT, None, AtomicI64::new(0));
+        Ok(Registry { db, configured, keys, fanout, machine, own_transcoder, planned })
     }
 
     /// With so many children of each node at most, at least one; otherwise [`FANOUT`].
@@ -138,8 +141,7 @@ impl Registry {
     /// With a transcoder of so many millicores in the same process.
     pub fn transcoding(self, name: NodeName, capacity: u32) -> Registry {
         let (draining, lease) = (false, Wall(i64::MAX));
-        let correction = Correction::default();
-        let node = PlanNode { name, capacity, draining, lease, correction };
+        let node = Transcoder { name, capacity, draining, lease };
         Registry { own_transcoder: Some(node), ..self }
     }
 

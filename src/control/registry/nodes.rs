@@ -3,15 +3,15 @@
 
 use super::Registry;
 use super::db::{Fault, Tx, int, json, lock, text, to_json};
+use super::job_rows;
 use super::leases::{self, GONE, Standing, lease_micros};
 use super::numbers::LastGeneration;
 use super::rows::{self, Newest};
 use crate::api::auth::{NODE_NAME, is_node_name};
 use crate::api::cluster::{Heartbeat, Lease, LogName, Node, Role, SessionState, Status};
+use crate::api::jobs::Transcoder;
 use crate::api::types::{NodeName, Refusal, Unfinished};
 use crate::base::time::{Wall, micros};
-use crate::control::plan::cost::correction::Correction;
-use crate::control::plan::place::PlanNode;
 use crate::control::plan::tiers;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -45,22 +45,25 @@ pub(super) async fn render(tx: &mut Tx, now: Wall) -> Result<Option<u32>, Fault>
     Ok(edges.map(|n| n.said.render).min())
 }
 
-/// The transcoders there are, as the plan knows them; those that are lost are not.
+/// The transcoders there are, as a plan is told of them: a lease that does not run out now, because
+/// it is calm, lasts on.
 pub(super) async fn transcoders(
     tx: &mut Tx,
     now: Wall,
     calm: bool,
-) -> Result<Vec<PlanNode>, Fault> {
+) -> Result<Vec<Transcoder>, Fault> {
     let all = nodes(tx).await?.into_iter().filter(|n| n.said.role == Role::Transcoder);
-    let alive = all.filter(|n| leases::alive(Some(n.lease), n.seen, now, calm));
-    let node = |n: Row| PlanNode {
+    let lease = |n: &Row| match leases::alive(Some(n.lease), n.seen, now, calm) {
+        true => n.lease.max(now.plus(1)),
+        false => n.lease.min(now),
+    };
+    let node = |n: Row| Transcoder {
+        lease: lease(&n),
         name: n.name,
         capacity: n.said.capacity,
         draining: n.said.draining,
-        lease: n.lease.max(now.plus(1)),
-        correction: Correction::default(),
     };
-    Ok(alive.map(node).collect())
+    Ok(all.map(node).collect())
 }
 
 /// A newest session, for people.
@@ -144,14 +147,16 @@ impl Registry {
             lock(&mut tx, "", 1).await?;
         }
         sqlx::query(
-            "INSERT INTO node (name, said, url, seen, lease) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (name) DO UPDATE SET said = $2, url = $3, seen = $4, lease = $5",
+            "INSERT INTO node (name, said, url, seen, lease, draining) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) \
+             DO UPDATE SET said = $2, url = $3, seen = $4, lease = $5, draining = $6",
         )
         .bind(&**node)
         .bind(to_json(said)?)
         .bind(url)
         .bind(now.0)
         .bind(now.plus(lease_micros()).0)
+        .bind(i64::from(said.draining))
         .execute(&mut *tx)
         .await?;
         sqlx::query(
@@ -170,9 +175,6 @@ impl Registry {
             Role::Edge => tiers::through(node, &self.known(&mut tx, now).await?, self.fanout),
             Role::Origin | Role::Collector | Role::Transcoder => None,
         };
-        if said.role == Role::Transcoder && !said.draining {
-            self.move_lost(&mut tx, now).await?;
-        }
         tx.commit().await?;
         Ok(Lease { unfinished, through })
     }
@@ -283,7 +285,8 @@ impl Registry {
                     *session = Some(state_of(&n));
                 }
             }
-            Ok(Status { now, nodes, channels: channels.into_iter().collect() })
+            let jobs = job_rows::states(&mut tx).await?;
+            Ok(Status { now, nodes, channels: channels.into_iter().collect(), jobs })
         };
         self.db.answer(call).await
     }

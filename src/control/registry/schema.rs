@@ -89,6 +89,17 @@ CREATE TABLE archived (
   PRIMARY KEY (channel, generation, url)
 );
 ",
+    "
+ALTER TABLE node ADD COLUMN draining BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE job ADD COLUMN failed TEXT;        -- why it could not be done there
+ALTER TABLE job ADD COLUMN failed_at BIGINT;
+",
+    "
+ALTER TABLE session ADD COLUMN unmade TEXT;    -- api::jobs::Without as JSON, where there are none
+ALTER TABLE session ADD COLUMN correction BIGINT NOT NULL DEFAULT 1000;   -- of its jobs, per mille
+ALTER TABLE job ADD COLUMN received BIGINT;    -- when the last report came
+ALTER TABLE job ADD COLUMN told TEXT;          -- api::jobs::Load as JSON, with that
+",
 ];
 
 /// One replica migrates at a time; the number is ours among PostgreSQL's advisory locks.

@@ -4,10 +4,13 @@
 
 use super::*;
 use crate::api::cluster::{Heartbeat, LEASE, Role};
+use crate::api::jobs::{Failure, JobReport};
+use crate::api::ladder::Ladder;
 use crate::api::types::{
-    Durability, End, LastSegment, Pace, PublishRequest, Refusal, Report, Want,
+    Durability, End, LastSegment, Pace, PublishRequest, Refusal, Rendition, Report, SessionRecord,
+    Want,
 };
-use crate::base::ids::Msn;
+use crate::base::ids::{Job, Msn};
 use crate::base::time::Wall;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -164,6 +167,118 @@ async fn a_lease_that_runs_out_appoints_one_live_origin() {
     let nodes = r.status(at(later)).await.expect("status").nodes;
     let alive: Vec<_> = nodes.iter().map(|n| (&*n.name, n.alive)).collect();
     assert_eq!(alive, [("a", false), ("b", true), ("c", true)]);
+}
+
+/// A registry whose channel `main` is transcoded to the usual ladder.
+async fn laddered(path: &Path) -> Registry {
+    let ladder = Some(Arc::new(Ladder::standard()));
+    let ChannelEntry { settings, keys } = entry("main");
+    let settings = Arc::new(ChannelSettings { ladder, ..ChannelSettings::clone(&settings) });
+    let entry = ChannelEntry { settings, keys };
+    Registry::open(&Database::File(path.to_owned()), &[entry]).await.expect("open")
+}
+
+async fn transcodes(r: &Registry, nodes: &[&str], seconds: f64) {
+    for node in nodes {
+        let beat = Heartbeat { capacity: 16_000, ..Heartbeat::of(Role::Transcoder) };
+        r.heartbeat(&(*node).into(), &beat, at(seconds)).await.expect("taken");
+    }
+}
+
+/// A generation and its session's constants, of pictures that have rungs.
+async fn on_air(r: &Registry, seconds: f64) -> Generation {
+    let main: Channel = "main".parse().expect("name");
+    let g = r.grant(&main, &publish("a"), at(seconds)).await.expect("grant").generation;
+    let rendition = Rendition {
+        name: "video".into(),
+        track: 1,
+        video: true,
+        codecs: "avc1.64001f".into(),
+        bandwidth: 2_000_000,
+        resolution: Some((640, 360)),
+        frame_rate_millis: None,
+        offered: true,
+        range: 0,
+        channels: None,
+    };
+    let record = SessionRecord {
+        target_duration: 4,
+        segment: 2_000_000,
+        part_target: 500_000,
+        latency_budget: 500_000,
+        render: 1,
+        renditions: vec![rendition],
+    };
+    r.open_session(&main, g, &record, at(seconds)).await.expect("opened");
+    g
+}
+
+/// Who makes the rungs of `main`, oldest first.
+async fn jobs(r: &Registry, seconds: f64) -> Vec<(u32, String)> {
+    let main: Channel = "main".parse().expect("name");
+    let table = r.table(at(seconds)).await.expect("table");
+    table.sessions[&main].jobs.iter().map(|(_, j, node)| (j.0, node.to_string())).collect()
+}
+
+#[tokio::test]
+async fn a_lost_node_s_job_moves_when_its_lease_is_over_and_its_end_is_presumed() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let main: Channel = "main".parse().expect("name");
+    let r = laddered(&dir.path().join("r.db")).await;
+    transcodes(&r, &["one", "two"], 0.0).await;
+    let g = on_air(&r, 0.0).await;
+    let made = |all: &[(u32, &str)]| -> Vec<_> {
+        all.iter().map(|(j, node)| (*j, (*node).to_owned())).collect()
+    };
+    assert_eq!(jobs(&r, 0.0).await, made(&[(1, "one")]));
+    // The registry's own calm is over.
+    transcodes(&r, &["one", "two"], LEASE_SECONDS + 1.0).await;
+    let said = JobReport { report: report(1003, 0), load: None };
+    r.job_report(&main, (g, Job(1)), &said, at(LEASE_SECONDS + 1.0)).await.expect("taken");
+    let lost = 2.0 * LEASE_SECONDS + 1.0;
+    transcodes(&r, &["two"], lost - 1.0).await;
+    assert_eq!(r.reconcile(at(lost - 0.1)).await, Ok(0), "its lease is not over");
+    assert_eq!(r.reconcile(at(lost + 0.1)).await, Ok(1));
+    assert_eq!(jobs(&r, lost).await, made(&[(1, "one"), (2, "two")]));
+    assert_eq!(r.reconcile(at(lost + 0.2)).await, Ok(0));
+    // It may tell its end for a while, though it will not.
+    let waits = r.job(&main, g, Job(2), at(lost + 0.2)).await;
+    assert!(matches!(waits, Err(Refusal::Unavailable(_))), "{waits:?}");
+    let order = r.job(&main, g, Job(2), at(lost + 4.0)).await.expect("known");
+    let before = order.previous.expect("one");
+    let lost_tracks = before.end.tracks.iter().all(|t| t.last == LastSegment::Lost);
+    assert_eq!((before.end.msn, before.exact, lost_tracks), (1003, false, true));
+    // Who comes back is told that it is over.
+    let late = r.job_end(&main, (g, Job(1)), &end(1004, false)).await;
+    assert_eq!(late, Err(Refusal::Fenced(g)));
+    // One that never reported ended where the one before it did.
+    r.leave(&"two".into()).await.expect("gone");
+    transcodes(&r, &["one"], lost + 5.0).await;
+    assert_eq!(r.reconcile(at(lost + 5.0)).await, Ok(1));
+    let order = r.job(&main, g, Job(3), at(lost + 9.0)).await.expect("known");
+    assert_eq!(order.previous.map(|b| (b.job, b.end)), Some((Job(2), before.end)));
+}
+
+#[tokio::test]
+async fn a_node_that_alone_could_not_do_a_job_gets_it_again_after_growing_pauses() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let main: Channel = "main".parse().expect("name");
+    let r = laddered(&dir.path().join("r.db")).await;
+    transcodes(&r, &["one"], 0.0).await;
+    let g = on_air(&r, 0.0).await;
+    let failure = Failure { why: "the disk is full".into(), end: None };
+    let mut then = 1.0;
+    for (job, pause) in
+        [(1, 10.0), (2, 20.0), (3, 40.0), (4, 80.0), (5, 160.0), (6, 320.0), (7, 320.0)]
+    {
+        transcodes(&r, &["one"], then).await;
+        r.job_failed(&main, (g, Job(job)), &failure, at(then)).await.expect("taken");
+        transcodes(&r, &["one"], then + pause - 0.1).await;
+        assert_eq!(r.reconcile(at(then + pause - 0.1)).await, Ok(0), "job {job}");
+        assert_eq!(r.reconcile(at(then + pause)).await, Ok(1), "job {job}");
+        then += pause + 1.0;
+    }
+    assert_eq!(jobs(&r, then).await.len(), 8);
 }
 
 #[tokio::test]

@@ -26,6 +26,11 @@ impl Default for Correction {
 }
 
 impl Correction {
+    /// As it was stored: a ratio per mille.
+    pub fn stored(per_mille: u32) -> Correction {
+        Correction(per_mille)
+    }
+
     /// After one more measurement; both in millicores. An estimate of nothing teaches nothing.
     pub fn learn(self, estimated: u32, measured: u32) -> Correction {
         if estimated == 0 {

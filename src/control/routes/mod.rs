@@ -1,6 +1,8 @@
-//! What the API server answers to which request; `openapi` lists them.
+//! What the API server answers to which request; `openapi` lists them. Those of jobs are in `jobs`.
 
-use crate::api::cluster::{Archived, HELD_MAX, Heartbeat, Held, NewKey, Position, Resolved};
+mod jobs;
+
+use crate::api::cluster::{Archived, HELD_MAX, Heartbeat, Held, NewKey, Position, Resolved, Role};
 use crate::api::cues;
 use crate::api::orders::StopAsk;
 use crate::api::peers::Peers;
@@ -168,6 +170,9 @@ impl Routes {
             (&Method::GET, ["v1", "status"]) => {
                 json(self.0.registry.status(self.0.clock.now().wall).await?)
             }
+            (&Method::GET, ["v1", "schedule"]) => {
+                json(self.0.registry.schedule(self.0.clock.now().wall).await?)
+            }
             (&Method::GET, ["v1", "resolve"]) => {
                 json(self.resolve(head.uri.query().unwrap_or("")).await?)
             }
@@ -236,29 +241,6 @@ impl Routes {
                 self.job(method, &channel, of, rest, sent).await
             }
             _ => Err(Refusal::NotFound("no such request of a generation".into())),
-        }
-    }
-
-    async fn job(
-        &self,
-        method: &Method,
-        channel: &Channel,
-        (generation, job): (Generation, Job),
-        rest: &[&str],
-        sent: Incoming,
-    ) -> Result<Said, Refusal> {
-        let (registry, of) = (&self.0.registry, (generation, job));
-        match (method, rest) {
-            (&Method::GET, []) => {
-                json(registry.job(channel, generation, job, self.0.clock.now().wall).await?)
-            }
-            (&Method::PUT, ["report"]) => {
-                json(registry.job_report(channel, of, body(sent).await?).await?)
-            }
-            (&Method::PUT, ["end"]) => {
-                json(registry.job_end(channel, of, &body(sent).await?).await?)
-            }
-            _ => Err(Refusal::NotFound("no such request of a job".into())),
         }
     }
 
@@ -376,7 +358,11 @@ impl Routes {
             (&Method::GET, []) => json(registry.status(now).await?.nodes),
             (&Method::PUT, [node]) => {
                 let beat: Heartbeat = body(sent).await?;
-                json(registry.heartbeat(&(*node).into(), &beat, now).await?)
+                let lease = registry.heartbeat(&(*node).into(), &beat, now).await?;
+                if beat.draining && beat.role == Role::Transcoder {
+                    self.0.unplaced.notify_one();
+                }
+                json(lease)
             }
             (&Method::DELETE, [node]) => json(registry.leave(&(*node).into()).await?),
             (&Method::POST, [node, "logs"]) => {
