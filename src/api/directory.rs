@@ -129,11 +129,20 @@ impl Directory {
     /// Has a channel a writer after this one, in whichever session?
     pub fn has_newer(&self, channel: &Channel, than: Option<Writer>) -> bool {
         let table = self.table.borrow();
-        let Some(live) = table.sessions.get(channel) else { return false };
-        let source = live.generations.last().map(|(g, _)| Writer::from(*g));
-        let job = live.jobs.last().map(|(g, job, _)| Writer { generation: *g, job: Some(*job) });
-        let newest = if than.is_some_and(|w| w.job.is_some()) { job } else { source };
-        newest > than
+        table.sessions.get(channel).is_some_and(|live| newest(live, than) > than)
+    }
+
+    /// A session's newest writer of the source, or of rungs, whichever `than` is one of, if that
+    /// one is newer.
+    pub fn newer(
+        &self,
+        channel: &Channel,
+        session: Session,
+        than: Option<Writer>,
+    ) -> Option<Writer> {
+        let table = self.table.borrow();
+        let live = table.sessions.get(channel).filter(|live| live.session == session)?;
+        newest(live, than).filter(|newest| Some(*newest) > than)
     }
 
     /// The URL where a log is read: of the node that wrote it, or of who has adopted it; `None`
@@ -151,6 +160,14 @@ impl Directory {
             }
             (None, Asks::Registry(_)) => None,
         }
+    }
+}
+
+/// The newest writer of a session's source; of its rungs, where `like` is one of those.
+fn newest(live: &LiveSession, like: Option<Writer>) -> Option<Writer> {
+    match like.is_some_and(|w| w.job.is_some()) {
+        false => live.generations.last().map(|(g, _)| Writer::from(*g)),
+        true => live.jobs.last().map(|(g, job, _)| Writer { generation: *g, job: Some(*job) }),
     }
 }
 

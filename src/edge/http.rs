@@ -9,6 +9,7 @@ use crate::edge::channels::Channels;
 use crate::edge::entry::never_begins;
 use crate::edge::media::remux;
 use crate::edge::metrics::Edge;
+use crate::edge::others;
 use crate::edge::pages;
 use crate::edge::ranges::Ranges;
 use crate::edge::recall::{Key, Lost, Recall};
@@ -19,7 +20,7 @@ use crate::hls::lookup::Lookup;
 use crate::hls::moment::NotAMoment;
 use crate::hls::name::{File, Path, Place, asks_for_moments};
 use crate::hls::playlist::View;
-use crate::hls::reload::{self, Decision, Query, State};
+use crate::hls::reload::{self, Decision, Query};
 use crate::log::id::LogId;
 use crate::media::timeline::mark::RENDER;
 use crate::rt::drain::Drain;
@@ -134,23 +135,6 @@ impl Handler {
         self.channels.sources().clock.now().mono.plus(wait)
     }
 
-    /// Of many edges one is always a little behind: who asks for what is too far ahead here may
-    /// have been told of it by another. This one stands still, or catches up and its list ends in
-    /// the past, or the next writer has begun.
-    fn may_be_behind(&self, session: &Session, rendition: &Rendition, state: State) -> bool {
-        let sources = self.channels.sources();
-        let now = sources.clock.now();
-        let stands = now.mono.since(rendition.snapshots().borrow().grown);
-        let stands = i64::try_from(stands.as_micros()).unwrap_or(i64::MAX);
-        let (end, newest) = {
-            let shelf = rendition.read();
-            (shelf.window.end_wall(), shelf.window.current())
-        };
-        let late = end.map_or(0, |end| now.wall.since(end));
-        reload::may_be_behind(state.part_target, stands, late)
-            || sources.directory.has_newer(&session.channel, newest)
-    }
-
     /// Waits for a change until the deadline or the drain; `false` when either came first.
     pub(super) async fn hold<T>(
         &self,
@@ -240,8 +224,8 @@ impl Handler {
                 };
                 match reload::decide(query, state) {
                     Decision::Refuse(why) => {
-                        let many = self.channels.sources().directory.is_of_many();
-                        return match many && self.may_be_behind(&session, &rendition, state) {
+                        let sources = self.channels.sources();
+                        return match others::may_be_ahead(sources, &session, &rendition, state) {
                             true => answer::unavailable("this edge may be behind another one"),
                             false => answer::bad_request(&why.to_string()),
                         };
@@ -304,7 +288,18 @@ impl Handler {
                         Err(no) => no,
                     };
                 }
-                Lookup::Never if !reading || matches!(file, File::Gap { .. }) => {
+                Lookup::Never
+                    if !reading
+                        && !others::may_know(
+                            self.channels.sources(),
+                            &session,
+                            &rendition,
+                            file,
+                        ) =>
+                {
+                    return answer::not_found(missing(file));
+                }
+                Lookup::Never if matches!(file, File::Gap { .. }) => {
                     return answer::not_found(missing(file));
                 }
                 Lookup::Elsewhere if !reading => {

@@ -35,6 +35,7 @@ mod line;
 pub mod media;
 pub mod mended;
 pub mod metrics;
+mod others;
 pub mod pages;
 mod pending;
 pub mod places;

@@ -19,11 +19,9 @@ pub const SEQ_AHEAD: u64 = 4_096;
 /// (6.2.5.2).
 pub const MSN_AHEAD: u64 = 2;
 
-/// How many writers past the current one a name's may be and still be held: an edge may learn of a
-/// new one late, and those between may have written nothing. An encoder that comes and goes is
-/// granted one a second at most, and a session waits a minute for it where its channel says nothing
-/// else.
-pub const WRITERS_AHEAD: u64 = 64;
+/// How many writers past the newest that is known a name's may be and still be held: an edge may
+/// learn of a new one late.
+pub const WRITERS_AHEAD: u64 = 3;
 
 /// What a media name stands for at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
