@@ -370,7 +370,7 @@ impl Desk {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::api::client::{self, Call};
     use crate::api::types::{Durability, Grant, Pace};
@@ -382,20 +382,30 @@ mod tests {
     use crate::rt::clock::Clock;
     use crate::telemetry::metrics::Metrics;
 
-    fn desk(dir: &std::path::Path) -> (Desk, client::Calls) {
+    /// At a moment, with logs in a directory; and the calls that its registry gets.
+    pub(in crate::ingest) fn context(
+        dir: &std::path::Path,
+        now: Wall,
+    ) -> (Arc<Context>, client::Calls) {
         let (client, calls, _) = client::embedded();
         let ctx = Context {
             node: "node".into(),
             logs: Logs::open(dir, Options::default()).expect("a directory of our own"),
             client,
-            clock: Clock::starting_at(Wall(0)),
+            clock: Clock::starting_at(now),
             metrics: Ingest::register(&Metrics::new()),
             decided: Decided::default(),
         };
-        (Desk::new(Arc::new(ctx), Drain::new(), Work::new()), calls)
+        (Arc::new(ctx), calls)
     }
 
-    fn settings() -> Arc<ChannelSettings> {
+    fn desk(dir: &std::path::Path) -> (Desk, client::Calls) {
+        let (ctx, calls) = context(dir, Wall(0));
+        (Desk::new(ctx, Drain::new(), Work::new()), calls)
+    }
+
+    /// The channel `main`, of segments of a second.
+    pub(in crate::ingest) fn settings() -> Arc<ChannelSettings> {
         let second = Duration::from_secs(1);
         Arc::new(ChannelSettings {
             name: "main".parse().expect("a channel name"),

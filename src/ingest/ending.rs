@@ -4,7 +4,7 @@
 use crate::api::convert;
 use crate::api::types::{End, Refusal};
 use crate::ingest::context::Ended;
-use crate::ingest::live::Live;
+use crate::ingest::live::{Live, anchor};
 use crate::ingest::publisher::{Publisher, Stage};
 
 impl Publisher {
@@ -62,13 +62,13 @@ impl Publisher {
                 Ended { result, untold }
             }
             Stage::Probing(_) => {
-                // Nothing was written: the generation ends before its first number, where the one
-                // before it did.
+                // Nothing was written: the generation ends before its first number, and where its
+                // first would have been: those that were passed over have their time.
                 let tracks = grant.previous.as_ref().map(|(_, e)| e.tracks.clone());
                 let end = End {
                     msn: grant.base.0.saturating_sub(1),
                     dseq: grant.dseq,
-                    wall: grant.previous.as_ref().map_or(now.wall.0, |(_, e)| e.wall),
+                    wall: anchor(&grant, now).unwrap_or(now.wall).0,
                     tracks: tracks.unwrap_or_default(),
                     session_over: session_over || grant.record.is_none(),
                 };
@@ -89,5 +89,48 @@ impl Publisher {
             Err(e) => Err(e),
         };
         Ended { result, untold: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::client::Call;
+    use crate::api::types::Grant;
+    use crate::base::ids::{Generation, Msn, Session};
+    use crate::base::time::Wall;
+    use crate::ingest::desk::tests::{context, settings};
+    use crate::rt::task;
+
+    /// Where a generation ends that wrote nothing, whose base is this, at 100 s: the one before it
+    /// ended with number 9, at 60 s.
+    async fn ends(base: u64) -> End {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (ctx, mut calls) = context(dir.path(), Wall(100_000_000));
+        let (msn, dseq, wall, tracks) = (9, 1, 60_000_000, Vec::new());
+        let before = End { msn, dseq, wall, tracks, session_over: false };
+        let grant = Grant {
+            session: Session(1),
+            generation: Generation(3),
+            base: Msn(base),
+            dseq: 1,
+            previous: Some((Generation(2), before)),
+            record: None,
+            render: None,
+        };
+        let publisher = Publisher::new(ctx, settings(), grant);
+        let ending = task::spawn("ending", publisher.end(false));
+        let Some(Call::End(_, _, end, reply)) = calls.calls.recv().await else { panic!("told") };
+        reply.send(Ok(())).expect("awaited");
+        ending.await.expect("ends").expect("no panic").result.expect("taken");
+        end
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn numbers_that_were_passed_over_have_the_time_up_to_an_end_without_media() {
+        let end = ends(10).await;
+        assert_eq!((end.msn, end.wall), (9, 60_000_000), "nothing lies between");
+        let end = ends(40).await;
+        assert_eq!((end.msn, end.wall), (39, 100_000_000));
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::api::convert;
 use crate::api::types::{ChannelSettings, Durability, Grant, Pace};
-use crate::base::ids::{Msn, TrackId, Writer as By};
+use crate::base::ids::{Msn, TrackId};
 use crate::base::time::{Mono, Now, Wall};
 use crate::ingest::constants::{check, default_rate, known_plan, plan, warn_unseen};
 use crate::ingest::context::{Context, PublishError};
@@ -71,11 +71,12 @@ pub struct Live {
 /// Where the time line goes on. After an end that its writer told, there. Numbers that were passed
 /// over, because the writer could not be asked, are gaps up to now: it may have listed media up to
 /// its own now (TIMELINE section 3: the anchor).
-fn anchor(previous: &Option<(By, End)>, grant: &Grant, now: Now) -> Option<Wall> {
-    let (_, end) = previous.as_ref()?;
-    let passed = grant.base.0.saturating_sub(end.msn.0 + 1);
-    let least = end.wall.plus(i64::try_from(passed).unwrap_or(i64::MAX).saturating_mul(1_000));
-    Some(if passed == 0 { end.wall } else { now.wall.max(least) })
+pub(super) fn anchor(grant: &Grant, now: Now) -> Option<Wall> {
+    let (_, end) = grant.previous.as_ref()?;
+    let passed = grant.base.0.saturating_sub(end.msn + 1);
+    let wall = Wall(end.wall);
+    let least = wall.plus(i64::try_from(passed).unwrap_or(i64::MAX).saturating_mul(1_000));
+    Some(if passed == 0 { wall } else { now.wall.max(least) })
 }
 
 fn sync(durability: Durability) -> Sync {
@@ -109,7 +110,7 @@ impl Live {
             grant.previous.as_ref().map(|(g, e)| ((*g).into(), convert::end_from_api(e)));
         let clock = ctx.clock.clone();
         let now = clock.now();
-        let (ended, goes_on) = (previous.as_ref().map(|p| p.1.wall), anchor(&previous, grant, now));
+        let (ended, goes_on) = (previous.as_ref().map(|p| p.1.wall), anchor(grant, now));
         let (base, dseq) = (grant.base, grant.dseq);
         let start = GenerationStart { session, generation, job: None, base, dseq, previous };
         let mut writer = ctx.logs.create_synced(&id, start, sync(settings.durability)).await?;
