@@ -5,10 +5,12 @@
 use crate::chaos::plan::Who;
 use castctl::rt::task;
 use std::net::{SocketAddr, TcpListener as Plain};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 /// Ports below those that systems give to clients (Linux: from 32768), so that nobody takes one
@@ -34,6 +36,16 @@ pub(crate) fn own_port() -> SocketAddr {
     }
 }
 
+/// What moves bytes for all links: a thread of its own, or players and oracles that keep the
+/// test's threads busy would make every network slow.
+fn network() -> &'static Runtime {
+    static NETWORK: OnceLock<Runtime> = OnceLock::new();
+    NETWORK.get_or_init(|| {
+        let mut one = Builder::new_multi_thread();
+        one.worker_threads(1).thread_name("network").enable_all().build().expect("a thread")
+    })
+}
+
 /// See the module.
 pub(crate) struct Link {
     pub(crate) addr: SocketAddr,
@@ -49,6 +61,7 @@ impl Link {
         let addr = own_port();
         let (target, wanted) = watch::channel(None);
         let (cut, is_cut) = watch::channel(false);
+        let _of = network().enter();
         task::spawn(format!("link {addr}"), listen(addr, wanted, is_cut));
         Link { addr, ends: ends.to_vec(), target, cut }
     }
