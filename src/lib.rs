@@ -25,7 +25,6 @@ pub mod collect;
 pub mod edge;
 pub mod ingest;
 pub mod origin;
-#[cfg(feature = "transcode")]
 pub mod transcode;
 // Tools.
 pub mod bench;

@@ -56,6 +56,8 @@ pub enum Call {
     Find(Channel, Session, Reply<Option<LiveSession>>),
     /// All sessions of a channel, oldest first.
     Sessions(Channel, Reply<Vec<SessionSpan>>),
+    /// A channel's newest session is this, as another registry says.
+    Mirror(Channel, LiveSession, Reply<()>),
 }
 
 /// The far side of an embedded client: what the registry's loop reads.
@@ -250,6 +252,14 @@ impl Client {
         match &self.0 {
             Asks::Here(calls) => call(calls, |r| Call::Sessions(channel.clone(), r)).await,
             Asks::There(api) => sessions(api, channel).await,
+        }
+    }
+
+    /// Tells what another registry says of a channel's newest session.
+    pub async fn mirror(&self, channel: &Channel, live: LiveSession) -> Result<(), Refusal> {
+        match &self.0 {
+            Asks::Here(calls) => call(calls, |r| Call::Mirror(channel.clone(), live, r)).await,
+            Asks::There(_) => Err(Refusal::Invalid("a cluster's registry mirrors nobody".into())),
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::api::client::{self, Client, Shown};
 use crate::api::kept::Kept;
 use crate::api::peers::{ANSWER, Peers};
-use crate::api::types::{LiveSession, Refusal, SessionSpan, Table};
+use crate::api::types::{LiveSession, Refusal, SessionRecord, SessionSpan, Table};
 use crate::api::wire::{self, LINE_MAX, Line, TABLE};
 use crate::base::ids::{Channel, Session, Writer};
 use crate::rt::backoff::Backoff;
@@ -39,6 +39,8 @@ enum Asks {
     Registry(Client),
     /// And what they said of sessions that are not in the table.
     Peers(Peers, Arc<Mutex<Past>>),
+    /// Of the sessions that it mirrors; the others are of who shows them.
+    Mirror(Client, Box<Directory>),
 }
 
 type Past = HashMap<(Channel, Session), LiveSession>;
@@ -66,6 +68,12 @@ impl Directory {
         let asks = Asks::Peers(peers.clone(), Arc::default());
         let follower = Follower { peers, clock, table: table_tx, known: known_tx, kept: None };
         (Directory { table, known, asks }, follower)
+    }
+
+    /// Of the registry in this process, which mirrors what `upstream` knows. Known when that is.
+    pub fn mirroring(client: Client, table: Shown, upstream: Directory) -> Directory {
+        let known = upstream.known.clone();
+        Directory { table, known, asks: Asks::Mirror(client, Box::new(upstream)) }
     }
 
     /// The table of every channel's newest session; changes are waited for on it.
@@ -99,6 +107,13 @@ impl Directory {
     ) -> Result<Option<LiveSession>, Refusal> {
         match &self.asks {
             Asks::Registry(client) => client.find(channel, session).await,
+            Asks::Mirror(client, upstream) => match client.find(channel, session).await? {
+                Some(live) if live.open || live.over => Ok(Some(live)),
+                None if !upstream.is_newest(channel, session) => {
+                    Box::pin(upstream.find(channel, session)).await
+                }
+                _ => Err(Refusal::Unavailable("its constants are not set yet".into())),
+            },
             Asks::Peers(peers, past) => {
                 let newest = self.table.borrow().sessions.get(channel).cloned();
                 // Somebody may know of a session before its line has come.
@@ -123,7 +138,12 @@ impl Directory {
         match &self.asks {
             Asks::Registry(client) => client.sessions(channel).await,
             Asks::Peers(peers, _) => client::sessions(peers, channel).await,
+            Asks::Mirror(_, upstream) => Box::pin(upstream.sessions(channel)).await,
         }
+    }
+
+    fn is_newest(&self, channel: &Channel, session: Session) -> bool {
+        self.table.borrow().sessions.get(channel).is_some_and(|live| live.session == session)
     }
 
     /// Has a channel a writer after this one, in whichever session?
@@ -150,15 +170,33 @@ impl Directory {
     /// [`Directory::find`] last found.
     pub fn holder(&self, channel: &Channel, session: Session, writer: Writer) -> Option<String> {
         let table = self.table.borrow();
+        self.told(&table, channel, session, |live| {
+            live.holder(writer).and_then(|n| table.nodes.get(n).cloned())
+        })
+    }
+
+    /// A session's constants, where its source's log says less; of sessions that are not in the
+    /// table, as [`Directory::holder`].
+    pub fn record(&self, channel: &Channel, session: Session) -> Option<Arc<SessionRecord>> {
+        self.told(&self.table.borrow(), channel, session, |live| live.record.clone())
+    }
+
+    /// Of what was told of a session, in the table or when it was asked for.
+    fn told<T>(
+        &self,
+        table: &Table,
+        channel: &Channel,
+        session: Session,
+        of: impl Fn(&LiveSession) -> Option<T>,
+    ) -> Option<T> {
         let live = table.sessions.get(channel).filter(|live| live.session == session);
-        let of = |live: &LiveSession| live.holder(writer).and_then(|n| table.nodes.get(n).cloned());
         match (live, &self.asks) {
             (Some(live), _) => of(live),
             (None, Asks::Peers(_, past)) => {
                 let past = past.lock().unwrap_or_else(PoisonError::into_inner);
                 past.get(&(channel.clone(), session)).and_then(of)
             }
-            (None, Asks::Registry(_)) => None,
+            (None, Asks::Registry(_) | Asks::Mirror(..)) => None,
         }
     }
 }
@@ -242,7 +280,7 @@ impl Follower {
             }
             if whole {
                 if self.show(&table) {
-                    self.keep(&table).await;
+                    self.keep().await;
                 }
                 backoff.reset();
                 if std::mem::take(told) {
@@ -254,21 +292,23 @@ impl Follower {
     }
 
     /// A disk that takes nothing costs the next start, nothing else.
-    async fn keep(&self, table: &Table) {
+    async fn keep(&self) {
         let Some(kept) = self.kept.clone() else { return };
-        let table = table.clone();
+        let table = Arc::clone(&self.table.borrow());
         let stored = tokio::task::spawn_blocking(move || kept.store(&table)).await;
         if let Ok(Err(e)) = stored {
             tracing::warn!("the table of channels can't be kept: {e}");
         }
     }
 
-    /// True when it is news.
+    /// True when it is news. A server that is cut off from the registry's database knows less than
+    /// others, and is asked after them: what was decided of a channel is not taken back.
     fn show(&self, table: &Table) -> bool {
         let news = self.table.send_if_modified(|shown| {
-            let news = **shown != *table;
+            let table = table.clone().no_older(shown);
+            let news = **shown != table;
             if news {
-                *shown = Arc::new(table.clone());
+                *shown = Arc::new(table);
             }
             news
         });
@@ -335,13 +375,15 @@ mod tests {
     #[tokio::test]
     async fn a_table_is_shown_whole_and_a_broken_one_leaves_the_old() {
         let (one, two) = (line(1), line(2));
+        let other = line(7).replace("main", "other");
         let directory = node(vec![
             // Not all has been said.
             one.clone(),
             format!("{one}\n{KNOWN}"),
             "{not a line}".into(),
             "x".repeat(LINE_MAX + 1),
-            format!("{two}\n{KNOWN}\n\n"),
+            format!("{two}\n{KNOWN}"),
+            format!("{one}\n{other}\n{KNOWN}\n\n"),
         ])
         .await;
         let mut table = directory.table();
@@ -349,8 +391,12 @@ mod tests {
         let main: Channel = "main".parse().expect("a name");
         let mut seen = vec![table.borrow_and_update().sessions[&main].session];
         table.changed().await.expect("it goes on");
-        seen.push(table.borrow().sessions[&main].session);
+        seen.push(table.borrow_and_update().sessions[&main].session);
         assert_eq!(seen, [Session(1), Session(2)]);
+        table.changed().await.expect("it goes on");
+        assert_eq!(table.borrow().sessions.len(), 2);
+        // Another server that knows less takes nothing back.
+        assert_eq!(table.borrow().sessions[&main].session, Session(2));
         // What the table does not have is asked for.
         assert_eq!(directory.find(&main, Session(2)).await.map(|f| f.is_some()), Ok(true));
         assert_eq!(directory.find(&main, Session(1)).await, Ok(None));

@@ -79,6 +79,12 @@ pub struct Order {
     pub work: Work,
     /// Who made the rungs before, and where that ended.
     pub previous: Option<Before>,
+    /// Who made the rungs before has not told yet where that ended: nothing is written before.
+    #[serde(default)]
+    pub awaits: bool,
+    /// Nobody has room: nothing is made, the rungs' gaps are written where their source is.
+    #[serde(default)]
+    pub gaps: bool,
     /// It has ended.
     pub ended: bool,
 }
@@ -203,7 +209,7 @@ pub struct JobState {
     pub lag: Option<u64>,
     /// What it said of itself then.
     pub load: Option<Load>,
-    /// Why the newest job could not be done.
+    /// Why the newest job could not be done; of those in which something was made.
     pub failed: Option<String>,
 }
 

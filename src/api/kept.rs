@@ -82,6 +82,7 @@ mod tests {
             open: true,
             generations,
             jobs: Vec::new(),
+            record: None,
         };
         table.sessions.insert("main".parse().expect("a name"), live);
         table.nodes.insert("origin-1".into(), "http://10.0.0.1:8090".into());

@@ -146,7 +146,7 @@ pub struct Grant {
 }
 
 /// A session's constants (`media::timeline::mark::SessionRecord` for the wire and the database).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionRecord {
     /// Whole seconds.
@@ -164,7 +164,7 @@ pub struct SessionRecord {
 }
 
 /// A rendition of a session.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rendition {
     /// Name in URLs.
@@ -344,6 +344,22 @@ pub struct Table {
     pub nodes: BTreeMap<NodeName, String>,
 }
 
+impl Table {
+    /// This, told by a server that may know less of a channel than the one that told `known`: what
+    /// is known of it then stays.
+    #[must_use]
+    pub fn no_older(mut self, known: &Table) -> Table {
+        for (channel, live) in &mut self.sessions {
+            if let Some(known) = known.sessions.get(channel)
+                && known.decided() > live.decided()
+            {
+                *live = known.clone();
+            }
+        }
+        self
+    }
+}
+
 /// One session as edges see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveSession {
@@ -357,9 +373,19 @@ pub struct LiveSession {
     pub generations: Vec<(Generation, NodeName)>,
     /// Who makes the rungs of a generation, and the node that holds their logs; oldest first.
     pub jobs: Vec<(Generation, Job, NodeName)>,
+    /// Its constants, where its source's log says less: rungs are made of it that its origin knows
+    /// nothing of.
+    pub record: Option<Arc<SessionRecord>>,
 }
 
 impl LiveSession {
+    /// Grows with whatever the registry decides of a channel: numbers are never given twice.
+    fn decided(&self) -> (Session, bool, Option<Generation>, Option<(Generation, Job)>) {
+        let generation = self.generations.last().map(|(g, _)| *g);
+        let job = self.jobs.last().map(|(g, job, _)| (*g, *job));
+        (self.session, self.over, generation, job)
+    }
+
     /// The node that holds what a writer has written.
     pub fn holder(&self, writer: Writer) -> Option<&NodeName> {
         let Writer { generation, job } = writer;

@@ -7,10 +7,11 @@
 //! GET /v1/channels/{channel}/sessions              `SessionSpan`s, oldest first
 //! ```
 
-use crate::api::types::{LiveSession, NodeName, Table};
+use crate::api::types::{LiveSession, NodeName, SessionRecord, Table};
 use crate::base::ids::{Channel, Generation, Job, Session as Number};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The path of the table.
 pub const TABLE: &str = "/v1/table";
@@ -60,6 +61,9 @@ pub struct Session {
     /// Who makes rungs of them; oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jobs: Vec<Made>,
+    /// Its constants, where its source's log says less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Arc<SessionRecord>>,
 }
 
 /// A generation and who holds its log.
@@ -101,6 +105,7 @@ impl Session {
             open: live.open,
             generations: live.generations.iter().map(held).collect(),
             jobs: live.jobs.iter().map(made).collect(),
+            record: live.record.clone(),
         }
     }
 
@@ -115,6 +120,7 @@ impl Session {
             open: self.open,
             generations: self.generations.into_iter().map(held).collect(),
             jobs: self.jobs.into_iter().map(made).collect(),
+            record: self.record,
         };
         Some((channel, live))
     }
@@ -173,6 +179,7 @@ mod tests {
             open: true,
             generations: generations.iter().map(held).collect(),
             jobs: vec![(Generation(session), Job(1), "transcoder-1".into())],
+            record: None,
         }
     }
 

@@ -191,7 +191,7 @@ fn wanted(create: &Create) -> Result<ChannelSettings, Failure> {
 }
 
 /// With a ladder that is built in, else the one of a manifest.
-fn transcoded(spec: &mut ChannelSpec, name: &str) -> Result<(), Failure> {
+pub fn transcoded(spec: &mut ChannelSpec, name: &str) -> Result<(), Failure> {
     let ladder = match Ladder::built_in(name) {
         Some(ladder) => Arc::new(ladder),
         None => {

@@ -4,6 +4,8 @@
 use crate::cmd::common::{self, Failure};
 use crate::cmd::reads::From;
 use crate::cmd::recorder::Recording as How;
+use crate::cmd::schedule;
+use crate::control::plan::cost::table::{Table, USUAL};
 use crate::log::format::version::Wrote;
 use crate::manifest::types::{Manifest, RtmpsServer, Server, TlsFiles, ViewerServer};
 use crate::telemetry::logging::{self, LogFormat};
@@ -109,6 +111,22 @@ impl Recording {
         };
         server.rtmps = Some(RtmpsServer { listen, tls: tls.ok_or_else(none)? });
         Ok(())
+    }
+}
+
+/// What a server has that decides where rungs are made.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Machine {
+    /// What transcoding takes on the transcoders' machines: a table that is built in, or the file
+    /// of one (castctl schedule calibrate)
+    #[arg(long, value_name = "NAME|FILE", env = "CASTCTL_MACHINE", default_value = USUAL)]
+    machine: String,
+}
+
+impl Machine {
+    /// The table.
+    pub fn table(&self) -> Result<Table, Failure> {
+        schedule::machine(&self.machine)
     }
 }
 

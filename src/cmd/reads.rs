@@ -1,5 +1,6 @@
 //! Where a process has its logs and its table of channels from: the choice, and what it takes.
 
+use crate::api::client::Calls;
 use crate::api::cluster::Role;
 use crate::api::directory::{Directory, Follower};
 use crate::api::kept::Kept;
@@ -8,8 +9,9 @@ use crate::cmd::cluster::Member;
 use crate::cmd::collect;
 use crate::cmd::common::Failure;
 use crate::cmd::recorder::{self, Recorder, Recording};
-use crate::cmd::transcoder::{self, Transcoder, Transcoding};
+use crate::cmd::transcoder::{self, Aside, Transcoder, Transcoding};
 use crate::collect::adopt::Adopter;
+use crate::control::registry::Registry;
 use crate::log::bucket::Bucket;
 use crate::log::error::LogError;
 use crate::log::id::LogId;
@@ -20,6 +22,7 @@ use crate::manifest::types::Manifest;
 use crate::rt::clock::Clock;
 use crate::rt::tls::Tls;
 use crate::telemetry::metrics::Metrics;
+use crate::transcode::mirror::Mirror;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,6 +40,8 @@ pub enum From {
     Adopting,
     /// It makes them, of those of every node of the cluster.
     Transcoding(Transcoding),
+    /// It makes them, of those of one other node, which it passes on.
+    Aside(Transcoding, Aside),
 }
 
 /// What an edge of a cluster has beside the nodes.
@@ -58,6 +63,11 @@ pub struct Reads {
     pub directory: Directory,
     /// Keeps the directory's table, where that is another process's.
     pub follower: Option<Follower>,
+    /// The registry and the calls that it answers; `None` where it is the cluster's, or another
+    /// node's.
+    pub registry: Option<(Registry, Calls)>,
+    /// Tells that registry what another one knows.
+    pub mirror: Option<Mirror>,
     /// What writes.
     pub recorder: Option<Recorder>,
     /// What looks after the logs of dead writers.
@@ -66,13 +76,41 @@ pub struct Reads {
     pub transcoder: Option<Transcoder>,
 }
 
+impl Reads {
+    /// Nothing but what is read.
+    pub fn of(logs: Source, directory: Directory, follower: Option<Follower>) -> Reads {
+        let (through, registry, mirror) = (None, None, None);
+        let (recorder, adopter, transcoder) = (None, None, None);
+        Reads {
+            logs,
+            through,
+            directory,
+            follower,
+            registry,
+            mirror,
+            recorder,
+            adopter,
+            transcoder,
+        }
+    }
+}
+
+/// Another node's logs, and the node as who knows what there is.
+pub fn upstream(url: &str, member: &Member, clock: &Clock) -> Result<(Remote, Peers), Failure> {
+    let options = remote::Options::default();
+    let remote = Remote::signed(url, options, clock.clone(), member.bearer());
+    let remote = remote.map_err(|e| Failure::of(e.kind(), e))?;
+    let peers = Peers::new(url, member.signer.clone()).map_err(Failure::usage)?;
+    Ok((remote, peers))
+}
+
 impl From {
     /// What a node is that has this.
     pub fn role(&self) -> Role {
         match self {
             From::Recording(_) => Role::Origin,
             From::Adopting => Role::Collector,
-            From::Transcoding(_) => Role::Transcoder,
+            From::Transcoding(_) | From::Aside(..) => Role::Transcoder,
             From::Upstream(_) | From::Cluster(_) => Role::Edge,
         }
     }
@@ -86,27 +124,20 @@ impl From {
         metrics: &Metrics,
         clock: &Clock,
     ) -> Result<Reads, Failure> {
-        let of = |logs, directory, follower| {
-            let (through, recorder, adopter, transcoder) = (None, None, None, None);
-            Reads { logs, through, directory, follower, recorder, adopter, transcoder }
-        };
         Ok(match self {
             From::Recording(recording) => {
-                let (recorder, directory, follower) =
+                let (recorder, registry, (directory, follower)) =
                     recorder::record(manifest, recording, rtmps, member, metrics, clock).await?;
-                let transcoder = recording.transcoding.as_ref().and_then(|how| {
-                    transcoder::beside(how, &recorder, &directory, member, (metrics, clock))
-                });
-                let reads = of(Source::Local(recorder.logs.clone()), directory, follower);
-                Reads { recorder: Some(recorder), transcoder, ..reads }
+                let how = recording.transcoding.as_ref();
+                let transcoder =
+                    Some(transcoder::beside(how, &recorder, &directory, member, (metrics, clock)));
+                let reads = Reads::of(Source::Local(recorder.logs.clone()), directory, follower);
+                Reads { registry, recorder: Some(recorder), transcoder, ..reads }
             }
             From::Upstream(url) => {
-                let options = remote::Options::default();
-                let remote = Remote::signed(url, options, clock.clone(), member.bearer());
-                let remote = remote.map_err(|e| Failure::of(e.kind(), e))?;
-                let peers = Peers::new(url, member.signer.clone()).map_err(Failure::usage)?;
+                let (remote, peers) = upstream(url, member, clock)?;
                 let (directory, follower) = Directory::of(peers, clock.clone());
-                of(Source::Remote(remote), directory, Some(follower))
+                Reads::of(Source::Remote(remote), directory, Some(follower))
             }
             From::Cluster(Around { state, archive }) => {
                 let (directory, mut follower) = Directory::of(member.cluster()?, clock.clone());
@@ -123,18 +154,22 @@ impl From {
                     let bad = |e: LogError| Failure::of(e.kind(), format!("--archive: {e}"));
                     logs = logs.behind(bucket.map_err(bad)?, clock.clone());
                 }
-                Reads { through: Some(through), ..of(logs, directory, Some(follower)) }
+                Reads { through: Some(through), ..Reads::of(logs, directory, Some(follower)) }
             }
             From::Transcoding(how) => {
                 let (logs, directory, follower, transcoder) =
                     transcoder::alone(how, manifest, member, metrics, clock)?;
-                let reads = of(Source::Local(logs), directory, Some(follower));
+                let reads = Reads::of(Source::Local(logs), directory, Some(follower));
                 Reads { transcoder, ..reads }
+            }
+            From::Aside(how, aside) => {
+                transcoder::aside(how, aside, manifest, member, metrics, clock).await?
             }
             From::Adopting => {
                 let (adopter, directory, follower) =
                     collect::adopt(manifest, member, metrics, clock)?;
-                let reads = of(Source::Local(adopter.logs.clone()), directory, Some(follower));
+                let reads =
+                    Reads::of(Source::Local(adopter.logs.clone()), directory, Some(follower));
                 Reads { adopter: Some(adopter), ..reads }
             }
         })

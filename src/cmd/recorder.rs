@@ -45,14 +45,12 @@ impl Recording {
     }
 }
 
-/// What records: the logs, who decides their numbers, and the RTMP listener.
+/// What records: the logs, the way to who decides their numbers, and the RTMP listener.
 pub struct Recorder {
     /// The logs.
     pub logs: Logs,
     /// Asks the registry.
     pub client: client::Client,
-    /// The registry and the calls that it answers; `None` where the registry is the cluster's.
-    pub registry: Option<(Registry, client::Calls)>,
     /// Brings orders to the writers.
     pub orders: Orders,
     /// Where they take them.
@@ -61,7 +59,7 @@ pub struct Recorder {
     pub rtmp: ingest::server::Server,
 }
 
-/// The logs, the registry and the RTMP listener.
+/// What records, the registry where it is of this process, and what that shows.
 pub async fn record(
     manifest: &Manifest,
     recording: &Recording,
@@ -69,7 +67,7 @@ pub async fn record(
     member: &Member,
     metrics: &Metrics,
     clock: &Clock,
-) -> Result<(Recorder, Directory, Option<Follower>), Failure> {
+) -> Result<(Recorder, Option<(Registry, client::Calls)>, (Directory, Option<Follower>)), Failure> {
     let server = &manifest.server;
     let options = Options { format: recording.format, ..settings::logs(server) };
     let logs = Logs::with(Arc::clone(&recording.disk), &server.data, options);
@@ -87,6 +85,7 @@ pub async fn record(
             let mut registry = registry.map_err(Failure::failed)?;
             if let Some(how) = &recording.transcoding {
                 registry = registry.transcoding(member.node.clone(), how.millicores);
+                registry = registry.costing(how.machine.clone());
             }
             reserve(&server.data.join("registry.db-wal"));
             let (client, calls, table) = client::embedded();
@@ -105,7 +104,8 @@ pub async fn record(
     let rtmp = ingest::server::Server::bind(settings::rtmp(server, rtmps), context).await;
     let rtmp = rtmp.map_err(Failure::failed)?;
     let (orders, taken) = orders::channel();
-    Ok((Recorder { logs, client, registry, orders, taken, rtmp }, directory, follower))
+    let recorder = Recorder { logs, client, orders, taken, rtmp };
+    Ok((recorder, registry, (directory, follower)))
 }
 
 /// Room that the registry's journal gets in advance. It is emptied at 4 MiB and used again, so

@@ -142,13 +142,14 @@ impl Bound {
     pub async fn serve(self, drain: Drain) -> Result<(), Failure> {
         self.said();
         let Bound { ready, metrics, clock, admin, reads, .. } = self;
-        let Reads { directory, through, recorder, adopter, follower, transcoder, .. } = reads;
+        let Reads { directory, through, registry, recorder, adopter, .. } = reads;
+        let (follower, mirror, transcoder) = (reads.follower, reads.mirror, reads.transcoder);
         let (made, written, after) = (Drain::new(), Drain::new(), Drain::new());
         let times = (clock.clone(), drain.clone(), after.clone());
+        let (unfinished_tx, unfinished) = watch::channel(0);
         let (mut background, mut asked) = (Vec::new(), Vec::new());
         let (mut writers, mut readers) = (Vec::new(), Vec::new());
         // Every latch before the first is opened.
-        let (unfinished_tx, unfinished) = watch::channel(0);
         let latch = |is: bool, name| is.then(|| ready.latch(name));
         let rtmp_latch = latch(recorder.is_some(), "rtmp");
         let disk_latch = latch(recorder.is_some(), "disk");
@@ -158,12 +159,12 @@ impl Bound {
         let origin_latch = latch(self.origin.is_some(), "internal");
         let edge_latch = latch(self.edge.is_some(), "viewers");
         asked.push(task::spawn("admin", async_ok(admin.serve(after.clone()))));
+        asked.extend(registry.map(|(registry, calls)| {
+            let serve = registry::serve(registry, calls, times.clone());
+            task::spawn("registry", async_ok(serve))
+        }));
         if let (Some(recorder), Some(rtmp), Some(disk)) = (recorder, rtmp_latch, disk_latch) {
-            let Recorder { logs, registry, taken: orders, rtmp: server, .. } = recorder;
-            if let Some((registry, calls)) = registry {
-                let serve = registry::serve(registry, calls, times.clone());
-                asked.push(task::spawn("registry", async_ok(serve)));
-            }
+            let Recorder { logs, taken: orders, rtmp: server, .. } = recorder;
             let figures = disk::figures(logs.clone(), metrics, clock.clone());
             background.push(task::spawn("log figures", figures));
             background.push(task::spawn("disk", disk::watch(logs, disk, clock.clone())));
@@ -179,6 +180,7 @@ impl Bound {
             background.push(task::spawn("table", follower.run()));
             background.push(task::spawn("upstream", known(directory, latch)));
         }
+        background.extend(mirror.map(|mirror| task::spawn("mirror", mirror.run())));
         let jobs = jobs(transcoder.zip(jobs_latch), made.clone());
         if let (Some(origin), Some(latch)) = (self.origin, origin_latch) {
             let serve = async_ok(origin.serve(latch, written.clone()));
@@ -196,13 +198,11 @@ impl Bound {
         let early = first_end(&mut writers, &mut readers, &drain).await;
         ready.drain();
         drain.start();
-        let mut ended: Vec<(&str, Ended)> = early.into_iter().collect();
-        ended.extend(all(writers).await);
-        made.start();
-        ended.extend(all(jobs).await);
-        written.start();
-        ended.extend(all(readers).await);
-        after.start();
+        let mut ended = Vec::from_iter(early);
+        for (servers, next) in [(writers, made), (jobs, written), (readers, after)] {
+            ended.extend(all(servers).await);
+            next.start();
+        }
         for task in asked {
             let _ = task.await;
         }

@@ -49,6 +49,8 @@ pub struct Args {
     #[arg(long, value_name = "N", env = "CASTCTL_FANOUT", default_value_t = FANOUT)]
     #[arg(value_parser = fanout)]
     fanout: usize,
+    #[command(flatten)]
+    machine: flags::Machine,
     /// Leave jobs that nobody does to `castctl schedule`; without one that runs, what a lost
     /// transcoder made is not made again
     #[arg(long)]
@@ -106,7 +108,7 @@ async fn bind(args: &Args, manifest: &Manifest, config: Config) -> Result<Bound,
     };
     let channels: Vec<ChannelEntry> = manifest.channels.iter().map(settings::channel).collect();
     let registry = Registry::open(&database, &channels).await.map_err(Failure::failed)?;
-    let registry = registry.fanout(args.fanout);
+    let registry = registry.fanout(args.fanout).costing(args.machine.table()?);
     let server = Server::bind(config, registry, Api::register(&metrics), clock).await;
     let server = server.map_err(Failure::failed)?;
     Ok(Bound { server, admin, ready, _data: held })

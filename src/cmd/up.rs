@@ -24,6 +24,8 @@ pub struct Args {
     viewers: flags::Viewers,
     #[command(flatten)]
     certificate: flags::Certificate,
+    #[command(flatten)]
+    machine: flags::Machine,
 }
 
 /// Everything that runs in one process.
@@ -36,11 +38,12 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut manifest = args.node.begin()?;
     args.recording.apply(&mut manifest.server, &args.certificate)?;
     args.viewers.apply(&mut manifest.server.viewers, &args.certificate);
+    let machine = args.machine.table()?;
     let _data = data::own(&manifest.server.data)?;
     if args.node.manifest.is_none() {
         secret::give_keys(&mut manifest)?;
     }
-    let from = From::Recording(args.recording.how().transcoding(Transcoding::usual()));
+    let from = From::Recording(args.recording.how().transcoding(Transcoding::here(machine)));
     common::block_on(roles::run(roles(from), manifest, announce))?
 }
 

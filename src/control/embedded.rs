@@ -48,7 +48,7 @@ async fn publish_table(registry: &Registry, calls: &Calls, clock: &Clock) {
 }
 
 async fn round(registry: &Registry, calls: &Calls, clock: &Clock) {
-    match registry.reconcile(clock.now().wall).await {
+    match registry.reconcile(clock.now().wall, true).await {
         Ok(0) => {}
         Ok(_) => publish_table(registry, calls, clock).await,
         Err(e) => tracing::warn!("jobs that nobody does can't be given to anybody: {e}"),
@@ -101,6 +101,11 @@ async fn answer(registry: &Registry, call: Call, clock: &Clock, calls: &Calls) {
         }
         Call::Sessions(channel, reply) => {
             let _ = reply.send(registry.sessions(&channel).await);
+        }
+        Call::Mirror(channel, live, reply) => {
+            let mirrored = registry.mirror(&channel, &live, wall).await;
+            publish_table(registry, calls, clock).await;
+            let _ = reply.send(mirrored);
         }
     }
 }

@@ -19,7 +19,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 
 /// Sockets at one time: a few for each node.
 const CONNECTIONS: usize = 10_000;
@@ -121,7 +120,7 @@ impl Server {
         let Server { http, shared, places } = self;
         ready.close("the database has not answered yet");
         let looking = task::spawn("table", look(Arc::clone(&shared)));
-        let placing = places.then(|| task::spawn("jobs", place(Arc::clone(&shared))));
+        let placing = task::spawn("jobs", place(Arc::clone(&shared), places));
         let mut known = shared.known.subscribe();
         let opening = async {
             tokio::select! {
@@ -135,7 +134,7 @@ impl Server {
         let service = crate::control::routes::Routes(Arc::clone(&shared));
         tokio::join!(http.serve(service, shared.clock.clone(), drain.clone()), opening);
         looking.abort();
-        placing.iter().for_each(JoinHandle::abort);
+        placing.abort();
         shared.registry.close().await;
     }
 }
@@ -179,10 +178,10 @@ async fn look(shared: Arc<Shared>) {
 
 /// Looks for jobs that nobody does, and gives them to somebody. Replicas that look at the same time
 /// do each once.
-async fn place(shared: Arc<Shared>) {
+async fn place(shared: Arc<Shared>, places: bool) {
     let mut told = false;
     loop {
-        match shared.registry.reconcile(shared.clock.now().wall).await {
+        match shared.registry.reconcile(shared.clock.now().wall, places).await {
             Ok(given) => {
                 told = false;
                 if given > 0 {

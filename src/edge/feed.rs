@@ -130,7 +130,8 @@ impl Feed {
     /// Reads on in a writer whose log has more than was read of it.
     async fn read_on(&mut self) {
         let Some((writer, until)) = self.reading.behind.take() else { return };
-        tracing::info!(channel = %self.reading.session.channel, %writer, "it has more: reading on");
+        let channel = &self.reading.session.channel;
+        tracing::debug!(%channel, %writer, "it has more: reading on");
         self.reading.again = Some(writer);
         self.set_waits(!self.reading.shown);
         let clock = self.reading.sources.clock.clone();

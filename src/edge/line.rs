@@ -85,6 +85,7 @@ mod tests {
                 (Generation(1), Job(2), "u".into()),
                 (Generation(2), Job(1), "t".into()),
             ],
+            record: None,
         };
         let all = |line: Line| {
             let mut found: Vec<Writer> = Vec::new();

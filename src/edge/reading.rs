@@ -1,6 +1,7 @@
 //! What a feed makes of a log: marks into the windows of its renditions, samples into parts, what
 //! is ready into playlists. Which log is read, and how, is `edge::feed`'s.
 
+use crate::api::convert::record_from_api;
 use crate::base::ids::Writer;
 use crate::edge::anew::Anew;
 use crate::edge::away;
@@ -20,7 +21,7 @@ use crate::log::format::record::Record;
 use crate::log::format::{Position, Span};
 use crate::media::fmp4::fragment::Sample;
 use crate::media::fmp4::init::Init;
-use crate::media::timeline::mark::{Mark, PartEnd};
+use crate::media::timeline::mark::{Mark, PartEnd, SessionRecord};
 use std::sync::Arc;
 
 /// What was read of a line's logs so far.
@@ -194,6 +195,13 @@ impl Reading {
         !self.newest || live.is_some_and(|live| self.line.goes_on(live, writer))
     }
 
+    /// A session's constants, of which the source's log says this: who makes rungs that its origin
+    /// knows nothing of says more.
+    fn constants(&self, of_log: &SessionRecord) -> SessionRecord {
+        let told = self.sources.directory.record(&self.session.channel, self.session.number);
+        told.map_or_else(|| of_log.clone(), |told| record_from_api(&told))
+    }
+
     /// Tells every window a mark.
     fn mark(&mut self, writer: Writer, mark: &Mark) {
         // The next writer's first record says how this one ended, as the registry decided: the same
@@ -217,7 +225,7 @@ impl Reading {
             }
         }
         if let (Mark::Session(record), None) = (mark, &self.opened) {
-            self.opened = Some(self.session.open(record.clone()));
+            self.opened = Some(self.session.open(self.constants(record)));
         }
         let Some(opened) = &self.opened else { return };
         if let Mark::Track(track) = mark

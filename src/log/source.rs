@@ -36,9 +36,32 @@ pub enum Source {
     Nodes(Nodes),
     /// Any of these, and a bucket behind it.
     Archived(Archived),
+    /// Rungs' here, their sources' elsewhere.
+    Apart(Logs, Remote),
+}
+
+/// Where one log is.
+enum At<'a> {
+    Local(&'a Logs),
+    Remote(&'a Remote),
+    Nodes(&'a Nodes),
+    Archived(&'a Archived),
 }
 
 impl Source {
+    fn at(&self, id: &LogId) -> At<'_> {
+        match self {
+            Source::Local(logs) => At::Local(logs),
+            Source::Remote(remote) => At::Remote(remote),
+            Source::Nodes(nodes) => At::Nodes(nodes),
+            Source::Archived(both) => At::Archived(both),
+            Source::Apart(rungs, sources) => match id.rung {
+                Some(_) => At::Local(rungs),
+                None => At::Remote(sources),
+            },
+        }
+    }
+
     /// The same, with a bucket for what can't be read there.
     #[must_use]
     pub fn behind(self, bucket: Bucket, clock: Clock) -> Source {
@@ -71,24 +94,24 @@ impl Source {
 
     /// As [`Source::index`], without the extents before.
     pub async fn index_since(&self, id: &LogId, since: Since) -> Result<Index, LogError> {
-        match self {
-            Source::Local(logs) => {
+        match self.at(id) {
+            At::Local(logs) => {
                 let mut index = logs.index(id).await?;
                 index.forget(since);
                 Ok(index)
             }
-            Source::Remote(remote) => remote.index_since(id, since).await,
-            Source::Nodes(nodes) => nodes.of(id)?.index_since(id, since).await,
-            Source::Archived(both) => both.index_since(id, since).await,
+            At::Remote(remote) => remote.index_since(id, since).await,
+            At::Nodes(nodes) => nodes.of(id)?.index_since(id, since).await,
+            At::Archived(both) => both.index_since(id, since).await,
         }
     }
 
     /// What was taken for damage of this log was a place in it as it was before a repair.
     pub fn forget_damage(&self, id: &LogId) {
-        match self {
-            Source::Local(logs) => logs.forget_damage(id),
-            Source::Archived(both) => both.near().forget_damage(id),
-            Source::Remote(_) | Source::Nodes(_) => {}
+        match self.at(id) {
+            At::Local(logs) => logs.forget_damage(id),
+            At::Archived(both) => both.near().forget_damage(id),
+            At::Remote(_) | At::Nodes(_) => {}
         }
     }
 
@@ -97,11 +120,11 @@ impl Source {
     /// # Errors
     /// There is no such log, it has not come to that position, or its node can't be asked.
     pub async fn subscribe(&self, id: &LogId, from: From) -> Result<Subscription, LogError> {
-        match self {
-            Source::Local(logs) => logs.subscribe(id, from),
-            Source::Remote(remote) => remote.subscribe(id, from).await,
-            Source::Nodes(nodes) => nodes.of(id)?.subscribe(id, from).await,
-            Source::Archived(both) => both.subscribe(id, from).await,
+        match self.at(id) {
+            At::Local(logs) => logs.subscribe(id, from),
+            At::Remote(remote) => remote.subscribe(id, from).await,
+            At::Nodes(nodes) => nodes.of(id)?.subscribe(id, from).await,
+            At::Archived(both) => both.subscribe(id, from).await,
         }
     }
 
@@ -110,10 +133,10 @@ impl Source {
     /// # Errors
     /// As [`Logs::read`], or the log's node can't be asked.
     pub async fn read(&self, id: &LogId, range: Range<Position>) -> Result<Vec<Batch>, LogError> {
-        match self {
-            Source::Local(logs) => logs.read(id, range).await,
-            Source::Remote(remote) => remote.read(id, range).await,
-            Source::Nodes(nodes) => {
+        match self.at(id) {
+            At::Local(logs) => logs.read(id, range).await,
+            At::Remote(remote) => remote.read(id, range).await,
+            At::Nodes(nodes) => {
                 nodes
                     .ask(id, |at| {
                         let range = range.clone();
@@ -121,7 +144,7 @@ impl Source {
                     })
                     .await
             }
-            Source::Archived(both) => both.read(id, range).await,
+            At::Archived(both) => both.read(id, range).await,
         }
     }
 
@@ -130,49 +153,47 @@ impl Source {
     /// # Errors
     /// As [`Logs::piece`], or the log's node can't be asked.
     pub async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
-        match self {
-            Source::Local(logs) => logs.piece(id, from).await,
-            Source::Remote(remote) => remote.piece(id, from).await,
-            Source::Nodes(nodes) => {
-                nodes.ask(id, |at| async move { at.piece(id, from).await }).await
-            }
-            Source::Archived(both) => both.piece(id, from).await,
+        match self.at(id) {
+            At::Local(logs) => logs.piece(id, from).await,
+            At::Remote(remote) => remote.piece(id, from).await,
+            At::Nodes(nodes) => nodes.ask(id, |at| async move { at.piece(id, from).await }).await,
+            At::Archived(both) => both.piece(id, from).await,
         }
     }
 
     /// Which version wrote a log, and who may read it.
     pub async fn wrote(&self, id: &LogId) -> Result<Wrote, LogError> {
-        match self {
-            Source::Local(logs) => logs.wrote(id).await,
-            Source::Remote(remote) => remote.wrote(id).await,
-            Source::Nodes(nodes) => nodes.ask(id, |at| async move { at.wrote(id).await }).await,
-            Source::Archived(both) => both.wrote(id).await,
+        match self.at(id) {
+            At::Local(logs) => logs.wrote(id).await,
+            At::Remote(remote) => remote.wrote(id).await,
+            At::Nodes(nodes) => nodes.ask(id, |at| async move { at.wrote(id).await }).await,
+            At::Archived(both) => both.wrote(id).await,
         }
     }
 
     /// The URL where a log is read now, where that is one of many nodes; `None` while none is known
     /// to have it.
     pub fn place(&self, id: &LogId) -> Option<String> {
-        match self {
-            Source::Local(_) | Source::Remote(_) => None,
-            Source::Nodes(nodes) => nodes.place(id),
-            Source::Archived(both) => both.near().place(id),
+        match self.at(id) {
+            At::Local(_) | At::Remote(_) => None,
+            At::Nodes(nodes) => nodes.place(id),
+            At::Archived(both) => both.near().place(id),
         }
     }
 
     /// Has this node to be told where logs are, and not of this one?
     pub fn is_lost(&self, id: &LogId) -> bool {
-        match self {
-            Source::Nodes(nodes) => nodes.place(id).is_none(),
-            Source::Archived(both) => both.near().is_lost(id),
-            Source::Local(_) | Source::Remote(_) => false,
+        match self.at(id) {
+            At::Nodes(nodes) => nodes.place(id).is_none(),
+            At::Archived(both) => both.near().is_lost(id),
+            At::Local(_) | At::Remote(_) => false,
         }
     }
 
     /// Tells when [`Source::place`] may be another, though the nodes that have logs are the same.
     pub fn moved(&self) -> Moved {
         Moved(match self {
-            Source::Local(_) | Source::Remote(_) => None,
+            Source::Local(_) | Source::Remote(_) | Source::Apart(..) => None,
             Source::Nodes(nodes) => Some(nodes.moved()),
             Source::Archived(both) => return both.near().moved(),
         })
@@ -181,7 +202,7 @@ impl Source {
     /// How many logs are followed, by the node that they are read from; none where they are here.
     pub fn followed(&self) -> BTreeMap<String, i64> {
         match self {
-            Source::Local(_) | Source::Remote(_) => BTreeMap::new(),
+            Source::Local(_) | Source::Remote(_) | Source::Apart(..) => BTreeMap::new(),
             Source::Nodes(nodes) => nodes.followed(),
             Source::Archived(both) => both.near().followed(),
         }
@@ -191,7 +212,7 @@ impl Source {
     pub fn watch(&self) -> Watch {
         Watch(match self {
             Source::Local(logs) => Some(logs.created()),
-            Source::Remote(_) | Source::Nodes(_) => None,
+            Source::Remote(_) | Source::Nodes(_) | Source::Apart(..) => None,
             Source::Archived(both) => return both.near().watch(),
         })
     }

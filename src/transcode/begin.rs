@@ -25,10 +25,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a source that others have gone on after may still say something.
-const LAST_WORDS: Duration = Duration::from_millis(1_500);
+pub(super) const LAST_WORDS: Duration = Duration::from_millis(1_500);
 
 /// Pause before the registry is asked again, and before another worker is started.
 pub(super) const AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// How often it is asked whether the job before has ended: what its source says meanwhile waits.
+const ASK: Duration = Duration::from_millis(100);
 
 /// What jobs work with. Cheap to clone.
 #[derive(Clone)]
@@ -45,8 +48,10 @@ pub struct Context {
     pub directory: Directory,
     /// The clock.
     pub clock: Clock,
-    /// A castctl, whose workers do the coding.
-    pub program: PathBuf,
+    /// A castctl, whose workers do the coding; `None`: nothing is made here, gaps are written.
+    pub program: Option<PathBuf>,
+    /// There are other nodes to hand jobs over to.
+    pub hands_over: bool,
     /// What is counted.
     pub metrics: Transcode,
 }
@@ -82,6 +87,9 @@ pub enum Failed {
     /// Workers end before they have made anything.
     #[error("its workers make nothing: {0}")]
     Fruitless(String),
+    /// It is none of its jobs.
+    #[error("this node makes no rungs")]
+    NoProgram,
 }
 
 impl Which {
@@ -97,15 +105,28 @@ impl Which {
         (self.generation, self.job)
     }
 
-    /// Has the source been replaced, or this job?
-    fn is_past(&self, table: &Table) -> bool {
-        table.sessions.get(&self.channel).is_none_or(|live| {
-            live.session != self.session
-                || live.over
-                || live.generations.iter().any(|(g, _)| *g > self.generation)
-                || live.jobs.iter().any(|(g, j, _)| (*g, *j) > self.of())
-        })
+    /// Who makes the rungs after this job, as the registry shows it.
+    pub(super) fn next(&self, table: &Table) -> Next {
+        let Some(live) = table.sessions.get(&self.channel) else { return Next::OtherSource };
+        let newest = live.generations.last().map(|(g, _)| *g);
+        if live.session != self.session || live.over || newest > Some(self.generation) {
+            return Next::OtherSource;
+        }
+        match live.jobs.iter().any(|(g, j, _)| (*g, *j) > self.of()) {
+            true => Next::OtherNode,
+            false => Next::Nobody,
+        }
     }
+}
+
+/// Has somebody else a job's rungs to make?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Nobody,
+    /// Its source has gone on without it.
+    OtherSource,
+    /// Another node goes on with the same source.
+    OtherNode,
 }
 
 /// What was read of the source before anything was made of it.
@@ -127,22 +148,27 @@ impl Head {
     }
 }
 
-/// What there is to do; `None` when it is not wanted any more.
+/// What there is to do; `None` when it is not wanted any more. With `whole`, as soon as it is known
+/// where the job before has ended.
 pub(super) async fn order(
     ctx: &Context,
     which: &Which,
     stop: &Drain,
+    whole: bool,
 ) -> Result<Option<Order>, Failed> {
     let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
     loop {
-        match ctx.client.job(&which.channel, which.of()).await {
+        let pause = match ctx.client.job(&which.channel, which.of()).await {
+            Ok(order) if order.awaits && whole => ASK,
             Ok(order) => return Ok(Some(order)),
-            Err(Refusal::Unavailable(why)) => tracing::debug!("{why}"),
+            Err(Refusal::Unavailable(why)) => {
+                tracing::debug!("{why}");
+                backoff.pause()
+            }
             Err(e) => return Err(e.into()),
-        }
-        let until = ctx.clock.now().mono.plus(backoff.pause());
+        };
         tokio::select! {
-            () = ctx.clock.sleep_until(until) => {}
+            () = ctx.clock.sleep_until(ctx.clock.now().mono.plus(pause)) => {}
             () = stop.wait() => return Ok(None),
         }
     }
@@ -151,7 +177,7 @@ pub(super) async fn order(
 /// Resolves when others have gone on and the source has had its last words.
 pub(super) async fn past(ctx: &Context, which: &Which) {
     let mut table = ctx.directory.table();
-    while !which.is_past(&table.borrow_and_update()) {
+    while which.next(&table.borrow_and_update()) == Next::Nobody {
         if table.changed().await.is_err() {
             std::future::pending::<()>().await;
         }

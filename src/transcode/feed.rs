@@ -9,7 +9,8 @@ use crate::log::format::record::Record;
 use crate::log::id::LogId;
 use crate::log::source::Source;
 use crate::log::subscription::{From, Subscription};
-use crate::media::timeline::mark::Mark;
+use crate::media::packet::Packet;
+use crate::media::timeline::mark::{Mark, SegmentStart};
 use crate::media::track::Track;
 use crate::rt::clock::Clock;
 use crate::transcode::worker;
@@ -45,9 +46,47 @@ pub(super) struct Feed {
     pub(super) workers: mpsc::Receiver<worker::Source>,
 }
 
+/// Bytes of pictures since the newest key frame that are kept for who begins between two: more than
+/// ten seconds of 10 Mbit/s. Of longer ones nothing is: who begins then waits for the next.
+const ROLL_MAX: usize = 16 << 20;
+
+/// Pictures since the newest key frame.
+#[derive(Default)]
+struct Roll {
+    packets: Vec<(Packet, Seq)>,
+    bytes: usize,
+}
+
+impl Roll {
+    fn push(&mut self, packet: &Packet, seq: Seq) {
+        if packet.key {
+            (self.bytes, self.packets) = (0, Vec::new());
+        } else if self.packets.is_empty() {
+            return;
+        }
+        self.bytes += packet.payload.len();
+        self.packets.push((packet.clone(), seq));
+        if self.bytes > ROLL_MAX {
+            self.packets.clear();
+        }
+    }
+
+    /// What a decoder needs before the segment: pictures before it without their numbers, which are
+    /// not shown; what has come of it already with them.
+    fn before(&self, s: &SegmentStart) -> Vec<Record> {
+        let all = self.packets.iter().map(|(packet, seq)| {
+            let seq = Some(*seq).filter(|seq| *seq >= s.first_seq);
+            Record::Packet { packet: packet.clone(), seq }
+        });
+        let is_own = |r: &Record| matches!(r, Record::Packet { seq: Some(_), .. });
+        all.filter(|r| !s.independent || is_own(r)).collect()
+    }
+}
+
 /// What the worker is sent, and from where on.
 #[derive(Default)]
 struct Sent {
+    roll: Roll,
     worker: Option<worker::Source>,
     /// Tracks that it gets.
     on: BTreeSet<TrackId>,
@@ -122,6 +161,11 @@ impl Feed {
                 Record::Packet { seq: None, .. } | Record::Unknown { .. } => continue,
             }
             sent.send(&entry.record).await;
+            if let Record::Packet { packet, seq: Some(seq) } = &entry.record
+                && packet.track == TrackId::VIDEO
+            {
+                sent.roll.push(packet, *seq);
+            }
         }
         Some(())
     }
@@ -141,18 +185,67 @@ impl Sent {
         let wanted = match record {
             Record::Mark(Mark::Track(_)) => true,
             Record::Mark(Mark::SegmentStart(s)) => {
-                if s.msn >= self.base {
-                    self.on.insert(s.track);
+                if s.msn >= self.base && self.on.insert(s.track) && s.track == TrackId::VIDEO {
+                    let before = if self.all { Vec::new() } else { self.roll.before(s) };
+                    for record in &before {
+                        self.put(record).await;
+                    }
                 }
                 self.all || self.on.contains(&s.track)
             }
             Record::Packet { packet, .. } => self.all || self.on.contains(&packet.track),
             _ => false,
         };
-        let Some(worker) = self.worker.as_mut().filter(|_| wanted) else { return };
+        if wanted {
+            self.put(record).await;
+        }
+    }
+
+    async fn put(&mut self, record: &Record) {
+        let Some(worker) = self.worker.as_mut() else { return };
         if worker.send(record).await.is_err() {
             // Who started it notices how it ended, and sends another.
             self.worker = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Wall;
+    use bytes::Bytes;
+
+    #[test]
+    fn who_begins_between_two_key_frames_is_sent_the_pictures_since_the_first() {
+        let mut roll = Roll::default();
+        let push = |roll: &mut Roll, seq: u64, key, size| {
+            let (track, payload) = (TrackId::VIDEO, Bytes::from(vec![0; size]));
+            let dts = seq.cast_signed() * 40;
+            roll.push(&Packet { track, dts, cts: 0, key, payload }, Seq(seq));
+        };
+        let before = |roll: &Roll, first_seq: u64, independent| {
+            let (track, msn, wall) = (TrackId::VIDEO, Msn(7), Wall(0));
+            let (dseq, discontinuity, first_seq) = (0, false, Seq(first_seq));
+            let s = SegmentStart { track, msn, dseq, discontinuity, independent, wall, first_seq };
+            let sent = roll.before(&s).into_iter().filter_map(|r| match r {
+                Record::Packet { packet, seq } => Some((packet.dts / 40, seq.map(|s| s.0))),
+                _ => None,
+            });
+            sent.collect::<Vec<_>>()
+        };
+        push(&mut roll, 1, false, 10);
+        assert_eq!(before(&roll, 2, false), [], "nothing can be decoded");
+        for (seq, key) in [(2, true), (3, false), (4, true), (5, false), (6, false)] {
+            push(&mut roll, seq, key, 10);
+        }
+        assert_eq!(before(&roll, 7, false), [(4, None), (5, None), (6, None)]);
+        assert_eq!(before(&roll, 6, false), [(4, None), (5, None), (6, Some(6))]);
+        assert_eq!(before(&roll, 7, true), [], "it begins with one");
+        push(&mut roll, 7, false, ROLL_MAX);
+        push(&mut roll, 8, false, 10);
+        assert_eq!(before(&roll, 9, false), []);
+        push(&mut roll, 9, true, 10);
+        assert_eq!(before(&roll, 10, false), [(9, None)]);
     }
 }

@@ -14,7 +14,7 @@ use crate::media::timeline::mark::{Mark, SegmentStart};
 use crate::media::track::{Kind, Track};
 use crate::transcode::settings::{AudioSettings, RungSettings};
 use crate::transcode::wire::put_record;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -148,6 +148,28 @@ fn a_source_that_changes_its_size_keeps_the_rungs_as_they_are() {
         assert_eq!(pictures(&made.tracks[0], &made.packets).len(), 100, "track {track}");
     }
     assert!(report.rungs.iter().all(|r| (r.encoded, r.late, r.capped) == (100, 0, 0)));
+}
+
+#[test]
+fn pictures_at_no_steady_rate_keep_their_times() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let words = "-f lavfi -i testsrc2=size=320x180:rate=50 -t 3 -vf select=gt(mod(n\\,7)\\,2) \
+                 -fps_mode vfr -c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p";
+    let (track, packets) = lane(&ffmpeg(dir.path(), "vfr.mp4", words), Kind::Video);
+    let all = records((&track, &packets), 0, &[0, 30, 60]);
+    let rungs = [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Av1];
+    let rungs = rungs.iter().zip(11..).map(|(codec, track)| rung(track, *codec, (160, 90)));
+    let (made, report) = job(&settings(rungs.collect()), &all).expect("a job");
+    assert_eq!((report.decoded, report.broken), (packets.len() as u64, 0));
+    let mut times: Vec<i64> = packets.iter().map(Packet::pts).collect();
+    times.sort_unstable();
+    let steps: BTreeSet<i64> = times.windows(2).map(|w| w[1] - w[0]).collect();
+    assert_eq!(steps.len(), 2, "it has two: {steps:?}");
+    let starts = [0, 30, 60].map(|n: usize| packets[n].pts());
+    for (track, made) in &made {
+        let got: Vec<i64> = made.packets.iter().map(Packet::pts).collect();
+        assert_eq!((got, keys(made)), (times.clone(), starts.to_vec()), "track {track}");
+    }
 }
 
 #[test]

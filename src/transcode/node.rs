@@ -9,7 +9,7 @@ use crate::rt::drain::Drain;
 use crate::rt::task;
 use crate::telemetry::ready::Latch;
 use crate::transcode::begin::{Context, Which};
-use crate::transcode::run;
+use crate::transcode::{run, told};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::task::JoinSet;
 
@@ -91,7 +91,7 @@ async fn one(ctx: Context, which: Which, stop: Drain) -> Which {
     let of = which.clone();
     let done = task::spawn(name, async move {
         if let Err(e) = run::run(&ctx, &of, &stop).await {
-            run::failed(&ctx, &of, &e, None).await;
+            told::failed(&ctx, &of, &e, None).await;
         }
     });
     // A panic was told by the task.
@@ -114,6 +114,7 @@ mod tests {
             open: true,
             generations: generations.iter().map(|g| (Generation(*g), node("o"))).collect(),
             jobs: jobs.iter().map(|(g, j, n)| (Generation(*g), Job(*j), node(n))).collect(),
+            record: None,
         };
         let jobs = |live: LiveSession| {
             let sessions = BTreeMap::from([("main".parse().expect("a name"), live)]);

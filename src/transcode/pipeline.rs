@@ -46,6 +46,9 @@ pub(super) struct Pipeline {
     starts: Starts,
     last_dts: Option<i64>,
     last_pts: Option<i64>,
+    /// Pictures before this one, PTS, were only sent for others to be decoded; `None`: there were
+    /// none. Before the first that is to be shown is known, none is.
+    shown: Option<i64>,
     /// The next picture begins another time base.
     anew: bool,
     done: Decoded,
@@ -70,6 +73,7 @@ impl Pipeline {
             starts: Starts::default(),
             last_dts: None,
             last_pts: None,
+            shown: None,
             anew: false,
             done: Decoded::default(),
         }
@@ -125,7 +129,13 @@ impl Pipeline {
             self.empty()?;
             self.starts.forget();
             self.anew = true;
+            self.shown = None;
         }
+        self.shown = match (self.shown, seq) {
+            (None, None) if self.last_dts.is_none() => Some(i64::MAX),
+            (Some(i64::MAX), Some(_)) => Some(packet.pts()),
+            (shown, _) => shown,
+        };
         self.last_dts = Some(packet.dts);
         self.starts.sample(seq, packet.pts());
         let Some((_, decoder)) = &mut self.source else {
@@ -180,6 +190,9 @@ impl Pipeline {
         let ticks = self.source.as_ref().map(|(t, _)| t.timescale);
         let micros = ticks.map_or(0, |t| t.to_micros(pts));
         self.done.newest = Some(micros);
+        if self.shown.is_some_and(|first| pts < first) {
+            return Ok(());
+        }
         let key = self.starts.picture(pts) || anew;
         let behind = self.intake.newest().saturating_sub(micros);
         let waits = key || behind <= self.lateness / HOLDS_UP_PART;
@@ -221,15 +234,39 @@ mod tests {
     use std::path::Path;
     use std::sync::mpsc::sync_channel;
 
-    #[test]
-    fn a_rung_that_stands_still_does_not_hold_the_others_up_for_long() {
+    /// The clip's pictures as they are sent to a worker, those before the `first` one for others to
+    /// be decoded; how many there are.
+    fn sent(first: usize) -> (BytesMut, u64) {
         let (track, packets) = lane(Path::new(MP4), Kind::Video);
         let count = packets.len() as u64;
         let mut bytes = BytesMut::new();
         put_record(&mut bytes, &Record::Mark(Mark::Track(track))).expect("small");
-        for packet in packets {
-            put_record(&mut bytes, &Record::Packet { packet, seq: None }).expect("small");
+        for (n, packet) in packets.into_iter().enumerate() {
+            let seq = (n >= first).then_some(Seq(n as u64));
+            put_record(&mut bytes, &Record::Packet { packet, seq }).expect("small");
         }
+        (bytes, count)
+    }
+
+    #[test]
+    fn pictures_that_were_sent_for_others_to_be_decoded_are_not_shown() {
+        let (bytes, count) = sent(30);
+        let intake = Intake::new();
+        intake.read(&bytes[..], Splitter::default(), false);
+        let (rungs, audio, lateness_micros) = (Vec::new(), None, i64::MAX);
+        let settings = Settings { rungs, audio, lateness_micros, crash_after: None };
+        let (tasks, takes) = sync_channel(count as usize + 1);
+        let rungs = vec![Lane { tasks, counts: Arc::default() }];
+        let done = Pipeline::new(rungs, intake, &settings).run(|_| {}).expect("decoded");
+        assert_eq!(done.pictures, count);
+        let shown = takes.iter().filter(|t| matches!(t, Task::Picture { .. })).count() as u64;
+        // The clip has pictures that are decoded after it and shown before it.
+        assert!((count - 33..=count - 30).contains(&shown), "{shown} of {count}");
+    }
+
+    #[test]
+    fn a_rung_that_stands_still_does_not_hold_the_others_up_for_long() {
+        let (bytes, count) = sent(0);
         let intake = Intake::new();
         // All of it is read, five seconds, before the first picture is decoded.
         intake.read(&bytes[..], Splitter::default(), false);

@@ -1,6 +1,6 @@
 //! One rung's log: what its worker makes, cut where its source was, written.
 
-use crate::base::ids::{Seq, TrackId};
+use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::{Mono, Now, Timescale};
 use crate::log::error::LogError;
 use crate::log::sealed::Sealed;
@@ -89,6 +89,11 @@ impl Recorded {
 
     pub(super) fn tick(&mut self, now: Now) {
         self.cut.handle_timeout(now);
+    }
+
+    /// Another node goes on with this number.
+    pub(super) fn hand_over(&mut self, until: Msn) {
+        self.cut.hand_over(until);
     }
 
     /// Nothing more comes.

@@ -1,12 +1,9 @@
 //! What a worker is told before its source: one line of JSON.
 
 use crate::api::ladder::planned::{PlannedEncode, PlannedRung};
-use crate::api::ladder::{AudioCodec, Name, RUNGS_MAX, VideoCodec};
-use crate::av::encode::VideoSettings;
-use crate::av::sound::SoundSettings;
+use crate::api::ladder::{AudioCodec, Name, RUNGS_MAX};
 use crate::base::ids::TrackId;
-use crate::base::time::Timescale;
-use crate::media::track::{Codec, FrameRate};
+use crate::media::track::FrameRate;
 use serde::{Deserialize, Serialize};
 
 /// Longest line of settings in bytes: ten rungs are some 4 KiB.
@@ -149,52 +146,13 @@ impl RungSettings {
             encode: planned.encode.clone()?,
         })
     }
-
-    /// What its encoder is opened with; `None`: a frame rate that [`Settings::check`] refuses.
-    pub fn video(&self, timescale: Timescale) -> Option<VideoSettings> {
-        let e = &self.encode;
-        Some(VideoSettings {
-            track: self.track,
-            codec: match e.codec {
-                VideoCodec::H264 => Codec::H264,
-                VideoCodec::Hevc => Codec::Hevc,
-                VideoCodec::Av1 => Codec::Av1,
-            },
-            width: self.width,
-            height: self.height,
-            rate: FrameRate::new(self.frame_rate.0, self.frame_rate.1)?,
-            timescale,
-            preset: e.preset.clone(),
-            profile: e.profile.word().into(),
-            level: e.level,
-            bitrate: e.bitrate,
-            maxrate: e.maxrate,
-            bufsize: e.bufsize,
-        })
-    }
-}
-
-impl AudioSettings {
-    /// What its encoder is opened with.
-    pub(super) fn sound(&self, timescale: Timescale) -> SoundSettings {
-        SoundSettings {
-            track: self.track,
-            codec: match self.codec {
-                AudioCodec::Aac => Codec::Aac,
-                AudioCodec::Opus => Codec::Opus,
-            },
-            bitrate: self.bitrate,
-            channels: self.channels,
-            timescale,
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ladder::Ladder;
     use crate::api::ladder::planned::SourceMedia;
+    use crate::api::ladder::{Ladder, VideoCodec};
 
     fn settings() -> Settings {
         let source = SourceMedia {

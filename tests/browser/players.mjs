@@ -1,6 +1,8 @@
 // Plays HLS in headless Chromium, each player in a page of its own, all at the same time, and prints one JSON object a
 // line: {"playing": NAME} when a player's clock runs for the first time, at the end what each did.
-//   node tests/browser/players.mjs SECONDS NAME=hls.js|shaka,URL...
+//   node tests/browser/players.mjs SECONDS [throttle=KBITS@FROM-TO] NAME=hls.js|hls.js-abr|shaka,URL...
+// hls.js-abr: without its low-latency mode, and quick to learn how wide its network is: it learns little of each small
+// segment. throttle: no page gets more than so many kbit/s between those seconds.
 // Exit code 0: it ran (judge the figures yourself). 2: usage. 3: the browser or a page failed.
 import { createReadStream } from "node:fs";
 import { createServer } from "node:http";
@@ -10,6 +12,7 @@ const require = createRequire(new URL("../../web/package.json", import.meta.url)
 const { chromium } = require("playwright-core");
 const LIBRARIES = {
   "hls.js": new URL("../../web/node_modules/hls.js/dist/hls.min.js", import.meta.url),
+  "hls.js-abr": new URL("../../web/node_modules/hls.js/dist/hls.min.js", import.meta.url),
   shaka: new URL("../../web/node_modules/shaka-player/dist/shaka-player.compiled.js", import.meta.url),
 };
 const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -20,20 +23,23 @@ const STALL_MS = 750;
 const START_WITHIN_MS = 60_000;
 
 function usage() {
-  console.error("usage: players.mjs SECONDS NAME=hls.js|shaka,URL...");
+  console.error("usage: players.mjs SECONDS [throttle=KBITS@FROM-TO] NAME=hls.js|hls.js-abr|shaka,URL...");
   process.exit(2);
 }
 
 function parse([seconds, ...players]) {
-  const read = (word) => /^([^=]+)=(hls\.js|shaka),(.+)$/.exec(word) ?? usage();
+  const read = (word) => /^([^=]+)=(hls\.js|hls\.js-abr|shaka),(.+)$/.exec(word) ?? usage();
+  const narrow = /^throttle=(\d+)@(\d+)-(\d+)$/.exec(players[0] ?? "");
+  if (narrow) players.shift();
   if (!(Number(seconds) > 0) || players.length === 0) usage();
-  return { seconds: Number(seconds), players: players.map(read).map(([, name, library, url]) => ({ name, library, url })) };
+  const [kbits, from, to] = (narrow ?? []).slice(1).map(Number);
+  return { seconds: Number(seconds), throttle: narrow && { kbits, from, to }, players: players.map(read).map(([, name, library, url]) => ({ name, library, url })) };
 }
 
 /** In the page: starts a player and counts what it says. */
 function start(library, url) {
   const video = document.querySelector("video");
-  const seen = { fatal: [], events: {}, latency: () => null };
+  const seen = { fatal: [], events: {}, latency: () => null, estimate: () => null };
   window.seen = seen;
   const count = (what) => { seen.events[what] = (seen.events[what] ?? 0) + 1; };
   /**
@@ -53,11 +59,11 @@ function start(library, url) {
       (again ? anew : move)();
     }, 500);
   };
-  if (library === "hls.js") {
+  if (library.startsWith("hls.js")) {
     let hls = null;
     const begin = () => {
       hls?.destroy();
-      hls = new window.Hls({ lowLatencyMode: true });
+      hls = new window.Hls(library === "hls.js" ? { lowLatencyMode: true } : { lowLatencyMode: false, abrEwmaFastLive: 1, abrEwmaSlowLive: 3 });
       hls.on(window.Hls.Events.ERROR, (_, e) => (e.fatal ? seen.fatal.push(`${e.details}: ${e.error?.message ?? e.reason ?? ""}`) : count(e.details)));
       hls.on(window.Hls.Events.MANIFEST_PARSED, () => video.play().catch(() => {}));
       hls.loadSource(url);
@@ -65,6 +71,7 @@ function start(library, url) {
     };
     begin();
     seen.latency = () => hls.latency;
+    seen.estimate = () => hls.bandwidthEstimate;
     // hls.js 1.7.4 whose newest whole segment was absent may wait with its sound for a picture that it looks for in there.
     moveOn(() => hls.liveSyncPosition ?? 0, () => { video.currentTime = hls.liveSyncPosition; }, begin);
   } else {
@@ -90,7 +97,7 @@ function read() {
   const video = document.querySelector("video");
   const { fatal, events } = window.seen;
   const latency = window.seen.latency();
-  return { now: performance.now(), at: video.currentTime, paused: video.paused, latency, fatal, events,
+  return { now: performance.now(), at: video.currentTime, paused: video.paused, latency, fatal, events, height: video.videoHeight, estimate: window.seen.estimate(),
     decoded: video.getVideoPlaybackQuality().totalVideoFrames, audioBytes: video.webkitAudioDecodedByteCount };
 }
 
@@ -138,11 +145,20 @@ function summary(name, samples) {
     name, seconds: (last.now - first.now) / 1000, advanced: advanced(samples), ...stallsIn(samples),
     advancedLast: advanced(samples.slice(tail)), secondsLast: (last.now - samples[tail].now) / 1000,
     latency: median(samples.map((s) => s.latency).filter((n) => n > 0)),
+    heights: samples.filter((s, i) => s.height !== samples[i - 1]?.height)
+      .map((s) => [Math.round((s.now - first.now) / 100) / 10, s.height]),
+    estimates: samples.filter((_, i) => i % 20 === 0).map((s) => Math.round(s.estimate / 1000)),
     decoded: grown((s) => s.decoded), audioBytes: last.audioBytes, fatal: last.fatal, events: last.events,
   };
 }
 
-async function play(browser, base, { name, library, url }, seconds) {
+/** Lets no more through to a page's network than so many kbit/s; 0: all. */
+async function narrow(network, kbits) {
+  const downloadThroughput = kbits > 0 ? (kbits * 1000) / 8 : -1;
+  await network.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput, uploadThroughput: -1 });
+}
+
+async function play(browser, base, { name, library, url }, seconds, throttle) {
   const page = await browser.newPage();
   page.on("pageerror", (e) => console.error(`${name}: ${e}`));
   await page.goto(`${base}/?library=${encodeURIComponent(library)}`);
@@ -157,20 +173,26 @@ async function play(browser, base, { name, library, url }, seconds) {
     first = now.decoded === 0 ? now : first;
   }
   console.log(JSON.stringify({ playing: name }));
+  const network = await page.context().newCDPSession(page);
+  await network.send("Network.enable");
   const samples = [await look()];
   while (samples.at(-1).now - samples[0].now < seconds * 1000) {
     await page.waitForTimeout(SAMPLE_MS);
     samples.push(await look());
+    const [before, now] = samples.slice(-2).map((s) => (s.now - samples[0].now) / 1000);
+    const crossed = (moment) => before < moment && now >= moment;
+    if (throttle && crossed(throttle.from)) await narrow(network, throttle.kbits);
+    if (throttle && crossed(throttle.to)) await narrow(network, 0);
   }
   return summary(name, samples);
 }
 
-async function main({ seconds, players }) {
+async function main({ seconds, throttle, players }) {
   const server = await serve();
   const browser = await chromium.launch({ executablePath: BROWSER, headless: true, args: FLAGS });
   try {
     const base = `http://127.0.0.1:${server.address().port}`;
-    for (const done of await Promise.all(players.map((p) => play(browser, base, p, seconds)))) {
+    for (const done of await Promise.all(players.map((p) => play(browser, base, p, seconds, throttle)))) {
       console.log(JSON.stringify(done));
     }
   } finally {

@@ -14,6 +14,7 @@ use castctl::api::ladder::level::Profile;
 use castctl::api::ladder::{Audio, Encode, Ladder, Rung, VideoCodec};
 use castctl::cmd::recorder::Recording;
 use castctl::cmd::transcoder::Transcoding;
+use castctl::control::plan::cost::table::Table;
 use castctl::log::format::version::Wrote;
 use castctl::manifest::types::ChannelSpec;
 use castctl::rt::task;
@@ -53,14 +54,14 @@ fn ladder() -> Ladder {
 }
 
 /// A server that transcodes what is published to `main`.
-async fn server(reconnect_window: Duration) -> Server {
+pub(crate) async fn server(reconnect_window: Duration) -> Server {
     let spec = brisk("main", &[KEY]);
     let ladder = Some(Arc::new(ladder()));
     // Tests of other things load the machine too.
     let latency_budget = Duration::from_secs(1);
     let spec = ChannelSpec { reconnect_window, ladder, latency_budget, ..spec };
     let program = env!("CARGO_BIN_EXE_castctl").into();
-    let how = Transcoding { millicores: 4_000, program };
+    let how = Transcoding { millicores: 4_000, program, machine: Table::usual() };
     let recording = Recording::new(Wrote::TODAY).transcoding(Some(how));
     Server::on(recording, vec![spec], |_| ()).await
 }
@@ -200,12 +201,16 @@ pub(crate) fn goes_on_behind(msn: u64) -> impl Fn(&Playlist) -> bool {
     }
 }
 
-/// A worker is killed, then its node, then the next is drained: the rungs go on each time, without
-/// a discontinuity, and the source is not disturbed.
-#[tokio::test(flavor = "multi_thread")]
-async fn rungs_go_on_when_their_worker_and_their_node_are_killed_and_drained() {
-    let cluster = Cluster::of_a_manifest(MANIFEST, KEY).await;
-    let (one, two) = (cluster.transcoder("one").await, cluster.transcoder("two").await);
+/// A cluster's channel while it is published to, and watched at an edge.
+struct OnAir {
+    origin: Up,
+    edge: Up,
+    encoder: tokio::task::JoinHandle<Option<()>>,
+    session: Url,
+    oracle: Oracle,
+}
+
+async fn on_air(cluster: &Cluster) -> OnAir {
     let (origin, edge) = (cluster.origin("origin").await, cluster.edge("edge").await);
     let mut encoder = Encoder::connect(addr(&origin, "rtmp"), &cluster.key).await.expect("taken");
     let tags = clip::looped(&clip::bbb(), 150);
@@ -216,6 +221,16 @@ async fn rungs_go_on_when_their_worker_and_their_node_are_killed_and_drained() {
     // The clip has a hole in its sound where it begins again; a rung stands still for a lease.
     oracle.except(Exception::Holes);
     oracle.except(Exception::StandsStill);
+    OnAir { origin, edge, encoder, session, oracle }
+}
+
+/// A worker is killed, then its node, then the next is drained: the rungs go on each time, without
+/// a discontinuity, and the source is not disturbed.
+#[tokio::test(flavor = "multi_thread")]
+async fn rungs_go_on_when_their_worker_and_their_node_are_killed_and_drained() {
+    let cluster = Cluster::of_a_manifest(MANIFEST, KEY).await;
+    let (one, two) = (cluster.transcoder("one").await, cluster.transcoder("two").await);
+    let OnAir { origin, edge, encoder, session, oracle } = on_air(&cluster).await;
     let started = fetched::media_until(&session, "180p", |p| whole(p) >= 2).await;
     let working = |up: &Up| !children(up).is_empty();
     let (busy, idle) = if working(&one) { (one, two) } else { (two, one) };
@@ -233,6 +248,9 @@ async fn rungs_go_on_when_their_worker_and_their_node_are_killed_and_drained() {
     assert_eq!(within("the end", idle.process.ended()).await.code, Some(0));
     let drained = fetched::media_until(&session, "90p", goes_on_behind(next(&moved) + 1)).await;
     assert!(working(&third));
+    let behind = |s: &&Segment| s.msn > next(&moved);
+    let lost: Vec<&Segment> = drained.segments.iter().filter(behind).filter(|s| s.gap).collect();
+    assert!(lost.is_empty(), "the next node was ready before this one ended: {lost:?}");
     let source = fetched::media_until(&session, "video", beyond(next(&drained))).await;
     assert!(source.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "{source:?}");
     assert!(drained.segments.iter().all(|s| s.discontinuity == 0), "{drained:?}");
@@ -245,5 +263,36 @@ async fn rungs_go_on_when_their_worker_and_their_node_are_killed_and_drained() {
     silent(&oracle.report().await);
     stop(vec![edge, third, origin]).await;
     stop(back.into()).await;
+    stop(cluster.apis).await;
+}
+
+/// The only transcoder is killed: the rungs have gaps where their source has media, told by its
+/// origin, and go on when there is a transcoder again.
+#[tokio::test(flavor = "multi_thread")]
+async fn rungs_that_nobody_makes_have_gaps_until_somebody_does() {
+    let cluster = Cluster::of_a_manifest(MANIFEST, KEY).await;
+    let one = cluster.transcoder("one").await;
+    let OnAir { origin, edge, encoder, session, oracle } = on_air(&cluster).await;
+    fetched::media_until(&session, "180p", |p| whole(p) >= 2).await;
+    kill(one).await;
+    let gaps = |p: &Playlist| p.segments.iter().rev().filter(|s| s.gap).count() >= 4;
+    let absent = fetched::media_until(&session, "180p", gaps).await;
+    assert!(absent.segments.iter().all(|s| s.discontinuity == 0), "{absent:?}");
+    let two = cluster.transcoder("two").await;
+    let back = fetched::media_until(&session, "180p", goes_on_behind(next(&absent))).await;
+    assert!(back.segments.iter().all(|s| s.discontinuity == 0), "{back:?}");
+    let source = fetched::media_until(&session, "video", beyond(next(&back))).await;
+    assert!(source.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "{source:?}");
+    let mut made = back;
+    made.segments.retain(|s| !s.gap);
+    assert!(the_same(&source, &made) >= 2);
+    encoder.abort();
+    // What was listed is there again with the node that made it.
+    let one = cluster.transcoder("one").await;
+    let first = session.join("180p/v3/g1.1-1000.m4s").expect("a URL");
+    let there = async { while !fetched::get(first.clone()).await.status().is_success() {} };
+    within("what a killed node had made", there).await;
+    silent(&oracle.report().await);
+    stop(vec![edge, one, two, origin]).await;
     stop(cluster.apis).await;
 }

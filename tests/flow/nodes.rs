@@ -174,6 +174,24 @@ impl Nodes {
         node(&words.each_ref().map(String::as_str), "key").await
     }
 
+    /// A transcoder that makes the one ladder of a manifest.
+    pub(crate) async fn transcoder(
+        &self,
+        upstream: &str,
+        ladder: &Path,
+        internal: SocketAddr,
+    ) -> Up {
+        let words = [
+            "transcode".into(),
+            format!("--upstream={upstream}"),
+            format!("--ladder={}", ladder.display()),
+            format!("--data={}", self.data.path().join("rungs").display()),
+            format!("--internal={internal}"),
+            "--admin=127.0.0.1:0".into(),
+        ];
+        node(&words.each_ref().map(String::as_str), "admin").await
+    }
+
     pub(crate) async fn edge(&self, upstream: &str, viewers: SocketAddr) -> Up {
         let words = [
             "serve-edge".into(),

@@ -505,11 +505,8 @@ async fn rungs_are_given_at_opening_and_follow_the_next_generation(at: Database)
     r.end(&main, g2, &end(1010, false)).await.expect("end");
     let (g3, _) = on_air(&r).await;
     assert_eq!(jobs(&r).await, made(&[(2, 1, "t"), (3, 1, "t")]));
-    let waits = r.job(&main, g3, Job(1), now()).await;
-    assert!(
-        matches!(waits, Err(Refusal::Unavailable(_))),
-        "the one before says its end: {waits:?}"
-    );
+    let waits = r.job(&main, g3, Job(1), now()).await.expect("known");
+    assert!(waits.awaits && waits.previous.is_none(), "the one before says its end: {waits:?}");
     r.job_end(&main, (g2, Job(1)), &end(1009, false)).await.expect("taken");
     // Decided once.
     let again = r.job_end(&main, (g2, Job(1)), &end(1005, false)).await;
@@ -527,9 +524,9 @@ async fn a_node_that_is_lost_or_drained_gives_its_jobs_away(at: Database) {
     r.leave(&"one".into()).await.expect("gone");
     // Nobody is there to go on.
     transcodes(&r, "small", 10, false).await;
-    assert_eq!(r.reconcile(now()).await, Ok(0));
+    assert_eq!(r.reconcile(now(), true).await, Ok(0));
     transcodes(&r, "two", 16_000, false).await;
-    assert_eq!(r.reconcile(now()).await, Ok(1));
+    assert_eq!(r.reconcile(now(), true).await, Ok(1));
     let moved = made(&[(1, 1, "one"), (1, 2, "two")]);
     assert_eq!(jobs(&r).await, moved);
     let report = Report { msn: Msn(1003), dseq: 1, wall: Wall(5), acked: Msn(0) };
@@ -540,16 +537,16 @@ async fn a_node_that_is_lost_or_drained_gives_its_jobs_away(at: Database) {
     for node in ["two", "three"] {
         transcodes(&r, node, 16_000, false).await;
     }
-    assert_eq!((r.reconcile(now()).await, jobs(&r).await), (Ok(0), moved), "once");
+    assert_eq!((r.reconcile(now(), true).await, jobs(&r).await), (Ok(0), moved), "once");
     transcodes(&r, "two", 16_000, true).await;
-    assert_eq!(r.reconcile(now()).await, Ok(1));
+    assert_eq!(r.reconcile(now(), true).await, Ok(1));
     r.job_end(&main, (g, Job(2)), &end(1004, false)).await.expect("taken");
-    assert_eq!(r.reconcile(now()).await, Ok(0));
+    assert_eq!(r.reconcile(now(), true).await, Ok(0));
     assert_eq!(jobs(&r).await, made(&[(1, 1, "one"), (1, 2, "two"), (1, 3, "three")]));
     // A session that is over has no more of them.
     r.end(&main, g, &end(1010, true)).await.expect("end of session");
     r.job_end(&main, (g, Job(3)), &end(1010, true)).await.expect("taken");
-    assert_eq!((r.reconcile(now()).await, jobs(&r).await.len()), (Ok(0), 3));
+    assert_eq!((r.reconcile(now(), true).await, jobs(&r).await.len()), (Ok(0), 3));
 }
 
 async fn a_job_that_its_node_cannot_do_is_given_to_another(at: Database) {
@@ -563,7 +560,7 @@ async fn a_job_that_its_node_cannot_do_is_given_to_another(at: Database) {
     assert_eq!(again, Err(Refusal::Fenced(g)), "its end is decided");
     let none = r.job_failed(&main, (g, Job(9)), &full, now()).await;
     assert!(matches!(none, Err(Refusal::NotFound(_))), "{none:?}");
-    assert_eq!(r.reconcile(now()).await, Ok(1));
+    assert_eq!(r.reconcile(now(), true).await, Ok(1));
     assert_eq!(jobs(&r).await, made(&[(1, 1, "one"), (1, 2, "two")]));
     let before = r.job(&main, g, Job(2), now()).await.expect("known").previous.expect("one");
     assert_eq!((before.job, before.end.msn, before.exact), (Job(1), 0, false), "it made nothing");
@@ -572,7 +569,7 @@ async fn a_job_that_its_node_cannot_do_is_given_to_another(at: Database) {
     r.job_failed(&main, (g, Job(2)), &Failure { why, end: end.clone() }, now())
         .await
         .expect("taken");
-    assert_eq!(r.reconcile(now()).await, Ok(0));
+    assert_eq!(r.reconcile(now(), true).await, Ok(0));
     let schedule = r.schedule(now()).await.expect("asked");
     let [wanted] = &schedule.jobs[..] else { panic!("{schedule:?}") };
     assert_eq!((wanted.job, &wanted.node, wanted.waits), (Job(2), &None, false));
@@ -580,7 +577,7 @@ async fn a_job_that_its_node_cannot_do_is_given_to_another(at: Database) {
     assert_eq!(failed, [("one", "the disk is full"), ("two", "no encoder hevc")]);
     assert!(wanted.failed.iter().all(|f| schedule.now < f.until), "{wanted:?}");
     transcodes(&r, "three", 16_000, false).await;
-    assert_eq!(r.reconcile(now()).await, Ok(1));
+    assert_eq!(r.reconcile(now(), true).await, Ok(1));
     let order = r.job(&main, g, Job(3), now()).await.expect("known");
     let before = order.previous.expect("one");
     assert_eq!((&*order.node, before.exact, Some(before.end)), ("three", true, end));
@@ -626,7 +623,7 @@ async fn a_job_is_given_once_and_where_it_may(at: Database) {
     let of: Vec<_> = schedule.jobs.iter().map(|w| (w.waits, w.node.as_deref())).collect();
     assert_eq!(of, [(true, Some("two"))]);
     assert!(matches!(give(generation, 3, "one").await, Err(Refusal::Conflict(_))));
-    assert_eq!(r.reconcile(now()).await, Ok(0));
+    assert_eq!(r.reconcile(now(), true).await, Ok(0));
 }
 
 async fn sessions_that_are_opened_at_once_do_not_overfill_a_node(at: Database) {
@@ -691,9 +688,9 @@ async fn what_a_job_takes_is_learnt_and_makes_room_or_takes_it(at: Database) {
     r.leave(&"one".into()).await.expect("gone");
     let most = takes().await;
     transcodes(&r, "two", most, false).await;
-    assert_eq!(r.reconcile(now()).await, Ok(0), "the headroom stays free");
+    assert_eq!(r.reconcile(now(), true).await, Ok(0), "the headroom stays free");
     transcodes(&r, "two", most * 1_000 / (1_000 - HEADROOM) + 1, false).await;
-    assert_eq!(r.reconcile(now()).await, Ok(1));
+    assert_eq!(r.reconcile(now(), true).await, Ok(1));
     says(2, 200, Some(0)).await;
     assert_eq!(takes().await, (estimate * RATIO_MIN).div_ceil(1_000), "nor less");
 }

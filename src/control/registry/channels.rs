@@ -20,6 +20,9 @@ impl Registry {
         if let Some(settings) = self.configured.get(channel) {
             return Ok(Some(settings.clone()));
         }
+        if let Some(all) = &self.mirrors {
+            return Ok(Some(Arc::new(ChannelSettings { name: channel.clone(), ..all.clone() })));
+        }
         let sql = "SELECT settings FROM channel WHERE name = $1";
         let row = sqlx::query(sql).bind(channel.as_str()).fetch_optional(&mut **tx).await?;
         row.map(|r| Ok(Arc::new(json(&text(&r, 0)?)?))).transpose()

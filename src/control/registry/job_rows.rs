@@ -18,6 +18,7 @@ pub(super) struct Stored {
     pub(super) job: Job,
     pub(super) node: NodeName,
     pub(super) granted: Wall,
+    /// 0: nothing is made, the rungs' gaps are written.
     pub(super) millicores: u32,
     pub(super) report: Option<Report>,
     pub(super) end: Option<End>,
@@ -103,8 +104,8 @@ pub(super) async fn wanted(tx: &mut Tx) -> Result<Vec<Wanted>, Fault> {
     // A job of an older generation is of interest only while there is none of the newest.
     let sql = newest_jobs!(
         "c.generation, CASE WHEN g.ended IS NULL THEN 0 ELSE 1 END, \
-         CASE WHEN j.job IS NULL THEN s.work END, s.correction, j.generation, j.job, j.node, \
-         j.millicores, CASE WHEN j.ended IS NULL THEN 0 ELSE 1 END",
+         CASE WHEN j.job IS NULL OR j.millicores = 0 THEN s.work END, s.correction, \
+         j.generation, j.job, j.node, j.millicores, CASE WHEN j.ended IS NULL THEN 0 ELSE 1 END",
         "WHERE s.over = 0 AND s.work IS NOT NULL"
     );
     let read = |r: &AnyRow| {
@@ -118,6 +119,8 @@ pub(super) async fn wanted(tx: &mut Tx) -> Result<Vec<Wanted>, Fault> {
         let of: Option<i64> = r.try_get(5)?;
         let newest = of == Some(signed(generation.0));
         let (job, node, ended): (_, Option<NodeName>, _) = match of {
+            // One in which nothing is made is to be given to somebody who makes something.
+            Some(_) if number(r, 8)? == 0 => (number(r, 6)?, None, true),
             Some(_) => (number(r, 6)?, Some(text(r, 7)?.into()), int(r, 9)? != 0),
             None => (0, None, true),
         };
@@ -150,7 +153,10 @@ pub(super) async fn states(tx: &mut Tx) -> Result<Vec<JobState>, Fault> {
     let sql = newest_jobs!(
         "c.session, CASE WHEN g.ended IS NULL THEN 0 ELSE 1 END, g.msn, s.work, s.unmade, \
          s.correction, j.generation, j.job, j.node, \
-         CASE WHEN j.ended IS NULL THEN 0 ELSE 1 END, j.msn, j.received, j.told, j.failed",
+         CASE WHEN j.ended IS NULL AND j.millicores > 0 THEN 0 ELSE 1 END, j.msn, j.received, \
+         j.told, CASE WHEN j.millicores > 0 THEN j.failed ELSE (SELECT k.failed FROM job k \
+         WHERE k.channel = j.channel AND k.session = j.session AND k.millicores > 0 \
+         ORDER BY k.generation DESC, k.job DESC LIMIT 1) END",
         "WHERE s.over = 0 AND (s.work IS NOT NULL OR s.unmade IS NOT NULL)"
     );
     sqlx::query(sql).fetch_all(&mut **tx).await?.iter().map(state).collect()

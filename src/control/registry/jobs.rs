@@ -6,14 +6,19 @@ use super::db::{Fault, Tx, json, lock, number, text, to_json};
 use super::job_rows::{Stored, find, learn, of_session, store_end, work};
 use super::rows::signed;
 use crate::api::jobs::{Before, Failure, JobReport, Order, Work};
-use crate::api::types::{End, LastSegment, Refusal, TrackEnd};
+use crate::api::types::{End, LastSegment, Refusal, SessionRecord, TrackEnd};
 use crate::base::ids::{Channel, Generation, Job};
 use crate::base::time::{Wall, micros};
 use std::time::Duration;
 
-/// How long a job that another one follows may take to tell where it ended: what its encoders hold
-/// is coded and written within a second, where there is a node to do it.
+/// How long a job that another one follows may take to tell where it ended, where its source has
+/// gone on in another generation or its node is gone: what its encoders hold is coded and written
+/// within a second, where there is a node to do it.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// How many target durations longer it may take where it hands over: it ends where its source comes
+/// to the next segment but one, at the latest.
+const HANDING_OVER: u32 = 2;
 
 /// Most characters of a reason that are kept.
 const WHY: usize = 500;
@@ -44,7 +49,7 @@ impl Registry {
     /// A job, for who does it.
     ///
     /// # Errors
-    /// `NotFound`; `Unavailable` while the job before may still tell where it ended.
+    /// `NotFound`; `Unavailable`.
     pub async fn job(
         &self,
         channel: &Channel,
@@ -70,29 +75,58 @@ impl Registry {
         let work = work(&mut tx, channel, this.session).await?.ok_or_else(none)?;
         let sql = "SELECT record FROM session WHERE channel = $1 AND session = $2";
         let query = sqlx::query(sql).bind(channel.as_str()).bind(signed(this.session.0));
-        let record = json(&text(&query.fetch_one(&mut *tx).await?, 0)?)?;
+        let record: SessionRecord = json(&text(&query.fetch_one(&mut *tx).await?, 0)?)?;
+        let mut awaits = false;
         let previous = match before(&mut tx, &this).await? {
             None => None,
             Some(j) => {
                 let (end, exact) = match &j.end {
-                    Some(end) => (end.clone(), j.exact),
-                    None if now.since(this.granted) < micros(LAST_WORDS) => {
-                        let why = format!("job {} has not told its end yet", j.writer());
-                        return Err(Refusal::Unavailable(why).into());
+                    Some(end) => (Some(end.clone()), j.exact),
+                    None if now < self.told_by(&mut tx, &this, &j, &record, now).await? => {
+                        (None, false)
                     }
                     None => {
                         let end = presumed_end(&j, before(&mut tx, &j).await?.as_ref(), &work);
                         store_end(&mut tx, &j, &end, false).await?;
-                        (end, false)
+                        (Some(end), false)
                     }
                 };
-                Some(Before { generation: j.generation, job: j.job, end, exact })
+                awaits = end.is_none();
+                end.map(|end| Before { generation: j.generation, job: j.job, end, exact })
             }
         };
         tx.commit().await?;
-        let Stored { channel, session, node, end, .. } = this;
-        let ended = end.is_some();
-        Ok(Order { channel, session, generation, job, node, record, work, previous, ended })
+        let Stored { channel, session, node, end, millicores, .. } = this;
+        let (ended, gaps) = (end.is_some(), millicores == 0);
+        Ok(Order {
+            channel,
+            session,
+            generation,
+            job,
+            node,
+            record,
+            work,
+            previous,
+            awaits,
+            gaps,
+            ended,
+        })
+    }
+
+    /// Until when `before` may tell its end to `this`, which follows it.
+    async fn told_by(
+        &self,
+        tx: &mut Tx,
+        this: &Stored,
+        before: &Stored,
+        record: &SessionRecord,
+        now: Wall,
+    ) -> Result<Wall, Fault> {
+        let hands_over = before.generation == this.generation
+            && self.is_node_alive(tx, &before.node, now).await?;
+        let segments = if hands_over { HANDING_OVER } else { 0 };
+        let target = Duration::from_secs(record.target_duration.into());
+        Ok(this.granted.plus(micros(LAST_WORDS + target * segments)))
     }
 
     /// A segment of the rungs started. What the job takes corrects what its session's jobs are

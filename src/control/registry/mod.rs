@@ -16,6 +16,7 @@ mod job_rows;
 mod jobs;
 pub mod keys;
 mod leases;
+mod mirror;
 pub mod nodes;
 mod numbers;
 mod placing;
@@ -111,6 +112,8 @@ pub struct Registry {
     own_transcoder: Option<Transcoder>,
     /// When all jobs were last planned, in microseconds since the epoch.
     planned: AtomicI64,
+    /// What every channel's settings are but for its name, where channels are another registry's.
+    mirrors: Option<ChannelSettings>,
 }
 
 impl Registry {
@@ -129,8 +132,9 @@ impl Registry {
             .flat_map(|c| c.keys.iter().map(|k| (k.clone(), c.settings.name.clone())));
         let (configured, keys) = (by_name.collect(), by_key.collect());
         let machine = Table::usual();
-        let (fanout, own_transcoder, planned) = (FANOUT, None, AtomicI64::new(0));
-        Ok(Registry { db, configured, keys, fanout, machine, own_transcoder, planned })
+        let (fanout, planned) = (FANOUT, AtomicI64::new(0));
+        let (own_transcoder, mirrors) = (None, None);
+        Ok(Registry { db, configured, keys, fanout, machine, own_transcoder, planned, mirrors })
     }
 
     /// With so many children of each node at most, at least one; otherwise [`FANOUT`].
@@ -143,6 +147,17 @@ impl Registry {
         let (draining, lease) = (false, Wall(i64::MAX));
         let node = Transcoder { name, capacity, draining, lease };
         Registry { own_transcoder: Some(node), ..self }
+    }
+
+    /// Of transcoders on which transcoding takes so much; otherwise [`Table::usual`].
+    pub fn costing(self, machine: Table) -> Registry {
+        Registry { machine, ..self }
+    }
+
+    /// Of the channels of another registry ([`Registry::mirror`]), whichever those are, all with
+    /// these settings.
+    pub fn mirroring(self, settings: ChannelSettings) -> Registry {
+        Registry { mirrors: Some(settings), ..self }
     }
 
     /// Closes the database; calls that come later are answered `Unavailable`.

@@ -102,6 +102,23 @@ impl Registry {
         Ok(leases::alive(lease, last.granted, now, calm))
     }
 
+    /// Does a node live that is not asked about what it was granted?
+    pub(super) async fn is_node_alive(
+        &self,
+        tx: &mut Tx,
+        node: &NodeName,
+        now: Wall,
+    ) -> Result<bool, Fault> {
+        if self.own_transcoder.as_ref().is_some_and(|own| own.name == *node) {
+            return Ok(true);
+        }
+        let sql = "SELECT lease FROM node WHERE name = $1";
+        let row = sqlx::query(sql).bind(&**node).fetch_optional(&mut **tx).await?;
+        let lease = row.map(|r| int(&r, 0)).transpose()?.map_or(GONE, Wall);
+        let calm = self.is_calm(tx, now).await?;
+        Ok(leases::alive(Some(lease), Wall(0), now, calm))
+    }
+
     /// A node says that it lives.
     ///
     /// # Errors
@@ -125,7 +142,8 @@ impl Registry {
         now: Wall,
     ) -> Result<Lease, Fault> {
         // Without the nodes' lock: a cluster's heartbeats would wait for each other, and with them
-        // every call that takes it. Each writes its own row; "calm" may be said twice.
+        // every call that takes it. Each writes its own row, and "calm", which all say at once when
+        // the database is back, is out before anything else is done.
         let mut tx = self.db.write().await?;
         let now = self.db.now(&mut tx, Some(now)).await?;
         let row =
@@ -139,6 +157,8 @@ impl Registry {
             .bind(now.plus(lease_micros()).0)
             .execute(&mut *tx)
             .await?;
+            tx.commit().await?;
+            tx = self.db.write().await?;
         }
         let sql = "SELECT url FROM node WHERE name = $1";
         let row = sqlx::query(sql).bind(&**node).fetch_optional(&mut *tx).await?;

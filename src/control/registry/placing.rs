@@ -11,7 +11,7 @@ use super::job_rows::{self, Failures, Stored, insert, of_session, work};
 use super::nodes::transcoders;
 use super::numbers::LastGeneration;
 use super::rows::signed;
-use crate::api::jobs::{Failed, Schedule, Without, Work};
+use crate::api::jobs::{Failed, Schedule, Wanted, Without, Work};
 use crate::api::types::{ChannelSettings, NodeName, Refusal, SessionRecord};
 use crate::base::ids::{Channel, Generation, Job, Session};
 use crate::base::time::{Wall, micros};
@@ -19,6 +19,7 @@ use crate::control::plan::explain;
 use crate::control::plan::place::{self, Action, Inventory, Policy};
 use crate::control::plan::rungs::with_rungs;
 use crate::control::plan::schedule::{Placement, inventory, placements};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -56,6 +57,19 @@ async fn store_without(
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+async fn store_job(
+    tx: &mut Tx,
+    channel: &Channel,
+    (session, generation, job): (Session, Generation, Job),
+    (node, millicores): (NodeName, u32),
+    granted: Wall,
+) -> Result<(), Fault> {
+    let (channel, report, end, exact) = (channel.clone(), None, None, false);
+    let j =
+        Stored { channel, session, generation, job, node, granted, millicores, report, end, exact };
+    insert(tx, &j).await
 }
 
 impl Registry {
@@ -107,26 +121,100 @@ impl Registry {
     }
 
     /// One round: gives jobs that nobody does, or whose node is lost, leaves or has too much, to
-    /// others; how many. It costs one query while there is nothing to do.
+    /// others, and where nobody has room, their gaps to their source's node; how many. Somebody
+    /// else `places`, or this does. It costs one query while there is nothing to do.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn reconcile(&self, now: Wall) -> Result<usize, Refusal> {
+    pub async fn reconcile(&self, now: Wall, places: bool) -> Result<usize, Refusal> {
         if !self.db.answer(self.is_due(now)).await? {
             return Ok(0);
         }
         let schedule = self.schedule(now).await?;
+        if !places {
+            return self.cover(&schedule, &BTreeSet::new(), now).await;
+        }
         let plan = place::plan(&inventory(&schedule), &Policy::default(), schedule.now);
-        let mut given = 0;
+        let (mut given, mut done) = (0, BTreeSet::new());
         for p in placements(&schedule, &plan) {
             match self.place(&p, now).await {
-                Ok(()) => given += 1,
+                Ok(()) => {
+                    given += 1;
+                    done.insert(p.channel);
+                }
                 Err(e @ Refusal::Unavailable(_)) => return Err(e),
                 Err(e) => tracing::debug!("{e}"),
             }
         }
+        given += self.cover(&schedule, &done, now).await?;
         self.planned.store(schedule.now.0, Ordering::Relaxed);
         Ok(given)
+    }
+
+    /// Jobs that nobody does and that were not `given` to anybody either: their source's node
+    /// writes the gaps of their rungs, which have no writer for a lease by then; how many.
+    async fn cover(
+        &self,
+        schedule: &Schedule,
+        given: &BTreeSet<Channel>,
+        now: Wall,
+    ) -> Result<usize, Refusal> {
+        let lives = |node: &NodeName| {
+            let known = schedule.nodes.iter().find(|n| n.name == *node);
+            known.is_some_and(|n| schedule.now < n.lease)
+        };
+        let is_done = |w: &&Wanted| w.waits || w.node.as_ref().is_some_and(lives);
+        let mut covered = 0;
+        for w in schedule.jobs.iter().filter(|w| !is_done(w) && !given.contains(&w.channel)) {
+            covered += usize::from(self.db.answer(self.do_cover(w, now)).await?);
+        }
+        Ok(covered)
+    }
+
+    async fn do_cover(&self, w: &Wanted, now: Wall) -> Result<bool, Fault> {
+        let mut tx = self.db.write().await?;
+        lock(&mut tx, w.channel.as_str(), 1).await?;
+        let now = self.db.now(&mut tx, Some(now)).await?;
+        let last = super::rows::last_generation(&mut tx, &w.channel).await?;
+        let Some(last) = last.filter(|l| l.generation == w.generation && l.end.is_none()) else {
+            return Ok(false);
+        };
+        let node = self.near_source(&last.node);
+        let jobs = of_session(&mut tx, &w.channel, last.session).await?;
+        let newest = jobs.iter().rfind(|j| j.generation == w.generation);
+        let is_newest = newest.map_or(Job(0), |j| j.job) == w.job;
+        let covers = newest.is_some_and(|j| j.end.is_none() && j.millicores == 0);
+        let Some(job) = w.job.0.checked_add(1).filter(|_| is_newest && !covers) else {
+            return Ok(false);
+        };
+        if !self.is_node_alive(&mut tx, &node, now).await? {
+            return Ok(false);
+        }
+        let of = (last.session, w.generation, Job(job));
+        self.give_gaps(&mut tx, &w.channel, of, node, now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Who writes a source, or is nearest to it: the gaps of its rungs are written there.
+    fn near_source(&self, writer: &NodeName) -> NodeName {
+        let own = self.own_transcoder.as_ref().filter(|_| self.mirrors.is_some());
+        own.map_or(writer, |own| &own.name).clone()
+    }
+
+    /// Gives a job in which nothing is made.
+    async fn give_gaps(
+        &self,
+        tx: &mut Tx,
+        channel: &Channel,
+        of: (Session, Generation, Job),
+        node: NodeName,
+        now: Wall,
+    ) -> Result<(), Fault> {
+        let (_, generation, job) = of;
+        tracing::warn!(%channel, %generation, %job, node = &*node,
+            "no transcoder has room: the rungs' gaps are written there");
+        store_job(tx, channel, of, (node, 0), now).await
     }
 
     /// Gives a job to a node, if it is still as the plan took it to be. Given already: done.
@@ -251,21 +339,7 @@ impl Registry {
     ) -> Result<(), Fault> {
         tracing::info!(%channel, %generation, %job, node = &*node, millicores = work.millicores,
             "the rungs are made there");
-        let (channel, millicores) = (channel.clone(), work.millicores);
-        let (report, end, exact) = (None, None, false);
-        let j = Stored {
-            channel,
-            session,
-            generation,
-            job,
-            node,
-            granted,
-            millicores,
-            report,
-            end,
-            exact,
-        };
-        insert(tx, &j).await
+        store_job(tx, channel, (session, generation, job), (node, work.millicores), granted).await
     }
 
     /// A session goes on in another generation: so do its rungs, where they were made.
@@ -274,18 +348,19 @@ impl Registry {
         tx: &mut Tx,
         channel: &Channel,
         (session, generation): (Session, Generation),
+        writer: &NodeName,
         now: Wall,
     ) -> Result<(), Fault> {
         let Some(work) = work(tx, channel, session).await? else { return Ok(()) };
         let before = of_session(tx, channel, session).await?;
-        let at = before.last().map(|j| j.node.clone());
+        let at = before.iter().rfind(|j| j.millicores > 0).map(|j| j.node.clone());
         match self.choose(tx, (channel, work.millicores), at.as_ref(), now).await? {
             Some(node) => {
                 self.give(tx, channel, (session, generation, Job(1)), (node, &work), now).await
             }
             None => {
-                tracing::warn!(%channel, %generation, "no transcoder has room for the rungs");
-                Ok(())
+                let of = (session, generation, Job(1));
+                self.give_gaps(tx, channel, of, self.near_source(writer), now).await
             }
         }
     }

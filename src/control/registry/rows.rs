@@ -3,7 +3,7 @@
 use super::db::{Fault, int, json, number, text, to_json};
 use super::numbers::{LastGeneration, Line};
 use crate::api::cluster::LogName;
-use crate::api::types::{End, LiveSession, NodeName, Report};
+use crate::api::types::{End, LiveSession, NodeName, Report, SessionRecord};
 use crate::base::ids::{Channel, Generation, Job, Msn, Session};
 use crate::base::time::Wall;
 use sqlx::AnyConnection;
@@ -302,6 +302,18 @@ pub(super) async fn jobs(
     query.fetch_all(db).await?.iter().map(|r| job(r, 0)).collect()
 }
 
+/// A session's constants, where they are set.
+pub(super) async fn record(
+    db: &mut AnyConnection,
+    channel: &Channel,
+    session: Session,
+) -> Result<Option<SessionRecord>, Fault> {
+    let sql = "SELECT record FROM session WHERE channel = $1 AND session = $2";
+    let query = sqlx::query(sql).bind(channel.as_str()).bind(signed(session.0));
+    let Some(row) = query.fetch_optional(db).await? else { return Ok(None) };
+    row.try_get::<Option<String>, _>(0)?.map(|t| json(&t)).transpose()
+}
+
 /// The newest session of every channel with all its generations and jobs.
 pub(super) async fn live_sessions(
     db: &mut AnyConnection,
@@ -310,10 +322,9 @@ pub(super) async fn live_sessions(
     let mut out = BTreeMap::new();
     for n in every_newest(&mut *db).await? {
         let (session, over, open) = (n.session, n.over, n.open);
-        out.insert(
-            n.channel,
-            LiveSession { session, over, open, generations: Vec::new(), jobs: Vec::new() },
-        );
+        let (generations, jobs, record) = (Vec::new(), Vec::new(), None);
+        let live = LiveSession { session, over, open, generations, jobs, record };
+        out.insert(n.channel, live);
     }
     let sql = concat!(
         "SELECT c.channel, g.generation, ",

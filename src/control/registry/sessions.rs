@@ -61,7 +61,7 @@ impl Registry {
         rows::store_generation(&mut tx, channel, &granted).await?;
         if next.previous.is_some() {
             let goes_on = (next.session, next.generation);
-            self.jobs_follow(&mut tx, channel, goes_on, next.granted).await?;
+            self.jobs_follow(&mut tx, channel, goes_on, &want.node, next.granted).await?;
         }
         let render = nodes::render(&mut tx, now).await?;
         tx.commit().await?;
@@ -257,7 +257,8 @@ impl Registry {
             let now = self.db.now(&mut tx, None).await?;
             let generations = rows::generations(&mut tx, channel, session, now).await?;
             let jobs = rows::jobs(&mut tx, channel, session).await?;
-            Ok(Some(LiveSession { session, over, open, generations, jobs }))
+            let record = self.shown_record(&mut tx, channel, session).await?;
+            Ok(Some(LiveSession { session, over, open, generations, jobs, record }))
         };
         self.db.answer(call).await
     }
@@ -313,8 +314,16 @@ impl Registry {
             let mut tx = self.db.read().await?;
             let now = self.db.now(&mut tx, Some(now)).await?;
             let mut sessions = rows::live_sessions(&mut tx, now).await?;
-            let stored = self.stored_settings(&mut tx).await?;
-            sessions.retain(|c, _| self.configured.contains_key(c) || stored.contains_key(c));
+            if self.mirrors.is_some() {
+                // Who read a log whose constants say less would take its word.
+                sessions.retain(|_, live| live.open || live.over);
+            } else {
+                let stored = self.stored_settings(&mut tx).await?;
+                sessions.retain(|c, _| self.configured.contains_key(c) || stored.contains_key(c));
+            }
+            for (channel, live) in &mut sessions {
+                live.record = self.shown_record(&mut tx, channel, live.session).await?;
+            }
             let sql = "SELECT name, url FROM node WHERE url <> ''";
             let rows = sqlx::query(sql).fetch_all(&mut *tx).await?;
             let pair = |r| Ok((text(r, 0)?.into(), text(r, 1)?));

@@ -185,10 +185,8 @@ async fn transcodes(r: &Registry, nodes: &[&str], seconds: f64) {
     }
 }
 
-/// A generation and its session's constants, of pictures that have rungs.
-async fn on_air(r: &Registry, seconds: f64) -> Generation {
-    let main: Channel = "main".parse().expect("name");
-    let g = r.grant(&main, &publish("a"), at(seconds)).await.expect("grant").generation;
+/// The constants of a session of pictures, which have rungs.
+fn of_pictures() -> SessionRecord {
     let rendition = Rendition {
         name: "video".into(),
         track: 1,
@@ -201,14 +199,21 @@ async fn on_air(r: &Registry, seconds: f64) -> Generation {
         range: 0,
         channels: None,
     };
-    let record = SessionRecord {
+    SessionRecord {
         target_duration: 4,
         segment: 2_000_000,
         part_target: 500_000,
         latency_budget: 500_000,
         render: 1,
         renditions: vec![rendition],
-    };
+    }
+}
+
+/// A generation and its session's constants, of pictures that have rungs.
+async fn on_air(r: &Registry, seconds: f64) -> Generation {
+    let main: Channel = "main".parse().expect("name");
+    let g = r.grant(&main, &publish("a"), at(seconds)).await.expect("grant").generation;
+    let record = of_pictures();
     r.open_session(&main, g, &record, at(seconds)).await.expect("opened");
     g
 }
@@ -237,13 +242,13 @@ async fn a_lost_node_s_job_moves_when_its_lease_is_over_and_its_end_is_presumed(
     r.job_report(&main, (g, Job(1)), &said, at(LEASE_SECONDS + 1.0)).await.expect("taken");
     let lost = 2.0 * LEASE_SECONDS + 1.0;
     transcodes(&r, &["two"], lost - 1.0).await;
-    assert_eq!(r.reconcile(at(lost - 0.1)).await, Ok(0), "its lease is not over");
-    assert_eq!(r.reconcile(at(lost + 0.1)).await, Ok(1));
+    assert_eq!(r.reconcile(at(lost - 0.1), true).await, Ok(0), "its lease is not over");
+    assert_eq!(r.reconcile(at(lost + 0.1), true).await, Ok(1));
     assert_eq!(jobs(&r, lost).await, made(&[(1, "one"), (2, "two")]));
-    assert_eq!(r.reconcile(at(lost + 0.2)).await, Ok(0));
+    assert_eq!(r.reconcile(at(lost + 0.2), true).await, Ok(0));
     // It may tell its end for a while, though it will not.
-    let waits = r.job(&main, g, Job(2), at(lost + 0.2)).await;
-    assert!(matches!(waits, Err(Refusal::Unavailable(_))), "{waits:?}");
+    let waits = r.job(&main, g, Job(2), at(lost + 0.2)).await.expect("known");
+    assert!(waits.awaits && waits.previous.is_none(), "{waits:?}");
     let order = r.job(&main, g, Job(2), at(lost + 4.0)).await.expect("known");
     let before = order.previous.expect("one");
     let lost_tracks = before.end.tracks.iter().all(|t| t.last == LastSegment::Lost);
@@ -254,7 +259,7 @@ async fn a_lost_node_s_job_moves_when_its_lease_is_over_and_its_end_is_presumed(
     // One that never reported ended where the one before it did.
     r.leave(&"two".into()).await.expect("gone");
     transcodes(&r, &["one"], lost + 5.0).await;
-    assert_eq!(r.reconcile(at(lost + 5.0)).await, Ok(1));
+    assert_eq!(r.reconcile(at(lost + 5.0), true).await, Ok(1));
     let order = r.job(&main, g, Job(3), at(lost + 9.0)).await.expect("known");
     assert_eq!(order.previous.map(|b| (b.job, b.end)), Some((Job(2), before.end)));
 }
@@ -274,11 +279,85 @@ async fn a_node_that_alone_could_not_do_a_job_gets_it_again_after_growing_pauses
         transcodes(&r, &["one"], then).await;
         r.job_failed(&main, (g, Job(job)), &failure, at(then)).await.expect("taken");
         transcodes(&r, &["one"], then + pause - 0.1).await;
-        assert_eq!(r.reconcile(at(then + pause - 0.1)).await, Ok(0), "job {job}");
-        assert_eq!(r.reconcile(at(then + pause)).await, Ok(1), "job {job}");
+        assert_eq!(r.reconcile(at(then + pause - 0.1), true).await, Ok(0), "job {job}");
+        assert_eq!(r.reconcile(at(then + pause), true).await, Ok(1), "job {job}");
         then += pause + 1.0;
     }
     assert_eq!(jobs(&r, then).await.len(), 8);
+}
+
+#[tokio::test]
+async fn while_nobody_has_room_a_sources_node_writes_the_gaps_of_its_rungs() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let main: Channel = "main".parse().expect("name");
+    let r = laddered(&dir.path().join("r.db")).await;
+    // Its heartbeats, with those of transcoders, from some moment to another.
+    let live = async |nodes: &[&str], from: f64, to: f64| {
+        let mut now = from;
+        while now < to {
+            r.heartbeat(&"a".into(), &origin(), at(now)).await.expect("taken");
+            transcodes(&r, nodes, now).await;
+            now += LEASE_SECONDS / 2.0;
+        }
+    };
+    live(&["one"], 0.0, 1.0).await;
+    let g = on_air(&r, 0.0).await;
+    // The registry's own calm is over.
+    let calm = 2.0 * LEASE_SECONDS;
+    live(&["one"], 1.0, calm).await;
+    let lost = calm + LEASE_SECONDS;
+    live(&[], calm, lost).await;
+    assert_eq!(r.reconcile(at(lost + 0.1), true).await, Ok(1));
+    assert_eq!(jobs(&r, lost).await.last(), Some(&(2, "a".to_owned())));
+    let order = r.job(&main, g, Job(2), at(lost + 4.0)).await.expect("known");
+    assert!(order.gaps && !order.awaits && order.previous.is_some(), "{order:?}");
+    live(&[], lost, lost + 10.5).await;
+    assert_eq!(r.reconcile(at(lost + 10.5), true).await, Ok(0), "once");
+    let shown = r.status(at(lost + 10.5)).await.expect("status").jobs;
+    assert_eq!(shown[0].node, None, "nobody makes them");
+    // Somebody has room again, and is told where the gaps end.
+    live(&["two"], lost + 11.0, lost + 21.0).await;
+    assert_eq!(r.reconcile(at(lost + 21.0), true).await, Ok(1));
+    assert_eq!(jobs(&r, lost).await.last(), Some(&(3, "two".to_owned())));
+    let order = r.job(&main, g, Job(3), at(lost + 21.1)).await.expect("known");
+    assert!(order.awaits && !order.gaps, "{order:?}");
+    r.job_end(&main, (g, Job(2)), &end(1020, false)).await.expect("taken");
+    let order = r.job(&main, g, Job(3), at(lost + 21.2)).await.expect("known");
+    assert_eq!(order.previous.map(|b| (b.job, b.end.msn, b.exact)), Some((Job(2), 1020, true)));
+    // The next generation begins while nobody has room.
+    r.leave(&"two".into()).await.expect("gone");
+    let next = r.grant(&main, &publish("b"), at(lost + 22.0)).await.expect("grant").generation;
+    assert_eq!(jobs(&r, lost).await.last(), Some(&(1, "b".to_owned())));
+    assert!(r.job(&main, next, Job(1), at(lost + 30.0)).await.expect("known").gaps);
+}
+
+#[tokio::test]
+async fn sessions_of_another_registry_get_rungs_here_and_are_shown_with_them() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let main: Channel = "main".parse().expect("name");
+    let of = laddered(&dir.path().join("of.db")).await;
+    let g = on_air(&of, 0.0).await;
+    let told = of.table(at(0.0)).await.expect("table").sessions[&main].clone();
+    assert_eq!(told.record, None, "its source's log has it");
+    let settings = of.channel(&main).await.expect("there").settings;
+    let own = Registry::open(&Database::File(dir.path().join("own.db")), &[]).await.expect("open");
+    let not_here = own.mirror(&main, &told, at(0.0)).await;
+    assert!(matches!(not_here, Err(Refusal::Invalid(_))), "{not_here:?}");
+    let own = own.mirroring(ChannelSettings::clone(&settings)).transcoding("t".into(), 16_000);
+    own.mirror(&main, &told, at(1.0)).await.expect("taken");
+    assert!(own.table(at(1.0)).await.expect("table").sessions.is_empty(), "not before its rungs");
+    let opened = own.open_session(&main, g, &of_pictures(), at(1.0)).await.expect("opened");
+    assert!(opened.renditions.len() > 1, "{opened:?}");
+    let shown = own.table(at(1.0)).await.expect("table").sessions[&main].clone();
+    assert_eq!(shown.record.as_deref(), Some(&opened));
+    assert_eq!(shown.jobs, [(g, Job(1), "t".into())]);
+    // Its jobs follow its generations, and it ends with it.
+    let mut later = told;
+    later.generations.push((Generation(g.0 + 1), "b".into()));
+    later.over = true;
+    own.mirror(&main, &later, at(2.0)).await.expect("taken");
+    let shown = own.find(&main, later.session).await.expect("asked").expect("known");
+    assert_eq!((shown.generations.len(), shown.jobs.len(), shown.over), (2, 2, true));
 }
 
 #[tokio::test]

@@ -86,6 +86,10 @@ pub struct Rung {
     /// The open segment's start.
     opened: Wall,
     dseq: u64,
+    /// Numbers from this one on are another's.
+    until: Option<Msn>,
+    /// Where that one starts, once its source has said so; PTS in microseconds.
+    handed: Option<i64>,
     ended: bool,
 }
 
@@ -104,6 +108,8 @@ impl Rung {
             last: None,
             opened: Wall(0),
             dseq: begin.dseq,
+            until: None,
+            handed: None,
             ended: false,
         }
     }
@@ -121,6 +127,11 @@ impl Rung {
     /// Its End is written: nothing more is taken.
     pub fn is_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Another writer goes on with this number: where the source comes to it, this one ends.
+    pub fn hand_over(&mut self, until: Msn) {
+        self.until = Some(until);
     }
 
     /// How coded samples are to be read from here on; what is open is closed as it was.
@@ -180,9 +191,33 @@ impl Rung {
             Event::Gap(g) => g.msn,
             Event::End(_) => self.begin.from,
         };
-        if msn >= self.begin.from {
-            self.events.push_back((now.mono, event));
-            self.head();
+        if msn < self.begin.from || self.handed.is_some() {
+            return;
+        }
+        let event = match (event, self.until) {
+            (Event::End(e), _) => Event::End(e),
+            (event, Some(until)) if msn >= until => {
+                let pts = match &event {
+                    Event::Start(b) if !b.discontinuity => b.pts,
+                    // Times begin anew, or there are none: whoever ends it does by the clock.
+                    _ => i64::MAX,
+                };
+                self.handed = Some(pts);
+                let (wall, dseq, tracks, session_over) = (event.wall(), self.dseq, vec![], false);
+                Event::End(End { msn, dseq, wall, tracks, session_over })
+            }
+            (event, _) => event,
+        };
+        self.events.push_back((now.mono, event));
+        self.head();
+    }
+
+    /// Is a sample at or past a boundary?
+    fn is_past(&self, key: bool, pts: i64, boundary: i64) -> bool {
+        let Plan { kind, frame, .. } = self.lane.plan;
+        match kind {
+            Kind::Video => key && pts >= boundary,
+            Kind::Audio => pts.saturating_add(frame / 2) >= boundary,
         }
     }
 
@@ -205,9 +240,9 @@ impl Rung {
     fn take(&mut self) {
         let Some((_, event)) = self.events.pop_front() else { return };
         self.close(None);
-        self.lane.segment = None;
         match event {
             Event::Start(b) => {
+                self.lane.segment = None;
                 let next = self.events.front().map(|(_, e)| e.wall());
                 let duration = next.map_or(1, |next| next.since(b.wall).max(1));
                 let (track, wall) = (self.track(), self.lane.date(b.msn, b.wall));
@@ -215,6 +250,7 @@ impl Rung {
                 self.gap(Gap { track, msn, part, duration, wall, dseq });
             }
             Event::Gap(g) => {
+                self.lane.segment = None;
                 let (track, wall) = (self.track(), self.lane.date(g.msn, g.wall));
                 self.gap(Gap { track, wall, ..g });
             }
@@ -236,6 +272,10 @@ impl Rung {
             let Some((_, Event::Start(b))) = self.events.pop_front() else { return };
             self.start(&b, pts, dts);
         }
+        if self.handed.is_some_and(|at| self.is_past(p.key, pts, at)) {
+            self.close(Some(dts));
+            return self.finish();
+        }
         let back = self.lane.last_dts().is_some_and(|last| dts <= last);
         if self.ended || self.lane.segment.is_none() || back || self.lane.overlaps(&p) {
             return;
@@ -252,11 +292,6 @@ impl Rung {
 
     /// The newest boundary that a sample is at or past.
     fn reached(&self, key: bool, pts: i64) -> Option<usize> {
-        let Plan { kind, frame, .. } = self.lane.plan;
-        let is_past = |b: &Boundary| match kind {
-            Kind::Video => key && pts >= b.pts,
-            Kind::Audio => pts + frame / 2 >= b.pts,
-        };
         let mut found = None;
         for (at, (_, event)) in self.events.iter().enumerate() {
             let Event::Start(b) = event else { continue };
@@ -265,7 +300,7 @@ impl Rung {
                 break;
             }
             let near = !b.discontinuity || pts - b.pts < NEAR;
-            if b.msn >= self.begin.base && is_past(b) && near {
+            if b.msn >= self.begin.base && self.is_past(key, pts, b.pts) && near {
                 found = Some(at);
             }
             if b.discontinuity {

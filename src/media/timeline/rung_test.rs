@@ -210,3 +210,32 @@ fn so_many_of_the_sources_samples_wait_for_their_mark() {
     assert_eq!(both.rung.unmarked.len(), UNMARKED_MAX);
     assert_eq!(both.rung.unmarked[0].0, Seq(1), "the oldest went");
 }
+
+#[test]
+fn another_goes_on_with_the_number_that_was_told() {
+    let mut both = Both::new(1000, 1000);
+    both.segment(1000, 0, 25, 0, false);
+    both.rung.hand_over(Msn(1002));
+    both.segment(1001, 1_000, 25, 0, false);
+    assert!(!both.rung.is_ended());
+    both.segment(1002, 2_000, 25, 0, false);
+    both.segment(1003, 3_000, 25, 0, false);
+    let end = both.ended.as_ref().expect("at the boundary, with its first picture");
+    assert_eq!((end.msn, end.tracks[0].parts, end.session_over), (Msn(1001), 3, false));
+    assert_eq!(end.wall, at(2_000).wall);
+    let begun = |msn: &str| both.out.iter().any(|l| l.starts_with(msn));
+    assert!(begun("start 1001") && !begun("start 1002"), "{:?}", both.out);
+    assert_eq!(both.rung.newest(), Some(Msn(1001)));
+}
+
+#[test]
+fn who_hands_over_where_times_begin_anew_does_so_by_the_clock() {
+    let mut both = Both::new(1000, 1000);
+    both.segment(1000, 0, 25, 0, false);
+    both.rung.hand_over(Msn(1001));
+    // All of its pictures are before those of the segment that was.
+    both.segment(1001, -9_000, 60, 60, true);
+    assert!(both.rung.is_ended());
+    let end = both.ended.as_ref().expect("after its patience");
+    assert_eq!((end.msn, end.dseq), (Msn(1000), 0));
+}
