@@ -8,7 +8,7 @@ use crate::media::track::{Codec, FrameRate};
 use crate::transcode::settings::{AudioSettings, RungSettings};
 
 impl RungSettings {
-    /// What its encoder is opened with; `None`: a frame rate that [`Settings::check`] refuses.
+    /// What its encoder is opened with; `None`: a frame rate that a job's settings may not have.
     pub fn video(&self, timescale: Timescale) -> Option<VideoSettings> {
         let e = &self.encode;
         Some(VideoSettings {

@@ -108,22 +108,41 @@ impl Shared {
         let again: BTreeSet<(String, Want)> =
             again.filter(|(_, w)| w.kind != WantKind::Hint).collect();
         for (server, want) in again {
-            self.fetch_once(&server, &want).await;
+            self.fetch_once(&server, &want, true).await;
         }
         for path in missing {
             let want = Want { path, kind: WantKind::Media };
             for server in &self.servers {
-                self.fetch_once(server.as_str(), &want).await;
+                self.fetch_once(server.as_str(), &want, true).await;
             }
         }
     }
 
-    /// Asks for a URL and writes down what came; `false` when nobody answered.
-    async fn fetch_once(&self, server: &str, want: &Want) -> bool {
+    /// Does who answered 503 for a piece of media answer so while it has a playlist of it? Who was
+    /// started again since it listed that has none before it has read where that is.
+    async fn lists_and_refuses(&self, media: &Url) -> bool {
+        let Ok(list) = media.join("../index.m3u8") else { return true };
+        let list = self.client.get(list).send().await;
+        if !list.is_ok_and(|a| a.status() == StatusCode::OK) {
+            return false;
+        }
+        let again = self.client.get(media.clone()).send().await;
+        again.is_ok_and(|a| {
+            a.status() == StatusCode::SERVICE_UNAVAILABLE && !a.headers().contains_key(NOBODY)
+        })
+    }
+
+    /// Asks for a URL and writes down what came; `false` when nobody answered. Unless this is the
+    /// `last` time, a server that lists nothing now is nobody.
+    async fn fetch_once(&self, server: &str, want: &Want, last: bool) -> bool {
         let Ok(url) = Url::parse(server).and_then(|s| s.join(&want.path)) else { return true };
-        let Ok(answer) = self.client.get(url).send().await else { return false };
+        let Ok(answer) = self.client.get(url.clone()).send().await else { return false };
         let status = answer.status();
         if answer.headers().contains_key(NOBODY) {
+            return false;
+        }
+        let is_away = status == StatusCode::SERVICE_UNAVAILABLE && want.kind == WantKind::Media;
+        if is_away && !last && !self.lists_and_refuses(&url).await {
             return false;
         }
         if status != StatusCode::OK {
@@ -236,14 +255,14 @@ fn keep(shared: &Arc<Shared>, server: &Url, claim: &Claim, text: &str) -> Option
 async fn fetch(shared: Arc<Shared>, server: String, want: Want) {
     if want.kind == WantKind::Hint {
         tokio::select! {
-            _ = shared.fetch_once(&server, &want) => {}
+            _ = shared.fetch_once(&server, &want, false) => {}
             () = shared.stop.cancelled() => {}
         }
         return;
     }
     loop {
         let permit = shared.downloads.acquire().await;
-        let done = shared.fetch_once(&server, &want).await;
+        let done = shared.fetch_once(&server, &want, false).await;
         drop(permit);
         if done || !shared.pause(RETRY).await {
             return;

@@ -131,16 +131,13 @@ impl Registry {
             return Ok(0);
         }
         let schedule = self.schedule(now).await?;
-        if !places {
-            return self.cover(&schedule, &BTreeSet::new(), now).await;
-        }
         let plan = place::plan(&inventory(&schedule), &Policy::default(), schedule.now);
         let (mut given, mut done) = (0, BTreeSet::new());
-        for p in placements(&schedule, &plan) {
-            match self.place(&p, now).await {
+        for p in placements(&schedule, &plan).iter().filter(|_| places) {
+            match self.place(p, now).await {
                 Ok(()) => {
                     given += 1;
-                    done.insert(p.channel);
+                    done.insert(p.channel.clone());
                 }
                 Err(e @ Refusal::Unavailable(_)) => return Err(e),
                 Err(e) => tracing::debug!("{e}"),
