@@ -52,6 +52,8 @@ pub struct Follower {
     table: watch::Sender<Arc<Table>>,
     known: watch::Sender<bool>,
     kept: Option<Kept>,
+    /// It is one of several that know more or less of the same.
+    replicas: bool,
 }
 
 impl Directory {
@@ -66,7 +68,8 @@ impl Directory {
         let (table_tx, table) = watch::channel(Arc::default());
         let (known_tx, known) = watch::channel(false);
         let asks = Asks::Peers(peers.clone(), Arc::default());
-        let follower = Follower { peers, clock, table: table_tx, known: known_tx, kept: None };
+        let (kept, replicas) = (None, true);
+        let follower = Follower { peers, clock, table: table_tx, known: known_tx, kept, replicas };
         (Directory { table, known, asks }, follower)
     }
 
@@ -238,6 +241,11 @@ impl Follower {
         self
     }
 
+    /// Of one server, whose word counts also where it begins anew with numbers that it had given.
+    pub fn of_one(self) -> Follower {
+        Follower { replicas: false, ..self }
+    }
+
     /// Follows the node's table for ever.
     pub async fn run(self) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
@@ -301,11 +309,15 @@ impl Follower {
         }
     }
 
-    /// True when it is news. A server that is cut off from the registry's database knows less than
-    /// others, and is asked after them: what was decided of a channel is not taken back.
+    /// True when it is news. Of several servers one that is cut off from the registry's database
+    /// knows less, and is asked after the others: what was decided of a channel is not taken back.
     fn show(&self, table: &Table) -> bool {
         let news = self.table.send_if_modified(|shown| {
-            let table = table.clone().no_older(shown);
+            if **shown == *table {
+                return false;
+            }
+            let told = table.clone();
+            let table = if self.replicas { told.no_older(shown) } else { told };
             let news = **shown != table;
             if news {
                 *shown = Arc::new(table);

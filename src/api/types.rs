@@ -380,10 +380,10 @@ pub struct LiveSession {
 
 impl LiveSession {
     /// Grows with whatever the registry decides of a channel: numbers are never given twice.
-    fn decided(&self) -> (Session, bool, Option<Generation>, Option<(Generation, Job)>) {
+    fn decided(&self) -> impl Ord + use<> {
         let generation = self.generations.last().map(|(g, _)| *g);
         let job = self.jobs.last().map(|(g, job, _)| (*g, *job));
-        (self.session, self.over, generation, job)
+        (self.session, self.over, generation, job, self.open)
     }
 
     /// The node that holds what a writer has written.

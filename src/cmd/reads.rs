@@ -95,13 +95,18 @@ impl Reads {
     }
 }
 
-/// Another node's logs, and the node as who knows what there is.
-pub fn upstream(url: &str, member: &Member, clock: &Clock) -> Result<(Remote, Peers), Failure> {
+/// Another node's logs, and what it knows.
+pub fn upstream(
+    url: &str,
+    member: &Member,
+    clock: &Clock,
+) -> Result<(Remote, Directory, Follower), Failure> {
     let options = remote::Options::default();
     let remote = Remote::signed(url, options, clock.clone(), member.bearer());
     let remote = remote.map_err(|e| Failure::of(e.kind(), e))?;
     let peers = Peers::new(url, member.signer.clone()).map_err(Failure::usage)?;
-    Ok((remote, peers))
+    let (directory, follower) = Directory::of(peers, clock.clone());
+    Ok((remote, directory, follower.of_one()))
 }
 
 impl From {
@@ -135,8 +140,7 @@ impl From {
                 Reads { registry, recorder: Some(recorder), transcoder, ..reads }
             }
             From::Upstream(url) => {
-                let (remote, peers) = upstream(url, member, clock)?;
-                let (directory, follower) = Directory::of(peers, clock.clone());
+                let (remote, directory, follower) = upstream(url, member, clock)?;
                 Reads::of(Source::Remote(remote), directory, Some(follower))
             }
             From::Cluster(Around { state, archive }) => {
@@ -160,7 +164,7 @@ impl From {
                 let (logs, directory, follower, transcoder) =
                     transcoder::alone(how, manifest, member, metrics, clock)?;
                 let reads = Reads::of(Source::Local(logs), directory, Some(follower));
-                Reads { transcoder, ..reads }
+                Reads { transcoder: Some(transcoder), ..reads }
             }
             From::Aside(how, aside) => {
                 transcoder::aside(how, aside, manifest, member, metrics, clock).await?

@@ -24,7 +24,8 @@ pub struct Args {
     #[command(flatten)]
     node: flags::Node,
     /// Internal address of an origin, of `castctl up` or of an edge, whose channels are transcoded,
-    /// like http://10.0.0.2:8090; in a cluster, `--api` instead
+    /// like http://10.0.0.2:8090; in a cluster, `--api` instead. A data directory is of one
+    /// upstream
     #[arg(long, value_name = "URL", env = "CASTCTL_UPSTREAM", required_unless_present = "api")]
     #[arg(conflicts_with = "api", requires = "ladder")]
     upstream: Option<String>,
@@ -43,10 +44,20 @@ pub struct Args {
     capacity: Option<u32>,
     #[command(flatten)]
     machine: flags::Machine,
+    /// Let the first worker of each of this channel's jobs abort after so many pictures, as a crash
+    /// of a codec library does. For tests of what it leaves alone
+    #[arg(long, value_name = "CHANNEL=PICTURES", value_parser = crash, hide = true)]
+    crash_after: Option<(Channel, u64)>,
     #[command(flatten)]
     cluster: cluster::Flags,
     #[command(flatten)]
     who: cluster::NodeFlags,
+}
+
+fn crash(text: &str) -> Result<(Channel, u64), String> {
+    let (channel, pictures) = text.split_once('=').ok_or("wanted CHANNEL=PICTURES")?;
+    let channel = channel.parse().map_err(|e| format!("{e}"))?;
+    Ok((channel, pictures.parse().map_err(|e| format!("{e}"))?))
 }
 
 /// The settings of whichever channel is transcoded to this ladder.
@@ -77,6 +88,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let none = || Failure::usage("this castctl was built without libav and transcodes nothing");
     let mut how = Transcoding::here(args.machine.table()?).ok_or_else(none)?;
     how.millicores = args.capacity.unwrap_or(how.millicores);
+    how.crash = args.crash_after;
     let from = match aside {
         Some(aside) => From::Aside(how, aside),
         None => {

@@ -3,6 +3,7 @@
 use crate::api::client::{self, Client};
 use crate::api::directory::{Directory, Follower};
 use crate::api::types::{ChannelSettings, NodeName};
+use crate::base::ids::Channel;
 use crate::cmd::cluster::Member;
 use crate::cmd::common::Failure;
 use crate::cmd::reads::{Reads, upstream};
@@ -35,6 +36,8 @@ pub struct Transcoding {
     pub program: PathBuf,
     /// What transcoding takes.
     pub machine: Table,
+    /// The first worker of each job of this channel aborts after so many pictures.
+    pub crash: Option<(Channel, u64)>,
 }
 
 impl Transcoding {
@@ -43,7 +46,12 @@ impl Transcoding {
         let program = std::env::current_exe().ok()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let millicores = u32::try_from(cores).unwrap_or(1).saturating_mul(1_000);
-        cfg!(feature = "transcode").then_some(Transcoding { millicores, program, machine })
+        cfg!(feature = "transcode").then_some(Transcoding {
+            millicores,
+            program,
+            machine,
+            crash: None,
+        })
     }
 }
 
@@ -106,7 +114,7 @@ pub fn alone(
     member: &Member,
     metrics: &Metrics,
     clock: &Clock,
-) -> Result<(Logs, Directory, Follower, Option<Transcoder>), Failure> {
+) -> Result<(Logs, Directory, Follower, Transcoder), Failure> {
     let logs = Logs::open(&manifest.server.data, settings::logs(&manifest.server));
     let logs = logs.map_err(Failure::failed)?;
     let peers = member.cluster()?;
@@ -123,7 +131,7 @@ pub fn alone(
         directory: directory.clone(),
         clock: clock.clone(),
     };
-    let transcoder = Some(Transcoder::new(Some(how), given, metrics));
+    let transcoder = Transcoder::new(Some(how), given, metrics);
     Ok((logs, directory, follower, transcoder))
 }
 
@@ -138,8 +146,7 @@ pub async fn aside(
 ) -> Result<Reads, Failure> {
     let server = &manifest.server;
     let logs = Logs::open(&server.data, settings::logs(server)).map_err(Failure::failed)?;
-    let (remote, peers) = upstream(&aside.upstream, member, clock)?;
-    let (shown, follower) = Directory::of(peers, clock.clone());
+    let (remote, shown, follower) = upstream(&aside.upstream, member, clock)?;
     let registry = Registry::open(&Database::File(server.data.join("registry.db")), &[]).await;
     let registry = registry.map_err(Failure::failed)?.mirroring(aside.settings.clone());
     let registry = registry.transcoding(member.node.clone(), how.millicores);
@@ -182,6 +189,7 @@ impl Transcoder {
         let Given { node, logs, alone, hands_over, sources, client, directory, clock } = given;
         let metrics = Transcode::register(metrics);
         let program = how.map(|how| how.program.clone());
+        let crash = how.and_then(|how| how.crash.clone());
         let context = Context {
             logs,
             alone,
@@ -190,6 +198,7 @@ impl Transcoder {
             directory,
             clock,
             program,
+            crash,
             hands_over,
             metrics,
         };

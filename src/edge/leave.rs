@@ -64,12 +64,7 @@ impl Leave {
         loop {
             let at = self.at;
             let clock = self.clock.clone();
-            let over = async {
-                match at {
-                    Some(at) => clock.sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let over = clock.sleep_until_due(at);
             tokio::select! {
                 () = over => {
                     // Whoever is still reading what there is asks again.

@@ -11,7 +11,6 @@ use crate::ingest::desk::Desk;
 use crate::ingest::doors::{Socket, send};
 use crate::ingest::publisher::{AHEAD_MAX, Publisher};
 use crate::ingest::seat::{Asked, Handover, Seat};
-use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::rtmp::event::{Event, Output, PublishRequest};
 use crate::rtmp::server::{ServerConfig, ServerSession};
@@ -165,7 +164,7 @@ impl Connection {
         let publisher_due = self.publish.as_ref().and_then(|(p, _)| p.poll_timeout());
         let session_due = self.session.poll_timeout().map(|t| t.0);
         let due = [publisher_due, session_due, read_from].into_iter().flatten().min();
-        let sleep = sleep_until(&clock, due);
+        let sleep = clock.sleep_until_due(due);
         let Connection { stream, session, publish, drain, .. } = self;
         let asked = async {
             match publish {
@@ -382,13 +381,5 @@ fn code(reason: &str) -> &'static str {
     match reason {
         "app" | "key" | "in_use" => "NetStream.Publish.BadName",
         _ => "NetStream.Publish.Failed",
-    }
-}
-
-/// Never where nothing is due.
-async fn sleep_until(clock: &Clock, due: Option<Mono>) {
-    match due {
-        Some(at) => clock.sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -62,12 +62,7 @@ pub async fn inspect(
         };
         let silent = player.session.poll_timeout().map(|(due, _)| due);
         let until = [end, silent].into_iter().flatten().min();
-        let due = async {
-            match until {
-                Some(at) => clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let due = clock.sleep_until_due(until);
         tokio::select! {
             open = player.read() => if !open? { break },
             () = due => {

@@ -207,12 +207,7 @@ impl Publisher {
             true => Interest::READABLE,
             false => Interest::READABLE | Interest::WRITABLE,
         };
-        let due = async {
-            match until {
-                Some(at) => self.clock.sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
+        let due = self.clock.sleep_until_due(until);
         let ready = tokio::select! {
             ready = self.stream.ready(interest) => ready?,
             () = due => return Ok(Step::Due),

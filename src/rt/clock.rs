@@ -42,6 +42,14 @@ impl Clock {
     pub async fn sleep_until(&self, at: Mono) {
         tokio::time::sleep_until(self.start + Duration::from_micros(at.0)).await;
     }
+
+    /// Sleeps until the instant, if there is one; else for ever.
+    pub async fn sleep_until_due(&self, due: Option<Mono>) {
+        match due {
+            Some(at) => self.sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 fn system_wall() -> Wall {

@@ -50,6 +50,8 @@ pub struct Context {
     pub clock: Clock,
     /// A castctl, whose workers do the coding; `None`: nothing is made here, gaps are written.
     pub program: Option<PathBuf>,
+    /// The first worker of each job of this channel aborts after so many pictures.
+    pub crash: Option<(Channel, u64)>,
     /// There are other nodes to hand jobs over to.
     pub hands_over: bool,
     /// What is counted.

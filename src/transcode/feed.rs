@@ -86,7 +86,8 @@ impl Roll {
 /// What the worker is sent, and from where on.
 #[derive(Default)]
 struct Sent {
-    roll: Roll,
+    /// Without a worker there is nobody to begin.
+    roll: Option<Roll>,
     worker: Option<worker::Source>,
     /// Tracks that it gets.
     on: BTreeSet<TrackId>,
@@ -100,7 +101,9 @@ impl Feed {
     pub(super) async fn run(mut self, backlog: Vec<Batch>, log: Subscription) {
         let mut tracks = BTreeMap::new();
         let (base, all) = (self.base, self.all);
-        let mut sent = Sent { worker: self.workers.recv().await, base, all, ..Sent::default() };
+        let worker = self.workers.recv().await;
+        let roll = worker.as_ref().map(|_| Roll::default());
+        let mut sent = Sent { roll, worker, base, all, ..Sent::default() };
         for batch in backlog {
             if self.batch(&batch, &mut tracks, &mut sent).await.is_none() {
                 return;
@@ -163,8 +166,9 @@ impl Feed {
             sent.send(&entry.record).await;
             if let Record::Packet { packet, seq: Some(seq) } = &entry.record
                 && packet.track == TrackId::VIDEO
+                && let Some(roll) = &mut sent.roll
             {
-                sent.roll.push(packet, *seq);
+                roll.push(packet, *seq);
             }
         }
         Some(())
@@ -186,7 +190,8 @@ impl Sent {
             Record::Mark(Mark::Track(_)) => true,
             Record::Mark(Mark::SegmentStart(s)) => {
                 if s.msn >= self.base && self.on.insert(s.track) && s.track == TrackId::VIDEO {
-                    let before = if self.all { Vec::new() } else { self.roll.before(s) };
+                    let roll = self.roll.as_ref().filter(|_| !self.all);
+                    let before = roll.map(|roll| roll.before(s)).unwrap_or_default();
                     for record in &before {
                         self.put(record).await;
                     }

@@ -31,12 +31,6 @@ pub(super) async fn leave(ctx: &Context, which: &Which, stop: &Drain) -> Leave {
             }
             Next::Nobody => {}
         }
-        let late = async {
-            match until {
-                Some(until) => ctx.clock.sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             changed = table.changed() => if changed.is_err() {
                 std::future::pending::<()>().await;
@@ -45,7 +39,7 @@ pub(super) async fn leave(ctx: &Context, which: &Which, stop: &Drain) -> Leave {
                 true => until = Some(ctx.clock.now().mono.plus(SUCCESSOR)),
                 false => return Leave::Over,
             },
-            () = late => return Leave::Over,
+            () = ctx.clock.sleep_until_due(until) => return Leave::Over,
         }
     }
 }

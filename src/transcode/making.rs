@@ -1,9 +1,7 @@
 //! A job's middle: what is heard of its source and what its worker makes go into the rungs, until
 //! one of them ends or others go on.
 
-use crate::base::time::Mono;
 use crate::rt::backoff::Backoff;
-use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::transcode::begin::{AGAIN, Failed};
 use crate::transcode::feed::Heard;
@@ -21,14 +19,6 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// Workers that end one after another and have made nothing: the next would not either. What this
 /// machine's libraries have not, or its memory, another's may have.
 const FRUITLESS: u32 = 3;
-
-/// Resolves then; without a moment, never.
-async fn at(clock: &Clock, due: Option<Mono>) {
-    match due {
-        Some(due) => clock.sleep_until(due).await,
-        None => std::future::pending().await,
-    }
-}
 
 impl Running<'_> {
     /// Makes rungs until the source is over, others go on, or `stop`; without a worker, their gaps.
@@ -79,7 +69,7 @@ impl Running<'_> {
                         working = self.begun(Some(self.start()?), workers.as_ref()).await;
                     }
                 },
-                () = at(&clock, due) => {
+                () = clock.sleep_until_due(due) => {
                     let now = clock.now();
                     self.rungs.iter_mut().for_each(|r| r.tick(now));
                 }

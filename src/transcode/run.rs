@@ -55,7 +55,7 @@ pub async fn run(ctx: &Context, which: &Which, stop: &Drain) -> Result<(), Faile
     // Make before break: who is to go on is ready before the job before has ended.
     let ready = match (order.gaps, &ctx.program) {
         (true, _) => None,
-        (false, Some(program)) => Some(Worker::start(program, &settings(&order))?),
+        (false, Some(program)) => Some(Worker::start(program, &first(ctx, which, &order))?),
         (false, None) => return Err(Failed::NoProgram),
     };
     if order.awaits {
@@ -72,6 +72,12 @@ pub async fn run(ctx: &Context, which: &Which, stop: &Drain) -> Result<(), Faile
     }
     let running = Running::begin(ctx, which, &order, &start, &head).await?;
     running.run(head, log, &order, (ready, stop)).await
+}
+
+/// What a job's first worker is told.
+fn first(ctx: &Context, which: &Which, order: &Order) -> Settings {
+    let crash = ctx.crash.as_ref().filter(|(channel, _)| *channel == which.channel);
+    Settings { crash_after: crash.map(|(_, after)| *after), ..settings(order) }
 }
 
 /// A worker, where records are sent to it, and what it makes.

@@ -139,7 +139,12 @@ impl Cluster {
     }
 
     pub(crate) async fn transcoder(&self, name: &str) -> Up {
-        let words = [
+        self.transcoder_that(name, &[]).await
+    }
+
+    /// With these flags.
+    pub(crate) async fn transcoder_that(&self, name: &str, flags: &[&str]) -> Up {
+        let mut words = vec![
             "transcode".into(),
             format!("--api={}", self.urls()),
             format!("--node={name}"),
@@ -147,6 +152,7 @@ impl Cluster {
             "--internal=127.0.0.1:0".into(),
             "--capacity=2000".into(),
         ];
+        words.extend(flags.iter().map(|f| (*f).to_owned()));
         self.run(&words, "admin").await
     }
 

@@ -61,7 +61,8 @@ pub(crate) async fn server(reconnect_window: Duration) -> Server {
     let latency_budget = Duration::from_secs(1);
     let spec = ChannelSpec { reconnect_window, ladder, latency_budget, ..spec };
     let program = env!("CARGO_BIN_EXE_castctl").into();
-    let how = Transcoding { millicores: 4_000, program, machine: Table::usual() };
+    let machine = Table::usual();
+    let how = Transcoding { millicores: 4_000, program, machine, crash: None };
     let recording = Recording::new(Wrote::TODAY).transcoding(Some(how));
     Server::on(recording, vec![spec], |_| ()).await
 }
@@ -255,11 +256,17 @@ async fn rungs_go_on_when_their_worker_and_their_node_are_killed_and_drained() {
     assert!(source.segments.iter().all(|s| !s.gap && s.discontinuity == 0), "{source:?}");
     assert!(drained.segments.iter().all(|s| s.discontinuity == 0), "{drained:?}");
     encoder.abort();
-    // What was listed is there again with the nodes that made it.
+    // What was listed is there again with the nodes that made it: the killed and the drained one.
     let back = [cluster.transcoder("one").await, cluster.transcoder("two").await];
-    let first = session.join("180p/v3/g1.1-1000.m4s").expect("a URL");
-    let there = async { while !fetched::get(first.clone()).await.status().is_success() {} };
-    within("what a killed node had made", there).await;
+    let of = |job: &str| {
+        let uris = drained.segments.iter().filter(|s| !s.gap).filter_map(|s| s.uri.as_ref());
+        let uri = uris.rev().find(|uri| uri.contains(job)).expect("it made some");
+        session.join(&format!("90p/{uri}")).expect("a URL")
+    };
+    for listed in [of("g1.1-"), of("g1.2-")] {
+        let there = async { while !fetched::get(listed.clone()).await.status().is_success() {} };
+        within("what was made", there).await;
+    }
     silent(&oracle.report().await);
     stop(vec![edge, third, origin]).await;
     stop(back.into()).await;
@@ -294,5 +301,52 @@ async fn rungs_that_nobody_makes_have_gaps_until_somebody_does() {
     within("what a killed node had made", there).await;
     silent(&oracle.report().await);
     stop(vec![edge, one, two, origin]).await;
+    stop(cluster.apis).await;
+}
+
+/// Two channels at one transcoder, one of whose workers aborts: its rungs go on with the next
+/// segment behind a gap, and nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_of_the_codec_library_ends_one_job_alone() {
+    let second = "
+  - name: other
+    keys: [other-key-1]
+    ladder: small
+    segment: 1s
+    part: 200ms
+    latencyBudget: 1s
+    reconnectWindow: 20s
+";
+    let cluster = Cluster::of_a_manifest(&format!("{MANIFEST}{}", &second[1..]), KEY).await;
+    let transcoder = cluster.transcoder_that("one", &["--crash-after=main=100"]).await;
+    let (origin, edge) = (cluster.origin("origin").await, cluster.edge("edge").await);
+    let oracles = ["main", "other"].map(|channel| Oracle::watch(vec![base(&edge)], channel));
+    oracles.iter().for_each(|o| o.except(Exception::Holes));
+    let publish = async |key: &str| {
+        let mut encoder = Encoder::connect(addr(&origin, "rtmp"), key).await.expect("taken");
+        let tags = clip::looped(&clip::bbb(), 14);
+        encoder.real_time(&tags, |t| t).await.expect("the origin takes it all");
+        encoder
+    };
+    let (main, other) = tokio::join!(publish(KEY), publish("other-key-1"));
+    let lists = async |channel: &str, rendition: &str| {
+        let session = fetched::session(&base(&edge), channel).await;
+        fetched::media_until(&session, rendition, |p| whole(p) >= 8).await
+    };
+    let gaps = |p: &Playlist| p.segments.iter().filter(|s| s.gap).count();
+    for name in RUNGS {
+        let (crashed, whole) = (lists("main", name).await, lists("other", name).await);
+        assert!(crashed.segments.iter().all(|s| s.discontinuity == 0), "{crashed:?}");
+        assert!((1..=3).contains(&gaps(&crashed)), "{crashed:?}");
+        assert_eq!(gaps(&whole), 0, "{whole:?}");
+    }
+    for channel in ["main", "other"] {
+        assert_eq!(gaps(&lists(channel, "video").await), 0);
+    }
+    drop((main, other));
+    for oracle in oracles {
+        silent(&oracle.report().await);
+    }
+    stop(vec![edge, transcoder, origin]).await;
     stop(cluster.apis).await;
 }

@@ -20,12 +20,31 @@ const LAST: u64 = 112 * 4;
 struct Toy {
     /// Number of parts there are, counted from MSN 0.
     parts: watch::Receiver<u64>,
-    /// Breaks the one-URL rule when set: every answer has another tail.
-    broken: bool,
+    way: Way,
     answers: AtomicU32,
 }
 
+/// What is wrong with it.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// Nothing.
+    Right,
+    /// It breaks the one-URL rule: every answer has another tail.
+    TwoWays,
+    /// It lists a segment that it never has.
+    Refuses,
+    /// It begins anew in the middle: for a while it lists nothing and has nothing.
+    Away,
+}
+
+/// The part from which on it is away, and the one with which it is back.
+const AWAY: std::ops::Range<u64> = FIRST + 6..FIRST + 12;
+
 impl Toy {
+    fn is_away(&self) -> bool {
+        self.way == Way::Away && AWAY.contains(&self.parts.borrow())
+    }
+
     async fn until(&self, parts: u64) {
         let mut have = self.parts.clone();
         let _ = have.wait_for(|n| *n >= parts.min(LAST)).await;
@@ -41,6 +60,9 @@ async fn playlist(
     let of = |name: &str| q.split('&').find_map(|kv| kv.strip_prefix(name)?.parse::<u64>().ok());
     if let Some((msn, part)) = of("_HLS_msn=").zip(of("_HLS_part=")) {
         toy.until(msn * 4 + part + 1).await;
+    }
+    if toy.is_away() {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let parts = *toy.parts.borrow();
     let mut text = good(100, parts / 4, parts % 4);
@@ -59,6 +81,9 @@ async fn media(State(toy): State<Arc<Toy>>, Path((_, file)): Path<(String, Strin
         let samples = [[42; 11].as_slice(), &[38]].concat();
         fragment(((n - 400) * 500) as u32, &samples, n.is_multiple_of(4))
     };
+    if toy.is_away() || (toy.way == Way::Refuses && file == "g1-108.m4s") {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let number = |head: &str| file.strip_prefix(head)?.strip_suffix(".m4s")?.parse::<u64>().ok();
     let mut bytes = match (number("g1-p"), number("g1-")) {
         (Some(seq), _) => {
@@ -72,7 +97,7 @@ async fn media(State(toy): State<Arc<Toy>>, Path((_, file)): Path<(String, Strin
         (_, Some(msn)) => (msn * 4..msn * 4 + 4).flat_map(part).collect(),
         _ => init(),
     };
-    if toy.broken {
+    if toy.way == Way::TwoWays {
         let n = toy.answers.fetch_add(1, Ordering::Relaxed);
         bytes.extend([&[0, 0, 0, 12][..], b"free", &n.to_be_bytes()].concat());
     }
@@ -80,9 +105,9 @@ async fn media(State(toy): State<Arc<Toy>>, Path((_, file)): Path<(String, Strin
 }
 
 /// Serves the toy stream to its end under the oracle; the rules found.
-async fn watched(broken: bool) -> Vec<String> {
+async fn watched(way: Way) -> Vec<String> {
     let (tell, parts) = watch::channel(FIRST);
-    let toy = Arc::new(Toy { parts, broken, answers: AtomicU32::new(0) });
+    let toy = Arc::new(Toy { parts, way, answers: AtomicU32::new(0) });
     let app = Router::new()
         .route("/live/main/index.m3u8", get(|| async { Redirect::to("/live/main/s1/index.m3u8") }))
         .route("/live/main/s1/index.m3u8", get(|| async { MULTIVARIANT }))
@@ -101,7 +126,9 @@ async fn watched(broken: bool) -> Vec<String> {
     }
     let all = |seen: &crate::oracle::Seen| seen.newest.values().all(|msn| *msn == 111);
     let seen = oracle.until(Duration::from_secs(20), all).await;
-    assert!(seen.versions > 40 && seen.downloads > 40, "{seen:?}");
+    // While it is away it has none.
+    let versions = if way == Way::Away { 20 } else { 40 };
+    assert!(seen.versions > versions && seen.downloads > 40, "{seen:?}");
     let found = oracle.report().await.iter().map(ToString::to_string).collect();
     server.abort();
     found
@@ -109,11 +136,23 @@ async fn watched(broken: bool) -> Vec<String> {
 
 #[tokio::test]
 async fn a_right_server_is_met_with_silence() {
-    assert_eq!(watched(false).await, [""; 0]);
+    assert_eq!(watched(Way::Right).await, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_url_served_in_two_ways_is_told() {
-    let found = watched(true).await;
+    let found = watched(Way::TwoWays).await;
     assert!(found.iter().any(|f| f.starts_with("one-url: /live/main/s1/")), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_listed_segment_that_is_refused_is_told() {
+    let found = watched(Way::Refuses).await;
+    let said = "/v1/g1-108.m4s: listed, but answered 503";
+    assert!(found.iter().any(|f| f.contains(said)), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_begins_anew_is_asked_again_when_it_lists() {
+    assert_eq!(watched(Way::Away).await, [""; 0]);
 }

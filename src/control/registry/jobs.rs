@@ -2,9 +2,9 @@
 //! Their ends are decided once, as generations' are; who does them is decided in `placing`.
 
 use super::Registry;
-use super::db::{Fault, Tx, json, lock, number, text, to_json};
+use super::db::{Fault, Tx, lock, number, to_json};
 use super::job_rows::{Stored, find, learn, of_session, store_end, work};
-use super::rows::signed;
+use super::rows::{self, signed};
 use crate::api::jobs::{Before, Failure, JobReport, Order, Work};
 use crate::api::types::{End, LastSegment, Refusal, SessionRecord, TrackEnd};
 use crate::base::ids::{Channel, Generation, Job};
@@ -73,9 +73,7 @@ impl Registry {
         let none = || Refusal::NotFound(format!("{channel} has no job {generation}.{job}"));
         let this = find(&mut tx, channel, (generation, job)).await?.ok_or_else(none)?;
         let work = work(&mut tx, channel, this.session).await?.ok_or_else(none)?;
-        let sql = "SELECT record FROM session WHERE channel = $1 AND session = $2";
-        let query = sqlx::query(sql).bind(channel.as_str()).bind(signed(this.session.0));
-        let record: SessionRecord = json(&text(&query.fetch_one(&mut *tx).await?, 0)?)?;
+        let record = rows::record(&mut tx, channel, this.session).await?.ok_or_else(none)?;
         let mut awaits = false;
         let previous = match before(&mut tx, &this).await? {
             None => None,

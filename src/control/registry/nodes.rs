@@ -37,6 +37,13 @@ async fn nodes(tx: &mut Tx) -> Result<Vec<Row>, Fault> {
     rows.iter().map(read).collect()
 }
 
+/// When a node's lease runs out; `None` of one that never had one.
+async fn lease_of(tx: &mut Tx, node: &NodeName) -> Result<Option<Wall>, Fault> {
+    let sql = "SELECT lease FROM node WHERE name = $1";
+    let row = sqlx::query(sql).bind(&**node).fetch_optional(&mut **tx).await?;
+    Ok(row.map(|r| int(&r, 0)).transpose()?.map(Wall))
+}
+
 /// The newest render version that every live edge makes; `None` without one. In an upgrade edges go
 /// first, and the last old one decides.
 pub(super) async fn render(tx: &mut Tx, now: Wall) -> Result<Option<u32>, Fault> {
@@ -95,9 +102,7 @@ impl Registry {
         last: &LastGeneration,
         now: Wall,
     ) -> Result<bool, Fault> {
-        let sql = "SELECT lease FROM node WHERE name = $1";
-        let row = sqlx::query(sql).bind(&*last.node).fetch_optional(&mut **tx).await?;
-        let lease = row.map(|r| int(&r, 0)).transpose()?.map(Wall);
+        let lease = lease_of(tx, &last.node).await?;
         let calm = self.is_calm(tx, now).await?;
         Ok(leases::alive(lease, last.granted, now, calm))
     }
@@ -112,9 +117,7 @@ impl Registry {
         if self.own_transcoder.as_ref().is_some_and(|own| own.name == *node) {
             return Ok(true);
         }
-        let sql = "SELECT lease FROM node WHERE name = $1";
-        let row = sqlx::query(sql).bind(&**node).fetch_optional(&mut **tx).await?;
-        let lease = row.map(|r| int(&r, 0)).transpose()?.map_or(GONE, Wall);
+        let lease = lease_of(tx, node).await?.unwrap_or(GONE);
         let calm = self.is_calm(tx, now).await?;
         Ok(leases::alive(Some(lease), Wall(0), now, calm))
     }

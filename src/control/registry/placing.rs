@@ -131,13 +131,14 @@ impl Registry {
             return Ok(0);
         }
         let schedule = self.schedule(now).await?;
-        let plan = place::plan(&inventory(&schedule), &Policy::default(), schedule.now);
+        let plan = || place::plan(&inventory(&schedule), &Policy::default(), schedule.now);
+        let wanted = if places { placements(&schedule, &plan()) } else { Vec::new() };
         let (mut given, mut done) = (0, BTreeSet::new());
-        for p in placements(&schedule, &plan).iter().filter(|_| places) {
-            match self.place(p, now).await {
+        for p in wanted {
+            match self.place(&p, now).await {
                 Ok(()) => {
                     given += 1;
-                    done.insert(p.channel.clone());
+                    done.insert(p.channel);
                 }
                 Err(e @ Refusal::Unavailable(_)) => return Err(e),
                 Err(e) => tracing::debug!("{e}"),

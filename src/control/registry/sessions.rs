@@ -317,12 +317,12 @@ impl Registry {
             if self.mirrors.is_some() {
                 // Who read a log whose constants say less would take its word.
                 sessions.retain(|_, live| live.open || live.over);
+                for (channel, live) in &mut sessions {
+                    live.record = self.shown_record(&mut tx, channel, live.session).await?;
+                }
             } else {
                 let stored = self.stored_settings(&mut tx).await?;
                 sessions.retain(|c, _| self.configured.contains_key(c) || stored.contains_key(c));
-            }
-            for (channel, live) in &mut sessions {
-                live.record = self.shown_record(&mut tx, channel, live.session).await?;
             }
             let sql = "SELECT name, url FROM node WHERE url <> ''";
             let rows = sqlx::query(sql).fetch_all(&mut *tx).await?;
