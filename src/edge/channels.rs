@@ -4,11 +4,13 @@ use crate::api::types::{Refusal, SessionSpan};
 use crate::base::ids::{Channel, Session as Number};
 use crate::base::time::{Mono, Wall};
 use crate::edge::feed;
+use crate::edge::mended::{as_far, mended};
 use crate::edge::metrics::Edge;
 use crate::edge::session::Session;
 use crate::edge::sources::Sources;
 use crate::rt::task;
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -157,14 +159,33 @@ impl Channels {
 
     fn start(&self, session: Arc<Session>, key: (Channel, Number)) {
         let (channels, feeds) = (self.clone(), self.metrics.feeds.clone());
-        let run = feed::run(session.clone(), self.sources.clone());
         task::spawn(format!("feed {} s{}", key.0, key.1), async move {
             feeds.inc();
             // Removed also when the feed panics: the next request starts a new one.
-            let _entry = Entry { channels, key, session };
-            run.await;
+            let _entry = Entry {
+                channels: channels.clone(),
+                key: key.clone(),
+                session: Arc::clone(&session),
+            };
+            let mut run = pin!(feed::run(session.clone(), channels.sources.clone()));
+            tokio::select! {
+                () = &mut run => {}
+                // Who waits for something of this one still gets it: nobody asks it anew, and it
+                // ends for that.
+                () = channels.renewed(&session, &key) => run.await,
+            }
             feeds.dec();
         });
+    }
+
+    /// Resolves when the session is read anew, and the other one has taken its place.
+    async fn renewed(&self, session: &Arc<Session>, key: &(Channel, Number)) {
+        let Sources { logs, clock, .. } = &self.sources;
+        mended(session, logs, clock).await;
+        let next = Arc::new(Session::new(key.0.clone(), key.1, clock.now().mono));
+        self.start(Arc::clone(&next), key.clone());
+        as_far(session, &next, clock).await;
+        self.watched(|w| w.insert(key.clone(), next));
     }
 }
 

@@ -5,7 +5,6 @@
 use crate::base::ids::Writer;
 use crate::edge::leave::{Leave, Left};
 use crate::edge::line::Line;
-use crate::edge::mended::mended;
 use crate::edge::reading::Reading;
 use crate::edge::session::{Opened, Session, idle};
 use crate::edge::sources::Sources;
@@ -21,12 +20,10 @@ use tokio::sync::watch;
 /// Pause after a log could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Reads a session until nobody wants it any more, or what was read is no longer so.
+/// Reads a session until nobody wants it any more.
 pub async fn run(session: Arc<Session>, sources: Sources) {
-    let Sources { logs, clock, .. } = sources.clone();
     tokio::select! {
-        () = idle(session.clone(), clock.clone()) => {}
-        () = mended(session.clone(), logs, clock) => {}
+        () = idle(session.clone(), sources.clock.clone()) => {}
         () = Feed::new(&session, Line::Source, &sources, None).follow() => {}
         () = rungs(&session, &sources) => {}
     }

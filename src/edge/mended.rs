@@ -1,7 +1,8 @@
 //! Notices that a log was repaired while its session is watched: its media lies in other places
-//! then than the feed has noted. A feed that ends is begun anew by the next request.
+//! then than the feed has noted, and the session is to be read anew. Who is asked meanwhile goes on
+//! as before, and gives way when the other is as far: what was listed is never taken back.
 
-use crate::base::ids::TrackId;
+use crate::base::ids::{Msn, TrackId};
 use crate::edge::line::Line;
 use crate::edge::places::{Places, Trail};
 use crate::edge::session::{Opened, Session};
@@ -10,20 +11,43 @@ use crate::log::index::Index;
 use crate::log::source::Source;
 use crate::rt::clock::Clock;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Pause between two looks at logs that are in doubt: damage that nobody mends is asked for again
 /// and again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Pause between two looks at how far the session is that is read anew.
+const FAR_ENOUGH: Duration = Duration::from_millis(100);
+
+/// Resolves when `next`, the same session read anew, lists all that is listed in `session`.
+pub async fn as_far(session: &Session, next: &Session, clock: &Clock) {
+    let state = |of: &Session| -> Option<Vec<(Option<Msn>, u32)>> {
+        let opened = of.opened().borrow().clone()?;
+        let states = opened.renditions.iter().map(|r| r.snapshots().borrow().state);
+        Some(states.map(|s| s.map_or((None, 0), |s| (s.next, s.next_parts))).collect())
+    };
+    loop {
+        let now = clock.now().mono;
+        // Nobody asks for it yet, and it is wanted.
+        next.touch(now);
+        if let Some(reached) = state(next)
+            && state(session)
+                .is_none_or(|shown| reached.iter().zip(&shown).all(|(new, old)| new >= old))
+        {
+            return;
+        }
+        clock.sleep_until(now.plus(FAR_ENOUGH)).await;
+    }
+}
+
 /// Resolves when what is known of the session's logs is no longer how they are. Looks only when a
 /// read has failed.
-pub async fn mended(session: Arc<Session>, logs: Source, clock: Clock) {
+pub async fn mended(session: &Session, logs: &Source, clock: &Clock) {
     loop {
         session.doubt.notified().await;
-        if let Some(log) = moved(&session, &logs).await {
-            tracing::info!(%log, "the log was repaired: it is read anew");
+        if let Some(log) = moved(session, logs).await {
+            tracing::info!(%log, "the log was repaired: its session is read anew");
             return;
         }
         clock.sleep_until(clock.now().mono.plus(PAUSE)).await;
@@ -48,7 +72,8 @@ async fn moved(session: &Session, logs: &Source) -> Option<LogId> {
     None
 }
 
-/// Does media of a log lie elsewhere than it was noted?
+/// Does media of a log lie elsewhere than it was noted? That there is more of it is no change: who
+/// left a silent node's log before its end has not noted all.
 fn differs(opened: &Opened, id: &LogId, index: &Index) -> bool {
     let (mut now, mut trail) = (HashMap::<TrackId, Places>::new(), Trail::default());
     let (line, writer) = (Line::of(id), id.writer());
@@ -59,6 +84,6 @@ fn differs(opened: &Opened, id: &LogId, index: &Index) -> bool {
     }
     opened.of(&line).any(|r| {
         let now = now.remove(&r.track).unwrap_or_default();
-        !r.read().has_noted(writer, &now)
+        !r.read().is_noted_in(writer, &now)
     })
 }

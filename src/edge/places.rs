@@ -93,9 +93,17 @@ impl Places {
         self.writers.iter().map(|(g, _)| *g)
     }
 
-    /// Are a generation's segments where they are in `other`?
-    pub fn agree(&self, writer: Writer, other: &Places) -> bool {
-        self.of(writer) == other.of(writer)
+    /// Are a writer's segments where they are in `other`, which may have more of it?
+    pub fn is_in(&self, writer: Writer, other: &Places) -> bool {
+        let (noted, there) = (self.of(writer), other.of(writer));
+        let Some((last, whole)) = noted.split_last() else { return true };
+        let end = |place: &Place| place.span().map(|span| (span.start, span.end));
+        let grown = |there: &Place| match (end(last), end(there)) {
+            (Some((start, end)), Some((from, to))) => start == from && end <= to,
+            (noted, there) => noted == there,
+        };
+        there.starts_with(whole)
+            && there.get(whole.len()).is_some_and(|there| there.msn == last.msn && grown(there))
     }
 
     fn of(&self, writer: Writer) -> &[Place] {
@@ -195,5 +203,38 @@ mod tests {
         places.note(one, Msn(102), span(70, 90));
         assert_eq!(places.get(one, Msn(102)), None, "half a segment is none");
         assert_eq!(size_of::<Place>(), 32);
+    }
+
+    #[test]
+    fn more_of_a_log_is_no_change_and_less_or_elsewhere_is_one() {
+        let of = Writer::from(Generation(1));
+        let places = |all: &[(u64, u64, u64)]| {
+            let mut places = Places::default();
+            for (msn, from, to) in all {
+                let span = (from < to).then(|| Span { start: at(0, *from), end: at(0, *to) });
+                places.part(of, Msn(*msn), span);
+            }
+            places
+        };
+        let noted = places(&[(100, 50, 60), (101, 60, 70)]);
+        for more in [
+            &[(100, 50, 60), (101, 60, 70)][..],
+            &[(100, 50, 60), (101, 60, 75)],
+            &[(100, 50, 60), (101, 60, 75), (102, 75, 80)],
+        ] {
+            assert!(noted.is_in(of, &places(more)), "{more:?}");
+        }
+        for changed in [
+            &[][..],
+            &[(100, 50, 60)],
+            &[(100, 50, 60), (101, 60, 65)],
+            &[(100, 50, 60), (101, 61, 70)],
+            &[(100, 50, 59), (101, 60, 70)],
+            &[(100, 50, 60), (101, 0, 0)],
+            &[(100, 50, 60), (102, 60, 70)],
+        ] {
+            assert!(!noted.is_in(of, &places(changed)), "{changed:?}");
+        }
+        assert!(Places::default().is_in(of, &noted), "nothing was noted");
     }
 }

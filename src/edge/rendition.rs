@@ -244,9 +244,9 @@ impl Shelf {
         self.places.writers().collect()
     }
 
-    /// Is what is noted of a writer what is in `places`?
-    pub fn has_noted(&self, writer: Writer, places: &Places) -> bool {
-        self.places.agree(writer, places)
+    /// Is all that is noted of a writer where `places` has it?
+    pub fn is_noted_in(&self, writer: Writer, places: &Places) -> bool {
+        self.places.is_in(writer, places)
     }
 
     /// Keeps a part in memory, and lets go of the oldest.

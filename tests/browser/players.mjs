@@ -39,21 +39,23 @@ function parse([seconds, ...players]) {
 /** In the page: starts a player and counts what it says. */
 function start(library, url) {
   const video = document.querySelector("video");
-  const seen = { fatal: [], events: {}, latency: () => null, estimate: () => null };
+  const seen = { fatal: [], events: {}, latency: () => null, estimate: () => null, edge: () => null };
   window.seen = seen;
   const count = (what) => { seen.events[what] = (seen.events[what] ?? 0) + 1; };
   /**
    * What a page does that uses such a player: where it stands and there is media ahead, it moves on, and where it soon stands
-   * again it begins a new player, as the watch page does.
+   * again, or a new one shows nothing for 10 s, it begins a new player, as the watch page does.
    */
   const moveOn = (edge, move, anew) => {
+    seen.edge = edge;
     let [stood, at, since] = [0, 0, Infinity];
     setInterval(() => {
       stood = video.currentTime === at ? stood + 1 : 0;
       since += 1;
       at = video.currentTime;
-      if (stood < 8 || at === 0 || edge() < at + 4) return;
-      const again = anew !== undefined && since < 30;
+      const never = anew !== undefined && at === 0;
+      if (stood < (never ? 20 : 8) || edge() < at + 4) return;
+      const again = anew !== undefined && (never || since < 30);
       count(again ? "begun anew by the page" : "moved to the live edge by the page");
       [stood, since] = [0, again ? Infinity : 0];
       (again ? anew : move)();
@@ -97,7 +99,9 @@ function read() {
   const video = document.querySelector("video");
   const { fatal, events } = window.seen;
   const latency = window.seen.latency();
-  return { now: performance.now(), at: video.currentTime, paused: video.paused, latency, fatal, events, height: video.videoHeight, estimate: window.seen.estimate(),
+  const { buffered } = video;
+  const held = Array.from({ length: buffered.length }, (_, i) => [buffered.start(i), buffered.end(i)]);
+  return { now: performance.now(), at: video.currentTime, held, edge: window.seen.edge(), paused: video.paused, latency, fatal, events, height: video.videoHeight, estimate: window.seen.estimate(),
     decoded: video.getVideoPlaybackQuality().totalVideoFrames, audioBytes: video.webkitAudioDecodedByteCount };
 }
 
@@ -128,8 +132,11 @@ function stallsIn(samples) {
     }
   }
   const last = samples.at(-1);
-  if (last.now - moved.now > STALL_MS) note(last.now);
-  return { stalls: when.length, stood: when.reduce((sum, [, seconds]) => sum + seconds, 0), when };
+  const stands = last.now - moved.now > STALL_MS;
+  if (stands) note(last.now);
+  // Where it stands at the end, what it has of the stream, and where it would like to be.
+  const end = stands ? { stands: { at: last.at, held: last.held, edge: last.edge } } : {};
+  return { stalls: when.length, stood: when.reduce((sum, [, seconds]) => sum + seconds, 0), when, ...end };
 }
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)] ?? null;
