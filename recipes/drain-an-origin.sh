@@ -24,7 +24,7 @@ get() { curl -sS --fail --retry 5 --retry-all-errors "$@"; }
 # Waits until an edge lists media of a generation.
 until_generation() {
   for _ in $(seq 300); do
-    if get "${urls[$1]}" | grep -q "/g$2-[0-9]*\.m4s"; then return 0; fi
+    if get "${urls[$1]}" | grep "/g$2-[0-9]*\.m4s" >/dev/null; then return 0; fi
     sleep 0.1
   done
   wrong "$1 does not list generation $2"
@@ -39,7 +39,7 @@ for edge in east west; do
   until_generation "$edge" 1
 done
 sleep 3
-file=$(get "${urls[east]}" | grep '^v.*/g1-[0-9]*\.m4s$' | head -n 1)
+file=$(get "${urls[east]}" | grep '^v.*/g1-[0-9]*\.m4s$' | sed -n 1p)
 live=$(get "${urls[east]%index.m3u8}$file" | sha256sum)
 
 # 3. The drain: the origin ends its publishes with a word to their encoders, seals its logs and is gone, in good order.

@@ -67,7 +67,7 @@ jq -e '.left == 0 and .open == 0' "$work/collected.json" >/dev/null || differs "
 
 # 3. The bucket alone says what it has.
 "$castctl" collect --rebuild-catalog "$bucket" --json >"$work/catalog.json" || differs "the bucket is not whole"
-log=$(jq -r '.logs[] | select(.log | startswith("show/")) | select(.whole) | .log' "$work/catalog.json" | head -n 1)
+log=$(jq -r '.logs[] | select(.log | startswith("show/")) | select(.whole) | .log' "$work/catalog.json" | sed -n 1p)
 [ -n "$log" ] || differs "no whole recording is in the bucket"
 
 # 4. What the node has, and then the node is gone.

@@ -69,7 +69,7 @@ other=$(leads "$west" "from/$then/index.m3u8") || failed "nothing leads to $then
 [ "${url#"$east"}" = "${other#"$west"}" ] || wrong "one edge leads to $url, the other to $other"
 media=${other%/*}/video/${other##*/}
 text=$(get "$media")
-first=$(sed -n 's/^#EXT-X-PROGRAM-DATE-TIME://p' <<<"$text" | head -n 1)
+first=$(sed -n 's/^#EXT-X-PROGRAM-DATE-TIME://p' <<<"$text" | sed -n 1p)
 [ "$(date -d "$first" +%s)" -le "$then" ] || wrong "it begins at $first, after $(date -u -d "@$then" +%FT%TZ)"
 for generation in 1 2; do
   grep -q "^v.*/g$generation-[0-9]*\.m4s" <<<"$text" || wrong "nothing of generation $generation is in $media"
@@ -87,9 +87,9 @@ list=$(get "${range%/*}/video.m3u8")
 grep -q '^#EXT-X-ENDLIST' <<<"$list" || wrong "$range does not end"
 lasts() { awk -v gap=0 '/^#EXT-X-GAP/ { gap = 1 } /^#EXTINF:/ { split($0, n, /[:,]/) } /^[^#]/ { if (!gap) sum += n[2]; gap = 0 } END { print sum }'; }
 said=$(lasts <<<"$list")
-rate=$(ffprobe -v error -select_streams v -show_entries stream=r_frame_rate -of csv=p=0 "$clip" | head -n 1)
+rate=$(ffprobe -v error -select_streams v -show_entries stream=r_frame_rate -of csv=p=0 "$clip" | sed -n 1p)
 # Absent segments are asked for by ffprobe all the same.
-frames=$(ffprobe -v fatal -select_streams v -count_packets -show_entries stream=nb_read_packets -of csv=p=0 "$range" | head -n 1)
+frames=$(ffprobe -v fatal -select_streams v -count_packets -show_entries stream=nb_read_packets -of csv=p=0 "$range" | sed -n 1p)
 played=$(awk -v n="$frames" -v rate="${rate:-25/1}" 'BEGIN { split(rate, r, "/"); print n * (r[2] ? r[2] : 1) / r[1] }')
 awk -v a="$said" -v b="$played" 'BEGIN { exit !(a - b < 1 && b - a < 1) }' || wrong "the range has $said s of media, $played s were played"
 say "from then to now: $said s of media, $played s were played"

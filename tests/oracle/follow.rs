@@ -1,9 +1,9 @@
 //! The watch's hands: asks servers for playlists and media and writes the answers into the ledger.
 //! Decides nothing.
 
-use super::NOBODY;
 use super::ledger::{Claim, Ledger, Want, WantKind};
 use super::playlist::Playlist;
+use super::{Exception, NOBODY};
 use castctl::rt::clock::Clock;
 use reqwest::{Client, Response, StatusCode, Url};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,33 @@ const POLL: Duration = Duration::from_millis(670);
 /// No answer may take longer; above the longest hold of a blocked reload (3 target durations).
 const ANSWER: Duration = Duration::from_secs(30);
 
+/// How long media that is listed may be refused where nodes are away knowingly: they are stopped or
+/// cut off for 10 s, and a lease later all edges have found them again.
+const NODE_AWAY: i64 = 15_000_000;
+
 /// Downloads at a time.
 const DOWNLOADS: usize = 16;
+
+/// How an answer is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// As it is.
+    Now,
+    /// A node may be away that has it.
+    Knowingly,
+    /// Nobody asks again.
+    Last,
+}
+
+/// What came of asking.
+enum Came {
+    /// It is written down.
+    Something,
+    /// It was refused, knowingly.
+    Refused,
+    /// Nobody answered.
+    Nothing,
+}
 
 /// What all tasks of one watch share.
 pub(super) struct Shared {
@@ -108,14 +133,18 @@ impl Shared {
         let again: BTreeSet<(String, Want)> =
             again.filter(|(_, w)| w.kind != WantKind::Hint).collect();
         for (server, want) in again {
-            self.fetch_once(&server, &want, true).await;
+            self.fetch_once(&server, &want, Ask::Last).await;
         }
         for path in missing {
             let want = Want { path, kind: WantKind::Media };
             for server in &self.servers {
-                self.fetch_once(server.as_str(), &want, true).await;
+                self.fetch_once(server.as_str(), &want, Ask::Last).await;
             }
         }
+    }
+
+    fn nodes_are_away(&self) -> bool {
+        self.ledger().exceptions.contains(&Exception::NodesAway)
     }
 
     /// Does who answered 503 for a piece of media answer so while it has a playlist of it? Who was
@@ -132,31 +161,36 @@ impl Shared {
         })
     }
 
-    /// Asks for a URL and writes down what came; `false` when nobody answered. Unless this is the
-    /// `last` time, a server that lists nothing now is nobody.
-    async fn fetch_once(&self, server: &str, want: &Want, last: bool) -> bool {
-        let Ok(url) = Url::parse(server).and_then(|s| s.join(&want.path)) else { return true };
-        let Ok(answer) = self.client.get(url.clone()).send().await else { return false };
+    /// Asks for a URL and writes down what came. Unless this is the last time, a server that lists
+    /// nothing now is nobody.
+    async fn fetch_once(&self, server: &str, want: &Want, ask: Ask) -> Came {
+        let url = Url::parse(server).and_then(|s| s.join(&want.path));
+        let Ok(url) = url else { return Came::Something };
+        let Ok(answer) = self.client.get(url.clone()).send().await else { return Came::Nothing };
         let status = answer.status();
         if answer.headers().contains_key(NOBODY) {
-            return false;
+            return Came::Nothing;
         }
         let is_away = status == StatusCode::SERVICE_UNAVAILABLE && want.kind == WantKind::Media;
-        if is_away && !last && !self.lists_and_refuses(&url).await {
-            return false;
+        if is_away && ask != Ask::Last {
+            match (self.lists_and_refuses(&url).await, ask) {
+                (false, _) => return Came::Nothing,
+                (true, Ask::Knowingly) => return Came::Refused,
+                (true, _) => {}
+            }
         }
         if status != StatusCode::OK {
             self.ledger().refused(server, want, status.as_u16());
-            return true;
+            return Came::Something;
         }
         if want.kind == WantKind::Gap {
             self.ledger().refused(server, want, 200);
-            return true;
+            return Came::Something;
         }
-        let Ok(bytes) = answer.bytes().await else { return false };
+        let Ok(bytes) = answer.bytes().await else { return Came::Nothing };
         self.ledger().bytes(server, &want.path, bytes);
         self.changed.notify_waiters();
-        true
+        Came::Something
     }
 }
 
@@ -255,16 +289,24 @@ fn keep(shared: &Arc<Shared>, server: &Url, claim: &Claim, text: &str) -> Option
 async fn fetch(shared: Arc<Shared>, server: String, want: Want) {
     if want.kind == WantKind::Hint {
         tokio::select! {
-            _ = shared.fetch_once(&server, &want, false) => {}
+            _ = shared.fetch_once(&server, &want, Ask::Now) => {}
             () = shared.stop.cancelled() => {}
         }
         return;
     }
+    let mut late = None;
     loop {
         let permit = shared.downloads.acquire().await;
-        let done = shared.fetch_once(&server, &want, false).await;
+        let knowingly = shared.nodes_are_away() && late.is_none_or(|late| shared.at() < late);
+        let ask = if knowingly { Ask::Knowingly } else { Ask::Now };
+        let came = shared.fetch_once(&server, &want, ask).await;
         drop(permit);
-        if done || !shared.pause(RETRY).await {
+        match came {
+            Came::Something => return,
+            Came::Refused => drop(late.get_or_insert(shared.at() + NODE_AWAY)),
+            Came::Nothing => {}
+        }
+        if !shared.pause(RETRY).await {
             return;
         }
     }

@@ -366,7 +366,7 @@ impl Ledger {
     fn excused(&self, msn: u64) -> bool {
         self.exceptions.iter().any(|e| match e {
             Exception::DecidedEnd { msns } | Exception::Repaired { msns } => msns.contains(&msn),
-            Exception::StandsStill | Exception::Holes => false,
+            Exception::StandsStill | Exception::NodesAway | Exception::Holes => false,
         })
     }
 

@@ -55,6 +55,9 @@ pub(crate) enum Exception {
     },
     /// Playlists may stand still for one lease: a process was killed, or the registry was away.
     StandsStill,
+    /// Nodes will be killed, stopped and cut off: what only such a node has, and no edge has in
+    /// memory, is refused until it is back.
+    NodesAway,
     /// The publisher sends with holes in its media times.
     Holes,
 }

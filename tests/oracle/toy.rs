@@ -1,7 +1,7 @@
 //! A toy origin that serves the samples' stream a hundred milliseconds a part, to watch the
 //! watcher: silent on a right server, loud on one that serves a URL in two ways.
 
-use crate::oracle::Oracle;
+use crate::oracle::{Exception, Oracle};
 use crate::samples::{MULTIVARIANT, fragment, good, init};
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
@@ -33,6 +33,8 @@ enum Way {
     TwoWays,
     /// It lists a segment that it never has.
     Refuses,
+    /// It lists a segment that it has not at first.
+    RefusesAtFirst,
     /// It begins anew in the middle: for a while it lists nothing and has nothing.
     Away,
 }
@@ -81,7 +83,13 @@ async fn media(State(toy): State<Arc<Toy>>, Path((_, file)): Path<(String, Strin
         let samples = [[42; 11].as_slice(), &[38]].concat();
         fragment(((n - 400) * 500) as u32, &samples, n.is_multiple_of(4))
     };
-    if toy.is_away() || (toy.way == Way::Refuses && file == "g1-108.m4s") {
+    let refuses = match toy.way {
+        Way::Refuses => true,
+        Way::RefusesAtFirst => toy.answers.load(Ordering::Relaxed) < 4,
+        _ => false,
+    };
+    if toy.is_away() || (refuses && file == "g1-108.m4s") {
+        toy.answers.fetch_add(1, Ordering::Relaxed);
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     }
     let number = |head: &str| file.strip_prefix(head)?.strip_suffix(".m4s")?.parse::<u64>().ok();
@@ -106,6 +114,11 @@ async fn media(State(toy): State<Arc<Toy>>, Path((_, file)): Path<(String, Strin
 
 /// Serves the toy stream to its end under the oracle; the rules found.
 async fn watched(way: Way) -> Vec<String> {
+    watched_but(way, &[]).await
+}
+
+/// The same, with what is allowed.
+async fn watched_but(way: Way, allowed: &[Exception]) -> Vec<String> {
     let (tell, parts) = watch::channel(FIRST);
     let toy = Arc::new(Toy { parts, way, answers: AtomicU32::new(0) });
     let app = Router::new()
@@ -118,6 +131,7 @@ async fn watched(way: Way) -> Vec<String> {
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
     let server = castctl::rt::task::spawn("toy", async move { axum::serve(listener, app).await });
     let oracle = Oracle::watch(vec![url.parse().expect("a URL")], "main");
+    allowed.iter().cloned().for_each(|e| oracle.except(e));
     oracle.until(Duration::from_secs(20), |seen| seen.newest.len() == 2).await;
     let mut pace = tokio::time::interval(Duration::from_millis(100));
     for n in FIRST + 1..=LAST {
@@ -150,6 +164,14 @@ async fn a_listed_segment_that_is_refused_is_told() {
     let found = watched(Way::Refuses).await;
     let said = "/v1/g1-108.m4s: listed, but answered 503";
     assert!(found.iter().any(|f| f.contains(said)), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_is_away_is_asked_again_only_where_that_is_allowed() {
+    let away = [Exception::NodesAway];
+    assert!(!watched(Way::RefusesAtFirst).await.is_empty(), "it was refused once");
+    assert_eq!(watched_but(Way::RefusesAtFirst, &away).await, [""; 0]);
+    assert!(!watched_but(Way::Refuses, &away).await.is_empty(), "it is never back");
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ impl Audience {
             // The clip has a hole in its sound where it begins again; processes will be killed.
             oracle.except(Exception::Holes);
             oracle.except(Exception::StandsStill);
+            oracle.except(Exception::NodesAway);
             oracles.push(oracle);
         }
         Audience { records, encoders, players, playing, oracles, stop }
