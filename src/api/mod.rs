@@ -1,13 +1,15 @@
 //! What processes say to each other: plain data (`types`; nodes, keys and channels: `cluster`), who
 //! says it (`client` for who writes, `directory` for who reads, `lease` for who lives), what is
-//! asked of writers (`orders`, `cues`) and transcoders (`jobs`). `wire` has the forms that go over
-//! a network, `teller` and `peers` send them, `auth` tells a node of the cluster from a stranger;
-//! `kept` keeps what readers know over a restart. `ladder` is what a channel is transcoded to.
+//! asked of writers (`orders`, `cues`), transcoders (`jobs`) and disks (`attested`). `wire` has the
+//! forms that go over a network, `teller` and `peers` send them, `auth` tells a node of the cluster
+//! from a stranger; `kept` keeps what readers know over a restart. `ladder` is what a channel is
+//! transcoded to.
 //!
 //! Invariant: types that cross a process boundary are written for it here; no other room's types
 //! leak in. The client is the same whether the registry is embedded in this process or behind a
 //! network.
 
+pub mod attested;
 pub mod auth;
 pub mod client;
 pub mod cluster;

@@ -4,11 +4,12 @@
 //! |---|---|---|
 //! | `logs` | logs being written | an origin |
 //! | `notDurableMs` | age of the oldest record that a machine crash could take | an origin |
-//! | `uncollectedBytes` | bytes of logs on its disk | an origin |
+//! | `uncollectedBytes` | bytes on its disk and in no bucket | an origin, a transcoder |
 //! | `heldLogs` | sealed logs that it serves | a collector |
 //! | `sessions` | sessions that somebody watches | an edge |
 //! | `behindMs` | how far what is listed is behind the clock, where that is furthest | an edge |
 
+use crate::api::attested::{AttestAsk, Disk};
 use crate::api::cluster::Heartbeat;
 use crate::cmd::reads::Reads;
 use crate::edge::channels::Channels;
@@ -39,7 +40,9 @@ pub struct Figures {
     pub edge: Option<Channels>,
     /// For ages.
     pub clock: Clock,
-    /// Bytes on the disk; below zero before they were counted.
+    /// Where it keeps logs; of two processes on one disk the one that writes.
+    disk: Option<Disk>,
+    /// Bytes that are on it alone; below zero before they were counted.
     stored: Arc<AtomicI64>,
 }
 
@@ -48,21 +51,24 @@ fn int<T: TryInto<i64>>(n: T) -> i64 {
 }
 
 impl Figures {
-    /// Of a node that reads this, and serves that to viewers.
-    pub fn new(reads: &Reads, edge: Option<Channels>, clock: Clock) -> Figures {
+    /// Of a node that reads this, serves that to viewers, and keeps logs there.
+    pub fn new(reads: &Reads, edge: Option<Channels>, disk: Option<Disk>, clock: Clock) -> Figures {
         let logs = reads.recorder.as_ref().map(|r| r.logs.clone());
         let held = reads.adopter.as_ref().map(|a| a.metrics.held.clone());
         let (source, stored) = (reads.logs.clone(), Arc::new(AtomicI64::new(-1)));
         let through = reads.through.clone();
-        Figures { logs, held, source, through, edge, clock, stored }
+        Figures { logs, held, source, through, edge, clock, disk, stored }
     }
 
     /// Counts what is on the disk, again and again, where there is one.
     pub async fn count(self) {
-        let Some(logs) = &self.logs else { return };
+        let Some(Disk { data, look }) = self.disk else { return };
         loop {
-            match logs.bytes().await {
-                Ok(bytes) => self.stored.store(int(bytes), Ordering::Relaxed),
+            let (data, now) = (data.clone(), self.clock.now().wall);
+            let found =
+                tokio::task::spawn_blocking(move || look(&data, &AttestAsk::default(), now));
+            match found.await.expect("file work that panics is a bug") {
+                Ok(found) => self.stored.store(int(found.bytes), Ordering::Relaxed),
                 Err(e) => tracing::debug!("the disk can't be counted: {e}"),
             }
             let next = self.clock.now().mono.plus(COUNT);
@@ -78,10 +84,10 @@ impl Figures {
             let oldest = written.iter().filter_map(|l| l.undurable).max();
             set("logs", int(written.len()));
             set("notDurableMs", int(oldest.unwrap_or_default().as_millis()));
-            let stored = self.stored.load(Ordering::Relaxed);
-            if stored >= 0 {
-                set("uncollectedBytes", stored);
-            }
+        }
+        let stored = self.stored.load(Ordering::Relaxed);
+        if stored >= 0 {
+            set("uncollectedBytes", stored);
         }
         if let Some(held) = &self.held {
             set("heldLogs", held.get());

@@ -136,6 +136,10 @@ pub struct Viewers {
     /// Where viewers watch [default: the manifest's, else 0.0.0.0:8080]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_VIEWERS")]
     viewers: Option<SocketAddr>,
+    /// Bucket that recordings are collected to (castctl collect --to): read for what no node has
+    /// any more, like s3://bucket/archive; the environment has the credentials [default: none]
+    #[arg(long, value_name = "URL", env = "CASTCTL_ARCHIVE")]
+    pub archive: Option<String>,
 }
 
 /// What a server that the public reaches has.

@@ -52,7 +52,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         manifest.channels = vec![channel];
         secret::give_keys(&mut manifest)?;
     }
-    let roles = Roles { from: args.recording.from(), origin: true, edge: false, member };
+    let roles =
+        Roles { from: args.recording.from(), archive: None, origin: true, edge: false, member };
     common::block_on(roles::run(roles, manifest, announce))?
 }
 

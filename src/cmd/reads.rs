@@ -1,5 +1,6 @@
 //! Where a process has its logs and its table of channels from: the choice, and what it takes.
 
+use crate::api::attested::Disk;
 use crate::api::client::Calls;
 use crate::api::cluster::Role;
 use crate::api::directory::{Directory, Follower};
@@ -11,6 +12,7 @@ use crate::cmd::common::Failure;
 use crate::cmd::recorder::{self, Recorder, Recording};
 use crate::cmd::transcoder::{self, Aside, Transcoder, Transcoding};
 use crate::collect::adopt::Adopter;
+use crate::collect::attest;
 use crate::control::registry::Registry;
 use crate::log::bucket::Bucket;
 use crate::log::error::LogError;
@@ -34,23 +36,15 @@ pub enum From {
     Recording(Recording),
     /// Another node, whose internal listener this is.
     Upstream(String),
-    /// Every node of the cluster, as its API servers say.
-    Cluster(Around),
+    /// Every node of the cluster, as its API servers say; what they said last is kept in this
+    /// directory.
+    Cluster(Option<PathBuf>),
     /// A writer that may be gone has recorded them on this disk.
     Adopting,
     /// It makes them, of those of every node of the cluster.
     Transcoding(Transcoding),
     /// It makes them, of those of one other node, which it passes on.
     Aside(Transcoding, Aside),
-}
-
-/// What an edge of a cluster has beside the nodes.
-#[derive(Debug, Clone, Default)]
-pub struct Around {
-    /// Where what the API servers said last is kept.
-    pub state: Option<PathBuf>,
-    /// The URL of the bucket that has what nodes do not have any more.
-    pub archive: Option<String>,
 }
 
 /// What is read, and what it takes.
@@ -93,6 +87,14 @@ impl Reads {
             transcoder,
         }
     }
+
+    /// With the bucket at a URL for what has left the disks.
+    pub fn behind(mut self, url: &str, clock: &Clock) -> Result<Reads, Failure> {
+        let bucket = Bucket::open(url, clock.clone());
+        let bad = |e: LogError| Failure::of(e.kind(), format!("--archive: {e}"));
+        self.logs = self.logs.behind(bucket.map_err(bad)?, clock.clone());
+        Ok(self)
+    }
 }
 
 /// Another node's logs, and what it knows.
@@ -120,6 +122,17 @@ impl From {
         }
     }
 
+    /// The disk that it keeps logs on, to be looked at.
+    pub fn disk(&self, manifest: &Manifest) -> Option<Disk> {
+        let (data, look) = (manifest.server.data.clone(), attest::look_or_say as _);
+        match self {
+            From::Upstream(_) | From::Cluster(_) => None,
+            From::Recording(_) | From::Adopting | From::Transcoding(_) | From::Aside(..) => {
+                Some(Disk { data, look })
+            }
+        }
+    }
+
     /// Opens the stores, and binds what encoders come in by.
     pub async fn open(
         &self,
@@ -143,7 +156,7 @@ impl From {
                 let (remote, directory, follower) = upstream(url, member, clock)?;
                 Reads::of(Source::Remote(remote), directory, Some(follower))
             }
-            From::Cluster(Around { state, archive }) => {
+            From::Cluster(state) => {
                 let (directory, mut follower) = Directory::of(member.cluster()?, clock.clone());
                 if let Some(dir) = state {
                     let cannot = |e| Failure::failed(format!("{}: {e}", dir.display()));
@@ -152,12 +165,7 @@ impl From {
                 let table = directory.clone();
                 let holder = move |id: &LogId| table.holder(&id.channel, id.session, id.writer());
                 let through = Through::default();
-                let mut logs = member.logs(Arc::new(holder), through.clone(), clock.clone());
-                if let Some(url) = archive {
-                    let bucket = Bucket::open(url, clock.clone());
-                    let bad = |e: LogError| Failure::of(e.kind(), format!("--archive: {e}"));
-                    logs = logs.behind(bucket.map_err(bad)?, clock.clone());
-                }
+                let logs = member.logs(Arc::new(holder), through.clone(), clock.clone());
                 Reads { through: Some(through), ..Reads::of(logs, directory, Some(follower)) }
             }
             From::Transcoding(how) => {

@@ -39,6 +39,8 @@ pub struct Roles {
     pub origin: bool,
     /// Serve viewers.
     pub edge: bool,
+    /// The URL of the bucket that has what disks do not have any more.
+    pub archive: Option<String>,
     /// Its place in a cluster.
     pub member: Member,
 }
@@ -65,7 +67,10 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
     let member = &roles.member;
-    let reads = roles.from.open(manifest, member, rtmps, &metrics, &clock).await?;
+    let mut reads = roles.from.open(manifest, member, rtmps, &metrics, &clock).await?;
+    if let Some(url) = &roles.archive {
+        reads = reads.behind(url, &clock)?;
+    }
     let (logs, directory) = (&reads.logs, &reads.directory);
     let origin = match roles.origin {
         true => {
@@ -73,6 +78,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
                 logs: logs.clone(),
                 directory: directory.clone(),
                 orders: reads.recorder.as_ref().map(|r| r.orders.clone()),
+                disk: roles.from.disk(manifest),
                 secret: member.secret.clone(),
                 clock: clock.clone(),
                 metrics: origin::metrics::Origin::register(&metrics),
@@ -95,7 +101,9 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
         false => None,
     };
     let watched = edge.as_ref().map(edge::server::Server::channels);
-    let figures = Figures::new(&reads, watched, clock.clone());
+    let own = !matches!(roles.from, From::Adopting);
+    let disk = roles.from.disk(manifest).filter(|_| own);
+    let figures = Figures::new(&reads, watched, disk, clock.clone());
     let internal = origin.as_ref().map(|o| o.addr());
     let rtmp = reads.recorder.as_ref().map(|r| r.rtmp.addr());
     let rtmps = reads.recorder.as_ref().and_then(|r| r.rtmp.secure_addr());

@@ -4,7 +4,7 @@ use crate::cmd::announce::{self, local};
 use crate::cmd::cluster::{self, Member};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::flags;
-use crate::cmd::reads::{Around, From};
+use crate::cmd::reads::From;
 use crate::cmd::roles::{self, Bound, Roles};
 use crate::manifest::types::Manifest;
 use std::net::SocketAddr;
@@ -28,11 +28,6 @@ pub struct Args {
     /// no API server answers [default: nowhere]
     #[arg(long, value_name = "DIR", env = "CASTCTL_STATE", requires = "api")]
     state: Option<PathBuf>,
-    /// Bucket that the nodes' recordings are collected to (castctl collect --to): read for what no
-    /// node has any more, like s3://bucket/archive; the environment has the credentials [default:
-    /// none]
-    #[arg(long, value_name = "URL", env = "CASTCTL_ARCHIVE", requires = "api")]
-    archive: Option<String>,
     #[command(flatten)]
     cluster: cluster::Flags,
     #[command(flatten)]
@@ -50,7 +45,7 @@ pub struct Args {
 /// An edge's roles; `serves`: also to other edges.
 pub fn roles(upstream: &str, serves: bool) -> Roles {
     let (from, member) = (From::Upstream(upstream.to_owned()), Member::alone());
-    Roles { from, origin: serves, edge: true, member }
+    Roles { from, archive: None, origin: serves, edge: true, member }
 }
 
 /// Runs until told to stop.
@@ -61,9 +56,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     server.internal.listen = args.internal.unwrap_or(server.internal.listen);
     let serves = args.internal.is_some();
     let member = args.cluster.member(Some(&args.who))?;
-    let around = Around { state: args.state, archive: args.archive };
-    let from = args.upstream.map_or(From::Cluster(around), From::Upstream);
-    let roles = Roles { from, origin: serves, edge: true, member };
+    let from = args.upstream.map_or(From::Cluster(args.state), From::Upstream);
+    let roles = Roles { from, archive: args.viewers.archive, origin: serves, edge: true, member };
     common::block_on(roles::run(roles, manifest, move |m, b| announce(m, b, serves)))?
 }
 

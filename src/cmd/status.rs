@@ -1,5 +1,6 @@
 //! castctl status: what a cluster's nodes and channels are doing.
 
+use crate::api::attested::{AttestAsk, Attested};
 use crate::api::cluster::{Node, Role, Status};
 use crate::api::jobs::JobState;
 use crate::api::types::Refusal;
@@ -26,11 +27,28 @@ pub struct Args {
     /// Print JSON; with --watch a line each time
     #[arg(long)]
     json: bool,
+    /// Ask this node what is on its disk and in no bucket: it looks now. The exit code is 1 when
+    /// something is, or may be written yet
+    #[arg(long, value_name = "NODE", conflicts_with = "watch")]
+    disk: Option<String>,
+    /// Only what is in this bucket counts, like s3://bucket/archive [default: what is in any]
+    #[arg(long, value_name = "URL", requires = "disk")]
+    to: Option<String>,
 }
 
 /// Asks and prints.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let peers = args.cluster.peers(API)?;
+    if let Some(node) = args.disk {
+        let (path, ask) = (format!("/v1/nodes/{node}/attest"), AttestAsk { to: args.to });
+        let asked = peers.post::<Attested>(&path, &ask);
+        let found = match common::block_on(asked)? {
+            Ok(found) => found,
+            Err(e) => return answer(Err(e)),
+        };
+        print(args.json, &found, || on_disk(&node, &found));
+        return Ok(if found.is_clear() { Exit::Done } else { Exit::No });
+    }
     let run = async {
         loop {
             let status: Result<Status, Refusal> = peers.get("/v1/status").await;
@@ -52,6 +70,29 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         }
     };
     answer(common::block_on(run)?)
+}
+
+/// What is on a node's disk alone.
+fn on_disk(node: &str, found: &Attested) -> String {
+    let Attested { logs, open, uncollected, bytes, .. } = found;
+    let bytes = HumanBytes(*bytes);
+    let place = found.to.as_ref().map_or("in no bucket".to_owned(), |to| format!("not in {to}"));
+    let mut text = format!(
+        "{node}: {logs} logs, {open} of them open; {uncollected} extents ({bytes}) are {place}"
+    );
+    if found.is_clear() {
+        return text;
+    }
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["log", "extents", "bytes", "now"]);
+    for left in &found.left {
+        let now = if left.open { "open" } else { "sealed" };
+        let bytes = HumanBytes(left.bytes).to_string();
+        table.add_row([&*left.log, &left.extents.to_string(), &bytes, now]);
+    }
+    text.push_str(&format!("\n{table}"));
+    text
 }
 
 fn ago(now: Wall, then: Wall) -> String {

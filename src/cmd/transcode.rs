@@ -96,8 +96,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             From::Transcoding(how)
         }
     };
-    let (origin, edge) = (true, false);
-    let roles = Roles { from, origin, edge, member };
+    let (archive, origin, edge) = (None, true, false);
+    let roles = Roles { from, archive, origin, edge, member };
     common::block_on(roles::run(roles, manifest, |_, bound: &Bound| {
         common::out(format!("internal: http://{}", local(bound.internal())));
         common::out(format!("admin: http://{}", bound.admin()));

@@ -30,7 +30,7 @@ pub struct Args {
 
 /// Everything that runs in one process.
 pub fn roles(from: From) -> Roles {
-    Roles { from, origin: true, edge: true, member: Member::alone() }
+    Roles { from, archive: None, origin: true, edge: true, member: Member::alone() }
 }
 
 /// Runs until told to stop.
@@ -44,7 +44,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         secret::give_keys(&mut manifest)?;
     }
     let from = From::Recording(args.recording.how().transcoding(Transcoding::here(machine)));
-    common::block_on(roles::run(roles(from), manifest, announce))?
+    let roles = Roles { archive: args.viewers.archive, ..roles(from) };
+    common::block_on(roles::run(roles, manifest, announce))?
 }
 
 /// Where to publish and where to watch: `key: value` lines on stdout, channel by channel.

@@ -4,6 +4,8 @@
 //! tells the registry where each of them ends, and that this node serves them. Who serves them is
 //! the `origin` room, in the same process.
 //!
+//! `attest` says what is on this disk and in no bucket, by a look at it.
+//!
 //! `round` brings every sealed extent to a bucket, several logs at a time: each extent is made
 //! durable here, verified record by record, put under its name (`upload`), found there again with
 //! its checksum, and only then marked as collected beside it (`marks`). `rebuild` reads what a
@@ -25,6 +27,7 @@
 //! Invariant: an object of another content is never replaced: its log is left, and said.
 
 pub mod adopt;
+pub mod attest;
 pub mod marks;
 pub mod metrics;
 pub mod pace;

@@ -1,6 +1,7 @@
 //! The API's description, in the form of OpenAPI 3.1: made of the types that are sent, and of one
 //! list of requests. It is `GET /v1/openapi.json`, and a file in the tree that a test compares.
 
+use crate::api::attested::{AttestAsk, Attested};
 use crate::api::cluster::{
     Archived, ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
 };
@@ -105,6 +106,8 @@ pub const ROUTES: &[Route] = &[
     route!("PUT" "/v1/nodes/{node}" "A node lives", Heartbeat => 200 Lease),
     route!("DELETE" "/v1/nodes/{node}" "A node leaves", ()),
     route!("POST" "/v1/nodes/{node}/logs" "A node has adopted logs", Held => 200 ()),
+    route!("POST" "/v1/nodes/{node}/attest" "What is on a node's disk and in no bucket: it looks",
+        AttestAsk => 200 Attested),
     route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
         Vec<Unfinished>),
     route!("POST" "/v1/archived" "A bucket has these extents of these logs", Archived => 200 ()),

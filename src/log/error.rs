@@ -129,7 +129,8 @@ pub enum LogError {
 }
 
 impl LogError {
-    pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> LogError {
+    /// The operating system refused something.
+    pub fn io(what: &'static str, path: &Path, source: io::Error) -> LogError {
         LogError::Io { what, path: path.to_owned(), source: Arc::new(source) }
     }
 

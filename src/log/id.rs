@@ -6,7 +6,7 @@ pub use crate::base::log_id::{LOGS, LogId, NotALog, RUNG_NAME_MAX, Rung, numbere
 pub(super) const LOCK: &str = "lock";
 
 /// The file that says, by being there, that the log was sealed and all of it made durable.
-pub(super) const SEALED: &str = "sealed";
+pub const SEALED: &str = "sealed";
 
 /// What an extent's file name ends with.
 const EXTENT: &str = ".extent";

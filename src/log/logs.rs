@@ -17,7 +17,7 @@ use crate::log::options::{Options, Sync};
 use crate::log::reader::{extents, logs, wrote};
 use crate::log::recover::{self, Adopted, Known, Recovered};
 use crate::log::shared::{Shared, lock};
-use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats, stored, summaries};
+use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats, summaries};
 use crate::log::subscription::{Files, From, Piece, Site, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::writer::Writer;
@@ -165,12 +165,6 @@ impl Logs {
         let inner = Arc::clone(&self.inner);
         let list = move || summaries(&*inner.fs, &inner.data, inner.options.format.reads());
         blocking(&self.inner.data, list).await
-    }
-
-    /// Bytes of all extents of the data directory.
-    pub async fn bytes(&self) -> Result<u64, LogError> {
-        let inner = Arc::clone(&self.inner);
-        blocking(&self.inner.data, move || stored(&*inner.fs, &inner.data)).await
     }
 
     /// The source's logs of one session, oldest first.

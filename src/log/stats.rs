@@ -4,9 +4,9 @@ use crate::base::time::Mono;
 use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::version::Range as Versions;
-use crate::log::fs::{FileSystem, Open};
+use crate::log::fs::FileSystem;
 use crate::log::health::DiskState;
-use crate::log::id::{LogId, extent_name};
+use crate::log::id::LogId;
 use crate::log::options::Sync;
 use crate::log::reader::{ExtentReader, Place, extents, logs};
 use crate::log::recover::is_open;
@@ -109,20 +109,6 @@ pub(super) fn stats(log: &Shared, now: Mono) -> LogStats {
         tail_bytes: lock(&log.tail).bytes() as u64,
         failed: log.has_failed(),
     }
-}
-
-/// Bytes of all extents of a data directory.
-pub(super) fn stored(fs: &dyn FileSystem, data: &Path) -> Result<u64, LogError> {
-    let mut bytes = 0;
-    for id in logs(fs, data)? {
-        let dir = id.dir(data);
-        for extent in extents(fs, &dir)? {
-            // One that is gone meanwhile counts for nothing.
-            let file = fs.open(&dir.join(extent_name(extent)), Open::Read);
-            bytes += file.and_then(|f| f.len()).unwrap_or(0);
-        }
-    }
-    Ok(bytes)
 }
 
 /// Every log of a data directory.

@@ -1,5 +1,6 @@
 //! The internal listener: routes requests of other nodes, and turns what went wrong into a status.
 
+use crate::api::attested::{self, Disk};
 use crate::api::auth::Secret;
 use crate::api::cues;
 use crate::api::directory::Directory;
@@ -69,6 +70,8 @@ pub struct Served {
     pub directory: Directory,
     /// Brings orders to the writers, where there are writers in this process.
     pub orders: Option<Orders>,
+    /// The disk that can be looked at, where logs are kept on one.
+    pub disk: Option<Disk>,
     /// What senders have to prove that they have; `None`: everyone is trusted.
     pub secret: Option<Secret>,
     /// For heartbeats.
@@ -157,6 +160,7 @@ impl Service for Nodes {
                 Some(To::Stop(channel, generation)) => {
                     self.stop(channel, generation, request.into_body()).await
                 }
+                Some(To::Attest) => self.attest(request.into_body()).await,
                 None => self.route(&request).await,
             },
         };
@@ -266,6 +270,16 @@ impl Nodes {
         }
     }
 
+    /// Looks at the disk now.
+    async fn attest(&self, body: Incoming) -> Result<Answer, No> {
+        let none = || No(StatusCode::NOT_FOUND, "nothing is kept here: ask who records".into());
+        let Disk { data, look } = self.served.disk.clone().ok_or_else(none)?;
+        let (ask, at) = (read::<attested::AttestAsk>(body).await?, self.served.clock.now().wall);
+        let found = tokio::task::spawn_blocking(move || look(&data, &ask, at)).await;
+        let found = found.expect("file work that panics is a bug");
+        Ok(json(&found.map_err(|why| No(StatusCode::SERVICE_UNAVAILABLE, why))?))
+    }
+
     /// Waits until it is known which node has a log: who asks may have been told a moment earlier.
     async fn placed(&self, id: &LogId) -> Result<(), No> {
         let Served { logs, directory, clock, .. } = &self.served;
@@ -336,14 +350,18 @@ async fn read<T: serde::de::DeserializeOwned>(body: Incoming) -> Result<T, No> {
     serde_json::from_slice(&body.to_bytes()).map_err(|e| bad(e.to_string()))
 }
 
-/// What writers are asked for.
+/// What is asked with a body.
 enum To {
+    Attest,
     Announce(Channel),
     Stop(Channel, Generation),
 }
 
-/// `POST /v1/channels/{channel}/cues` and `…/generations/{generation}/stop`.
+/// `POST /v1/channels/{channel}/cues` and `…/generations/{generation}/stop`, and of the disk.
 fn order(method: &Method, path: &str) -> Option<To> {
+    if (method, path) == (&Method::POST, attested::PATH) {
+        return Some(To::Attest);
+    }
     let parts: Vec<&str> = path.strip_prefix(CHANNELS)?.split('/').collect();
     match (method, &parts[..]) {
         (&Method::POST, [channel, "cues"]) => Some(To::Announce(channel.parse().ok()?)),

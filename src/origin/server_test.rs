@@ -43,7 +43,8 @@ impl Node {
             Directory::embedded(client, table)
         };
         let (clock, metrics) = (Clock::system(), Origin::register(&Metrics::new()));
-        let served = Served { logs, directory, orders: None, secret: None, clock, metrics };
+        let served =
+            Served { logs, directory, orders: None, disk: None, secret: None, clock, metrics };
         let server = Server::bind(config, served).await.expect("a port");
         let (addr, drain) = (server.addr(), Drain::new());
         let latch = Ready::new().latch("internal");

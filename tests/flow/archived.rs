@@ -8,7 +8,7 @@ use crate::encoder::Encoder;
 use crate::fetched;
 use crate::nodes::{addr, base, the_same_at};
 use crate::oracle::{Exception, Oracle};
-use crate::process::Up;
+use crate::process::{self, Up, plain};
 use crate::rewound::{self, leads, regular, said, seconds};
 use crate::server::{silent, within};
 use castctl::base::time::Wall;
@@ -64,6 +64,12 @@ impl Site {
     async fn lose(&self, origin: Up, name: &str) {
         kill(origin).await;
         std::fs::remove_dir_all(self.cluster.dir(name)).expect("removed");
+    }
+
+    /// What a node says of its disk, and whether all of it is in a bucket.
+    async fn attested(&self, node: &str, words: &str) -> (Option<i32>, Value) {
+        let told = self.cluster.operator(&format!("status --disk {node} {words}")).await;
+        (told.code, serde_json::from_str(&told.out).unwrap_or(Value::Null))
     }
 
     /// What operators are told of a position, best first.
@@ -127,6 +133,9 @@ async fn a_finished_session_is_watched_when_its_origin_and_its_disk_are_gone() {
     let mut encoder = Encoder::connect(addr(&one, "rtmp"), &site.cluster.key).await.expect("in");
     encoder.real_time(&tags, |t| t).await.expect("taken");
     let session = fetched::session(&base(&edge), "main").await;
+    let (code, on_disk) = site.attested("one", "").await;
+    assert_eq!((code, &on_disk["open"]), (Some(1), &1.into()), "{on_disk}");
+    assert_eq!(on_disk["left"][0]["log"], "main/s1/g1", "{on_disk}");
     encoder.finish().await;
     for rendition in ["video", "audio"] {
         fetched::media_until(&session, rendition, |p| p.ended).await;
@@ -140,7 +149,19 @@ async fn a_finished_session_is_watched_when_its_origin_and_its_disk_are_gone() {
     let media = oracle.media();
     silent(&oracle.report().await);
 
+    let (code, on_disk) = site.attested("one", "").await;
+    let bytes = on_disk["bytes"].as_u64().expect("a number");
+    assert!(
+        code == Some(1) && on_disk["open"] == 0 && bytes > 0,
+        "sealed, and only here: {on_disk}"
+    );
     site.collect("one").await;
+    let to = format!("--to {}", Site::archive());
+    let (code, on_disk) = site.attested("one", &to).await;
+    assert_eq!((code, &on_disk["uncollected"]), (Some(0), &0.into()), "{on_disk}");
+    let (code, on_disk) = site.attested("one", "--to s3://another").await;
+    assert_eq!((code, &on_disk["bytes"]), (Some(1), &bytes.into()), "{on_disk}");
+    assert_eq!(site.attested("east", "").await.0, Some(1), "an edge keeps nothing");
     // While the origin lives it is asked; the bucket is known, and comes after it.
     let position = format!("main --msn {}", third.msn);
     let both = site.resolve(&position).await;
@@ -162,6 +183,61 @@ async fn a_finished_session_is_watched_when_its_origin_and_its_disk_are_gone() {
     the_same_at(&base(&cold), &media).await;
     stop(vec![cold]).await;
     stop(site.cluster.apis).await;
+}
+
+/// One process, and an edge that is told its upstream, read in the bucket what has left the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_machine_plays_from_the_bucket_what_has_left_its_disk() {
+    let moto = Moto::start().await;
+    let proxy = Proxy::before(moto.addr).await;
+    let settings = proxy.settings();
+    let data = tempfile::tempdir().expect("a directory");
+    let ports = [([127, 0, 0, 1], 0).into(); 3];
+    let manifest = data.path().join("castctl.yaml");
+    let channel = "channels: [{ name: main, keys: [main-key-1], reconnectWindow: 2s }]\n";
+    std::fs::write(&manifest, channel).expect("written");
+    let up = Up::start(data.path(), Some(&manifest), ports).await;
+    let at = up.base().parse::<Url>().expect("a URL");
+    let oracle = Oracle::watch(vec![at.clone()], "main");
+    let tags = regular(data.path(), 6).await;
+    let mut encoder = Encoder::connect(addr(&up, "rtmp"), "main-key-1").await.expect("in");
+    encoder.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&at, "main").await;
+    encoder.finish().await;
+    for rendition in ["video", "audio"] {
+        fetched::media_until(&session, rendition, |p| p.ended).await;
+    }
+    let lists = LISTS.map(str::to_owned);
+    let (was, media) = (texts(&at, &lists).await, oracle.media());
+    silent(&oracle.report().await);
+    let run = |words: &[&str]| {
+        let mut command = plain();
+        command.args(words).envs(settings.iter().cloned());
+        command.env("CASTCTL_INTERNAL", "127.0.0.1:0");
+        command
+    };
+    let (dir, to) = (data.path().display().to_string(), Site::archive());
+    let collected = run(&["collect", "--data", &dir, "--to", &to]);
+    stop(vec![up]).await;
+    let collected = process::run(&mut { collected }).await;
+    assert_eq!(collected.code, Some(0), "{}", collected.err);
+    std::fs::remove_dir_all(data.path().join("logs/main/s1")).expect("removed");
+
+    let loopback = ["--viewers=127.0.0.1:0", "--admin=127.0.0.1:0", "--archive", &to];
+    let channel = manifest.display().to_string();
+    let again = ["up", "--data", &dir, "--manifest", &channel, "--rtmp=127.0.0.1:0"];
+    let up = Up::run(run(&[&again[..], &loopback].concat())).await;
+    let upstream = up.line("internal").to_owned();
+    let edge = run(&[&["serve-edge", "--upstream", &upstream][..], &loopback].concat());
+    let edge = Up::run_until(edge, "admin").await;
+    for at in [up.base().parse::<Url>().expect("a URL"), base(&edge)] {
+        for (list, was) in lists.iter().zip(&was) {
+            let is = fetched::text(at.join(list).expect("a URL")).await;
+            assert_eq!(was, &is, "{list}");
+        }
+        the_same_at(&at, &media).await;
+    }
+    stop(vec![edge, up]).await;
 }
 
 /// One playlist crosses the bucket and a node that is on air.

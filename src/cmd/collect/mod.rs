@@ -172,7 +172,7 @@ fn serve_only(args: Args) -> Result<Exit, Failure> {
     // An origin of the host's name is beside it.
     let who = args.who.or_host("-collect")?;
     let member = args.cluster.member(Some(&who))?;
-    let roles = Roles { from: From::Adopting, origin: true, edge: false, member };
+    let roles = Roles { from: From::Adopting, archive: None, origin: true, edge: false, member };
     common::block_on(roles::run(roles, manifest, announce))?
 }
 

@@ -1,8 +1,10 @@
-//! What the API server answers to which request; `openapi` lists them. Those of jobs are in `jobs`.
+//! What the API server answers to which request; `openapi` lists them. Those of jobs and nodes are
+//! in `jobs` and `nodes`.
 
 mod jobs;
+mod nodes;
 
-use crate::api::cluster::{Archived, HELD_MAX, Heartbeat, Held, NewKey, Position, Resolved, Role};
+use crate::api::cluster::{Archived, NewKey, Position, Resolved};
 use crate::api::cues;
 use crate::api::orders::StopAsk;
 use crate::api::peers::Peers;
@@ -349,35 +351,6 @@ impl Routes {
                 json(registry.revoke_key(&part(channel)?, id).await?)
             }
             _ => Err(Refusal::NotFound("no such request of a channel".into())),
-        }
-    }
-
-    async fn nodes(&self, method: &Method, rest: &[&str], sent: Incoming) -> Result<Said, Refusal> {
-        let (registry, now) = (&self.0.registry, self.0.clock.now().wall);
-        match (method, rest) {
-            (&Method::GET, []) => json(registry.status(now).await?.nodes),
-            (&Method::PUT, [node]) => {
-                let beat: Heartbeat = body(sent).await?;
-                let lease = registry.heartbeat(&(*node).into(), &beat, now).await?;
-                if beat.draining && beat.role == Role::Transcoder {
-                    self.0.unplaced.notify_one();
-                }
-                json(lease)
-            }
-            (&Method::DELETE, [node]) => json(registry.leave(&(*node).into()).await?),
-            (&Method::POST, [node, "logs"]) => {
-                let held: Held = body(sent).await?;
-                if held.logs.len() > HELD_MAX {
-                    return Err(Refusal::Invalid(format!("more than {HELD_MAX} logs at once")));
-                }
-                let held = registry.hold(&(*node).into(), &held.logs).await;
-                self.0.changed.notify_one();
-                json(held?)
-            }
-            (&Method::GET, [node, "unfinished"]) => {
-                json(registry.unfinished(&(*node).into(), now).await?)
-            }
-            _ => Err(Refusal::NotFound("no such request of a node".into())),
         }
     }
 }
