@@ -1,6 +1,7 @@
 //! The flags that several server commands have. Each goes over the manifest, which goes over the
 //! defaults; clap puts the environment below the flag.
 
+use crate::base::units;
 use crate::cmd::common::{self, Failure};
 use crate::cmd::reads::From;
 use crate::cmd::recorder::Recording as How;
@@ -11,6 +12,7 @@ use crate::manifest::types::{Manifest, RtmpsServer, Server, TlsFiles, ViewerServ
 use crate::telemetry::logging::{self, LogFormat};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What every server has.
 #[derive(Debug, clap::Args)]
@@ -63,6 +65,10 @@ pub struct Recording {
     )]
     #[arg(value_parser = pretended, default_value = "")]
     format: Wrote,
+    /// Begin a new extent after so much media. For tests of what is done with extents, which are
+    /// a minute long otherwise
+    #[arg(long, value_name = "DURATION", hide = true, value_parser = units::duration)]
+    extent: Option<Duration>,
 }
 
 /// Who logs say has written them.
@@ -88,7 +94,7 @@ impl Recording {
                  later: a pretence for tests"
             );
         }
-        How::new(self.format)
+        How { extent: self.extent, ..How::new(self.format) }
     }
 
     /// These flags over a manifest.

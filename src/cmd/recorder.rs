@@ -15,12 +15,13 @@ use crate::log::format::version::Wrote;
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::logs::Logs;
 use crate::log::options::Options;
-use crate::manifest::types::Manifest;
+use crate::manifest::types::{Manifest, Server};
 use crate::rt::clock::Clock;
 use crate::rt::tls::Tls;
 use crate::telemetry::metrics::Metrics;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How a process records.
 #[derive(Debug, Clone)]
@@ -31,17 +32,25 @@ pub struct Recording {
     pub disk: Arc<dyn FileSystem>,
     /// How it makes rungs too, where its registry is its own.
     pub transcoding: Option<Transcoding>,
+    /// How much media an extent covers, where it is not what `log::options` says.
+    pub extent: Option<Duration>,
 }
 
 impl Recording {
     /// On the machine's own disk.
     pub fn new(format: Wrote) -> Recording {
-        Recording { format, disk: Arc::new(Disk), transcoding: None }
+        Recording { format, disk: Arc::new(Disk), transcoding: None, extent: None }
     }
 
     /// Makes rungs too.
     pub fn transcoding(self, transcoding: Option<Transcoding>) -> Recording {
         Recording { transcoding, ..self }
+    }
+
+    fn options(&self, server: &Server) -> Options {
+        let usual = Options { format: self.format, ..settings::logs(server) };
+        let micros = self.extent.and_then(|e| i64::try_from(e.as_micros()).ok());
+        Options { extent_micros: micros.unwrap_or(usual.extent_micros), ..usual }
     }
 }
 
@@ -69,8 +78,7 @@ pub async fn record(
     clock: &Clock,
 ) -> Result<(Recorder, Option<(Registry, client::Calls)>, (Directory, Option<Follower>)), Failure> {
     let server = &manifest.server;
-    let options = Options { format: recording.format, ..settings::logs(server) };
-    let logs = Logs::with(Arc::clone(&recording.disk), &server.data, options);
+    let logs = Logs::with(Arc::clone(&recording.disk), &server.data, recording.options(server));
     let logs = logs.map_err(Failure::failed)?;
     let (client, registry, directory, follower) = match &member.peers {
         Some(peers) => {

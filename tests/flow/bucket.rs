@@ -7,6 +7,8 @@ use crate::process::{Process, run};
 use crate::server::{local, within};
 use bytes::Bytes;
 use castctl::base::random::Random;
+use castctl::base::time::Wall;
+use castctl::rt::clock::Clock;
 use castctl::rt::task;
 use castctl::store::open::{Access, open};
 use castctl::store::port::Store;
@@ -149,12 +151,17 @@ pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
+    /// When it came.
+    pub(crate) at: Wall,
+    /// Bytes of its body.
+    pub(crate) bytes: usize,
     /// The client was told that it is done.
     pub(crate) acknowledged: bool,
 }
 
 struct Inner {
     to: SocketAddr,
+    clock: Clock,
     client: reqwest::Client,
     faults: Mutex<Option<Random>>,
     denied: AtomicBool,
@@ -177,6 +184,7 @@ impl Proxy {
         let addr = listener.local_addr().expect("bound");
         let inner = Arc::new(Inner {
             to,
+            clock: Clock::system(),
             client: reqwest::Client::new(),
             faults: Mutex::default(),
             denied: AtomicBool::default(),
@@ -283,6 +291,7 @@ impl Proxy {
 
     async fn answer(self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (head, mut body) = request.into_parts();
+        let at = self.inner.clock.now().wall;
         let fault = self.fault();
         if fault != Fault::None {
             self.inner.faulted.fetch_add(1, Ordering::Relaxed);
@@ -311,9 +320,10 @@ impl Proxy {
         }
         let (path, query) =
             (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
+        let bytes = sent.len();
         let answer = self.forward(&head.method, &head.uri.to_string(), head.headers, sent).await?;
         let acknowledged = fault != Fault::Lost && answer.status().is_success();
-        let asked = Asked { method: head.method, path, query, acknowledged };
+        let asked = Asked { method: head.method, path, query, at, bytes, acknowledged };
         self.inner.asked.lock().expect("no panic").push(asked);
         if fault == Fault::Lost { Err(broken()) } else { Ok(answer) }
     }

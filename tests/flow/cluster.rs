@@ -210,6 +210,14 @@ impl Cluster {
         Up::run_until(command, "admin").await
     }
 
+    /// A process of this cluster that goes on, and reaches a bucket as `settings` say.
+    pub(crate) async fn lasting(&self, words: &[&str], settings: &[(String, String)]) -> Up {
+        let mut command = plain();
+        command.args(words).args(["--api", &self.urls(), "--secret-file"]).arg(&self.secret);
+        command.arg("--admin=127.0.0.1:0").envs(settings.iter().cloned());
+        Up::run_until(command, "admin").await
+    }
+
     /// A command of this cluster that reaches a bucket as `settings` say.
     pub(crate) async fn tool(&self, words: &[&str], settings: &[(String, String)]) -> Ended {
         let mut command = plain();

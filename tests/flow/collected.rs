@@ -29,7 +29,7 @@ fn castctl(proxy: &Proxy, words: &[&str]) -> Command {
     command
 }
 
-fn url(prefix: &str) -> String {
+pub(crate) fn url(prefix: &str) -> String {
     format!("s3://{BUCKET}/{prefix}")
 }
 
@@ -48,7 +48,7 @@ async fn once(proxy: &Proxy, data: &Path, more: &[&str]) -> (Ended, Value) {
 }
 
 /// Every extent of a data directory, by the name that it has in the bucket.
-fn extents(data: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn extents(data: &Path) -> BTreeMap<String, Vec<u8>> {
     let (logs, mut found) = (data.join("logs"), BTreeMap::new());
     let mut dirs = vec![logs.clone()];
     while let Some(dir) = dirs.pop() {
@@ -67,7 +67,7 @@ fn extents(data: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The bucket has every extent, byte for byte, and no other.
-async fn is_whole(store: &Store, data: &Path) {
+pub(crate) async fn is_whole(store: &Store, data: &Path) {
     let here = extents(data);
     let there = store.list("", None).await.expect("listed");
     let there: Vec<&str> =
@@ -80,7 +80,7 @@ async fn is_whole(store: &Store, data: &Path) {
 }
 
 /// No object was put twice after the collector had been told that it is there.
-fn only_once(proxy: &Proxy) {
+pub(crate) fn only_once(proxy: &Proxy) {
     let twice: Vec<_> = proxy.acknowledged().into_iter().filter(|(_, n)| *n > 1).collect();
     assert!(twice.is_empty(), "put again: {twice:?}");
 }

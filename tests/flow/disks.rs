@@ -347,8 +347,7 @@ impl LogFile for TurningFile {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_turns_read_only_ends_the_publish_and_recovers_with_it() {
     let disk = Turning::default();
-    let recording =
-        Recording { format: Wrote::TODAY, disk: Arc::new(disk.clone()), transcoding: None };
+    let recording = Recording { disk: Arc::new(disk.clone()), ..Recording::new(Wrote::TODAY) };
     let server = Server::on(recording, vec![brisk("main", &[KEY])], |_| ()).await;
     readiness(server.admin, StatusCode::OK, "serving").await;
     let mut encoder = Encoder::connect(server.rtmp, KEY).await.expect("accepted");

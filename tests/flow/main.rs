@@ -17,6 +17,7 @@ mod chaos;
 mod clip;
 mod clocks;
 mod cluster;
+mod collect_chaos;
 mod collected;
 mod crash;
 mod crash_loop;

@@ -11,7 +11,7 @@
 //! cluster's alone.
 
 mod balancer;
-mod encoders;
+pub(crate) mod encoders;
 pub(crate) mod link;
 pub(crate) mod plan;
 mod playback;
