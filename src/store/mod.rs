@@ -28,3 +28,5 @@ pub mod upload;
 
 #[cfg(test)]
 mod page_test;
+#[cfg(test)]
+pub(crate) mod refusing;

@@ -36,7 +36,6 @@ const EXEMPT: &[(&str, &str)] = &[
         "control::registry::db::OPEN_TIMEOUT",
         "a start that goes on without its database, and says so",
     ),
-    ("cmd::collect::watch::AGAIN_MAX", "the longest pause between rounds: it refuses nothing"),
     ("cmd::disk::PROBE_MAX", "the longest pause between probes: it refuses nothing"),
     ("hls::listing::GAP_MIN", "a floor for what is computed: it refuses nothing"),
     ("ingest::connection::LINGER", "follows the last word: who meets it has been told why"),

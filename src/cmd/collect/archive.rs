@@ -17,6 +17,7 @@ use crate::rt::drain::Drain;
 use crate::rt::signal::Stop;
 use crate::store::error::StoreError;
 use crate::store::open::{Access, open};
+use crate::store::port::Store;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fs::File;
 use std::io::IsTerminal;
@@ -50,6 +51,11 @@ impl Work {
     /// Checks the words, and that nobody else brings what lies in this directory.
     pub(super) fn ready(&self, clock: &Clock, tell: Tell) -> Result<Ready, Failure> {
         let store = open(&self.to, &Access::from_env()).map_err(store_failure)?;
+        self.with(store, clock, tell)
+    }
+
+    /// As [`Work::ready`], into a store that is open already.
+    pub(super) fn with(&self, store: Store, clock: &Clock, tell: Tell) -> Result<Ready, Failure> {
         if !self.data.is_dir() {
             let text = format!("there is no data directory {}", self.data.display());
             return Err(Failure::usage(text).hint("name the origin's with --data"));

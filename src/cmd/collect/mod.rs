@@ -6,6 +6,8 @@ mod archive;
 mod catalog;
 mod print;
 mod watch;
+#[cfg(test)]
+mod watch_test;
 
 use crate::api::convert::end_to_api;
 use crate::api::directory::{Directory, Follower};

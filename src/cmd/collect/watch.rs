@@ -27,10 +27,10 @@ const LOOK: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// The longest of those pauses: a store that is well again is found so within a minute.
-const AGAIN_MAX: Duration = Duration::from_secs(60);
+pub(super) const AGAIN_MAX: Duration = Duration::from_secs(60);
 
 /// What goes on for as long as it runs.
-struct Watch {
+pub(super) struct Watch {
     bringing: Arc<Bringing>,
     clock: Clock,
     counted: Uploads,
@@ -53,7 +53,7 @@ pub(super) async fn run(work: Work, admin: SocketAddr) -> Result<Exit, Failure> 
     let served = task::spawn("admin", admin.serve(Drain::new()));
     tracing::info!(data = %work.data.display(), to = work.to, "collecting");
     let collector = bringing.collector.clone();
-    let mut watch = Watch { bringing, clock: clock.clone(), counted, latch, complained: false };
+    let mut watch = Watch::new(bringing, clock.clone(), counted, latch);
     let (told, cut) = (Drain::new(), Drain::new());
     let rounds = watch.rounds(&told, &cut);
     tokio::pin!(rounds);
@@ -77,7 +77,7 @@ pub(super) async fn run(work: Work, admin: SocketAddr) -> Result<Exit, Failure> 
     Ok(if left.is_short() { Exit::No } else { Exit::Done })
 }
 
-fn told(counted: &Uploads) -> Tell {
+pub(super) fn told(counted: &Uploads) -> Tell {
     let bytes = counted.bytes.clone();
     Arc::new(move |step| {
         if let Step::Sent(n) = step {
@@ -87,8 +87,17 @@ fn told(counted: &Uploads) -> Tell {
 }
 
 impl Watch {
+    pub(super) fn new(
+        bringing: Arc<Bringing>,
+        clock: Clock,
+        counted: Uploads,
+        latch: Latch,
+    ) -> Watch {
+        Watch { bringing, clock, counted, latch, complained: false }
+    }
+
     /// Round after round; the last one begins when it is told to end.
-    async fn rounds(&mut self, told: &Drain, cut: &Drain) {
+    pub(super) async fn rounds(&mut self, told: &Drain, cut: &Drain) {
         let mut again = Backoff::new(AGAIN, AGAIN_MAX);
         loop {
             let last = told.started();
