@@ -111,8 +111,8 @@ impl Azurite {
         Azurite { addr, _process: process, _dir: dir }
     }
 
-    /// How its container is reached.
-    pub(crate) fn access(&self) -> Access {
+    /// How its container is reached, as the environment would say it.
+    pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let [account, key] = AZURE;
         let url = format!("http://{}/{account}", self.addr);
         of(&[
@@ -121,10 +121,14 @@ impl Azurite {
             ("AZURE_STORAGE_ENDPOINT", &url),
         ])
     }
+
+    /// How its container is reached.
+    pub(crate) fn access(&self) -> Access {
+        Access::from_iter(self.settings())
+    }
 }
 
-/// Settings as the environment would have them.
-fn of(all: &[(&str, &str)]) -> Access {
+fn of(all: &[(&str, &str)]) -> Vec<(String, String)> {
     all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -249,14 +253,12 @@ impl Proxy {
     /// The settings of an S3 client that goes through here.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let endpoint = format!("http://{}", self.addr);
-        [
+        of(&[
             ("AWS_ENDPOINT", endpoint.as_str()),
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "testtest"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+        ])
     }
 
     /// A store through here.
@@ -265,8 +267,8 @@ impl Proxy {
         open(&format!("s3://{BUCKET}/{prefix}"), &access).expect("a store")
     }
 
-    /// Google's client through here, mapped to S3.
-    pub(crate) fn google(&self, prefix: &str) -> Store {
+    /// The settings of Google's client that goes through here, from now on mapped to S3.
+    pub(crate) fn as_google(&self) -> Vec<(String, String)> {
         self.inner.google.store(true, Ordering::Relaxed);
         let account = serde_json::json!({
             "gcs_base_url": format!("http://{}", self.addr),
@@ -275,7 +277,12 @@ impl Proxy {
             "private_key": "",
             "private_key_id": "",
         });
-        let access = of(&[("GOOGLE_SERVICE_ACCOUNT_KEY", &account.to_string())]);
+        of(&[("GOOGLE_SERVICE_ACCOUNT_KEY", &account.to_string())])
+    }
+
+    /// Google's client through here.
+    pub(crate) fn google(&self, prefix: &str) -> Store {
+        let access = Access::from_iter(self.as_google());
         open(&format!("gs://{BUCKET}/{prefix}"), &access).expect("a store")
     }
 

@@ -16,6 +16,7 @@ mod bucket;
 mod chaos;
 mod clip;
 mod clocks;
+mod clouds;
 mod cluster;
 mod collect_chaos;
 mod collected;
