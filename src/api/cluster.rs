@@ -1,7 +1,7 @@
 //! What operators and nodes tell the registry: nodes and their leases, channels, stream keys.
 
 use crate::api::jobs::JobState;
-use crate::api::types::{ChannelSettings, NodeName};
+use crate::api::types::{ChannelSettings, End, NodeName, SessionRecord};
 use crate::base::ids::{Channel, Generation, Msn, Session};
 use crate::base::time::Wall;
 use schemars::JsonSchema;
@@ -323,4 +323,37 @@ pub struct Archived {
     pub url: String,
     /// At most [`HELD_MAX`].
     pub logs: Vec<ArchivedLog>,
+}
+
+/// A generation that a registry has lost, as its log in a bucket tells of it. Who wrote it is not
+/// known any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LostGeneration {
+    /// Its log.
+    pub log: LogName,
+    /// The first MSN that it was given.
+    pub base: Msn,
+    /// The discontinuity sequence number at the base.
+    pub dseq: u64,
+    /// When its media begins.
+    pub began: Wall,
+    /// Its session's constants, where its log has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<SessionRecord>,
+    /// How it ended: what the next writer was told, else what the log ends with, else what of it is
+    /// in the bucket.
+    pub end: End,
+}
+
+/// Most generations that are restored at once: one that is full of renditions has some 4 KiB, and a
+/// request 256.
+pub const RESTORED_MAX: usize = 50;
+
+/// What is known again of several generations. Told again it changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Restored {
+    /// At most [`RESTORED_MAX`].
+    pub generations: Vec<LostGeneration>,
 }

@@ -1,7 +1,7 @@
 //! The same facts in two vocabularies: the log's marks and the control plane's types.
 
 use crate::api::types as api;
-use crate::base::ids::{Msn, TrackId};
+use crate::base::ids::{Generation, Msn, TrackId};
 use crate::base::time::Wall;
 use crate::media::codec::VideoRange;
 use crate::media::timeline::mark;
@@ -75,6 +75,36 @@ pub fn end_to_api(e: &mark::End) -> api::End {
         tracks: e.tracks.iter().map(track).collect(),
         session_over: e.session_over,
     }
+}
+
+/// What a generation's log begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Begun {
+    /// The first MSN.
+    pub base: Msn,
+    /// The discontinuity sequence number there.
+    pub dseq: u64,
+    /// The writer before in the same session, and its end.
+    pub before: Option<(Generation, api::End)>,
+}
+
+/// What a generation's log begins with; `None` of any other mark.
+pub fn begun(m: &mark::Mark) -> Option<Begun> {
+    let mark::Mark::Generation(start) = m else { return None };
+    let before = start.previous.as_ref().map(|(of, end)| (of.generation, end_to_api(end)));
+    Some(Begun { base: start.base, dseq: start.dseq, before })
+}
+
+/// The constants that a log says of its session; `None` of any other mark.
+pub fn constants(m: &mark::Mark) -> Option<api::SessionRecord> {
+    let mark::Mark::Session(record) = m else { return None };
+    Some(record_to_api(record))
+}
+
+/// The end that a log has; `None` of any other mark.
+pub fn ended(m: &mark::Mark) -> Option<api::End> {
+    let mark::Mark::End(end) = m else { return None };
+    Some(end_to_api(end))
 }
 
 /// An end for the log.

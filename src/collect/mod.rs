@@ -10,7 +10,8 @@
 //! durable here, verified record by record, put under its name (`upload`), found there again with
 //! its checksum, and only then marked as collected beside it (`marks`). `rebuild` reads what a
 //! bucket holds without asking anybody else. Names and what they mean are in `catalog::key`. `tell`
-//! says to the registry what is there.
+//! says to the registry what is there, `restore` what one that lost its database has to know of
+//! generations.
 //!
 //! | limit | value | why |
 //! |---|---|---|
@@ -32,6 +33,7 @@ pub mod marks;
 pub mod metrics;
 pub mod pace;
 pub mod rebuild;
+pub mod restore;
 pub mod round;
 pub mod summary;
 pub mod tell;

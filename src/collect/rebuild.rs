@@ -3,12 +3,12 @@
 use crate::catalog::about::Sealed;
 use crate::catalog::key::{Key, Part};
 use crate::catalog::rebuild::{Catalog, Covers};
+use crate::collect::restore::{Lost, Told};
 use crate::log::format::extent::{TRAILER_LEN, footer_start};
 use crate::log::format::footer::Footer;
 use crate::rt::task;
 use crate::store::error::StoreError;
 use crate::store::port::Store;
-use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -21,11 +21,12 @@ const TAIL: u64 = 64 << 10;
 
 /// What one object says.
 enum Said {
-    Covers(Key, Result<Covers, String>),
+    Covers(Key, Result<Covers, String>, Box<Told>),
     Sealed(Key, Result<u32, String>),
 }
 
-/// Lists a bucket, and reads the footer of every extent in it. `tell` is told after each object
+/// Lists a bucket, and reads the footer of every extent in it: what is there, and what it tells of
+/// generations. `tell` is told after each object
 /// how many were looked at, and of how many.
 ///
 /// # Errors
@@ -33,8 +34,8 @@ enum Said {
 pub async fn rebuild(
     store: &Store,
     tell: &mut (dyn FnMut(u64, u64) + Send),
-) -> Result<Catalog, StoreError> {
-    let mut catalog = Catalog::default();
+) -> Result<(Catalog, Lost), StoreError> {
+    let (mut catalog, mut lost) = (Catalog::default(), Lost::default());
     let named = store.list("", None).await?;
     let wanted: Vec<(Key, u64)> = named
         .iter()
@@ -55,14 +56,17 @@ pub async fn rebuild(
     for task in tasks {
         let said = task.await.ok().flatten().expect("a look that panics is a bug")?;
         match said {
-            Said::Covers(key, covers) => catalog.covers(&key, covers),
+            Said::Covers(key, covers, told) => {
+                lost.learn(&key, *told);
+                catalog.covers(&key, covers);
+            }
             Said::Sealed(key, Ok(extents)) => catalog.sealed(&key.log, extents),
             Said::Sealed(key, Err(_)) => {
                 catalog.strangers.insert(key.to_string());
             }
         }
     }
-    Ok(catalog)
+    Ok((catalog, lost))
 }
 
 async fn look(store: &Store, key: Key, bytes: u64) -> Result<Said, StoreError> {
@@ -74,17 +78,18 @@ async fn look(store: &Store, key: Key, bytes: u64) -> Result<Said, StoreError> {
     }
     let tail = store.range(&name, bytes.saturating_sub(TAIL)..bytes).await?;
     let Some(start) = footer_start(bytes, &tail) else {
-        return Ok(Said::Covers(key, Err("it has no footer".to_owned())));
+        return Ok(Said::Covers(key, Err("it has no footer".to_owned()), Box::default()));
     };
     let from = bytes - tail.len() as u64;
     let footer = match start.checked_sub(from) {
         Some(at) => tail.slice(at as usize..),
         None => store.range(&name, start..bytes - TRAILER_LEN as u64).await?,
     };
-    Ok(Said::Covers(key, covers(&footer)))
-}
-
-fn covers(footer: &Bytes) -> Result<Covers, String> {
-    let footer = Footer::decode(footer).map_err(|e| e.to_string())?;
-    Ok(Covers { wall: footer.wall, msn: footer.msn })
+    Ok(match Footer::decode(&footer) {
+        Ok(footer) => {
+            let covers = Covers { wall: footer.wall, msn: footer.msn };
+            Said::Covers(key, Ok(covers), Box::new(Told::of(&footer)))
+        }
+        Err(e) => Said::Covers(key, Err(e.to_string()), Box::default()),
+    })
 }

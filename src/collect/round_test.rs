@@ -198,8 +198,8 @@ async fn a_bucket_alone_tells_what_is_in_it() {
     let site = Site::new(true).await;
     site.round().await;
     let mut told = Vec::new();
-    let catalog = rebuild(&site.store, &mut |done, all| told.push((done, all))).await;
-    let catalog = catalog.expect("readable");
+    let read = rebuild(&site.store, &mut |done, all| told.push((done, all))).await;
+    let (catalog, lost) = read.expect("readable");
     assert_eq!(catalog.findings(), Vec::<String>::new());
     let (id, log) = catalog.logs.first_key_value().expect("a log");
     assert_eq!(id.to_string(), "main/s2/g3");
@@ -210,7 +210,17 @@ async fn a_bucket_alone_tells_what_is_in_it() {
         assert!(extent.covers.as_ref().is_ok_and(|c| c.wall.is_some()), "{extent:?}");
     }
     assert_eq!(told.last().map(|(done, all)| done == all), Some(true), "{told:?}");
+    let lost = lost.generations(&catalog);
+    assert_eq!(lost.len(), 1);
+    assert_eq!((lost[0].base.0, lost[0].dseq, lost[0].log.generation.0), (7, 1, 3));
+    let record = lost[0].record.as_ref().expect("the session's constants");
+    assert_eq!((record.target_duration, record.renditions.len()), (4, 2));
+    let end = &lost[0].end;
+    assert!(end.msn > 7 && end.session_over && end.tracks.len() == 2, "{end:?}");
+
     site.store.delete("main/s2/g3/00000001.extent").await.expect("deleted");
-    let catalog = rebuild(&site.store, &mut |_, _| {}).await.expect("readable");
+    let (catalog, lost) = rebuild(&site.store, &mut |_, _| {}).await.expect("readable");
     assert_eq!(catalog.findings(), ["main/s2/g3: extent(s) 1 are not there"]);
+    // What comes behind a hole vouches for the numbers all the same.
+    assert_eq!(lost.generations(&catalog)[0].end.msn, end.msn);
 }

@@ -3,7 +3,8 @@
 
 use crate::api::attested::{AttestAsk, Attested};
 use crate::api::cluster::{
-    Archived, ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Status,
+    Archived, ChannelState, Heartbeat, Held, Lease, MadeKey, NewKey, Node, Resolved, Restored,
+    Status,
 };
 use crate::api::cues::{Announced, Ask};
 use crate::api::jobs::{Failure, Given, JobReport, Order, Schedule};
@@ -111,6 +112,8 @@ pub const ROUTES: &[Route] = &[
     route!("GET" "/v1/nodes/{node}/unfinished" "The sessions that a node has to take up",
         Vec<Unfinished>),
     route!("POST" "/v1/archived" "A bucket has these extents of these logs", Archived => 200 ()),
+    route!("POST" "/v1/restored" "Takes up generations that were lost with the database, in \
+        channels to which nobody has written since; how many", Restored => 200 u64),
     Route { query: POSITION, ..route!("GET" "/v1/resolve" "Where a position of a channel is read: \
         live, or that of a media sequence number, or of a time in microseconds since the epoch. \
         All renditions of the source are in one log", Resolved) },

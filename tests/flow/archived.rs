@@ -23,6 +23,11 @@ struct Site {
 }
 
 impl Site {
+    /// What the bucket says of itself is told to a registry.
+    async fn rebuild(&self) -> Value {
+        self.tool(&["collect", "--json", "--rebuild-catalog", &Site::archive()]).await
+    }
+
     async fn start() -> Site {
         let (moto, cluster) = tokio::join!(Moto::start(), Cluster::start(1));
         let proxy = Proxy::before(moto.addr).await;
@@ -333,5 +338,77 @@ async fn a_range_is_exported_from_wherever_the_cluster_has_it() {
     assert!(gaps.len() == 1 && (length + absent - whole).abs() < 0.5, "{whole} s: {movie}");
     third.finish().await;
     stop(vec![edge, two]).await;
+    stop(site.cluster.apis).await;
+}
+
+/// The database is lost, and the node with its disk: from the bucket alone a new registry knows
+/// where everything is, viewers watch it at the same URLs, and numbers go on above it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_lost_its_database_knows_everything_again_from_the_bucket() {
+    let mut site = Site::start().await;
+    let one = site.cluster.origin("one").await;
+    let edge = site.cluster.edge("east").await;
+    let oracle = Oracle::watch(vec![base(&edge)], "main");
+    oracle.except(Exception::StandsStill);
+    oracle.except(Exception::Holes);
+    let tags = regular(site.cluster.dir("").as_path(), 6).await;
+    let mut first = Encoder::connect(addr(&one, "rtmp"), &site.cluster.key).await.expect("in");
+    first.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&base(&edge), "main").await;
+    fetched::media_until(&session, "video", beyond(1004)).await;
+    // Two generations: the origin is killed, and goes on.
+    kill(one).await;
+    let one = site.cluster.origin("one").await;
+    let mut second = Encoder::connect(addr(&one, "rtmp"), &site.cluster.key).await.expect("in");
+    second.real_time(&tags, |t| t).await.expect("taken");
+    fetched::media_until(&session, "video", is_back).await;
+    second.finish().await;
+    for rendition in ["video", "audio"] {
+        fetched::media_until(&session, rendition, |p| p.ended).await;
+    }
+    let lists: Vec<String> = LISTS.iter().map(|l| (*l).to_owned()).collect();
+    let was = texts(&base(&edge), &lists).await;
+    let media = oracle.media();
+    silent(&oracle.report().await);
+    let last = rewound::list(&base(&edge), LISTS[2]).await.segments.last().expect("some").msn;
+    let position = "main --msn 1001";
+    let (data, to) = (site.cluster.dir("one").display().to_string(), Site::archive());
+    within("both logs to be there", async {
+        let words = ["collect", "--json", "--to", &to, "--data", &data];
+        while site.tool(&words).await["logs"]
+            .as_array()
+            .is_none_or(|l| l.len() < 2 || l.iter().any(|l| l["whole"] != true))
+        {}
+    })
+    .await;
+
+    stop(vec![edge]).await;
+    site.lose(one, "one").await;
+    site.cluster.lose_the_database().await;
+    assert_eq!(site.resolve(position).await, Vec::<Value>::new(), "nobody knows of it");
+    for _ in 0..2 {
+        // Told twice, nothing is another.
+        assert_eq!(site.rebuild().await["findings"], Value::Array(vec![]));
+        let best = site.resolve(position).await.remove(0);
+        assert_eq!((&best["archived"], &best["has"]), (&true.into(), &true.into()), "{best}");
+        assert_eq!(best["url"], format!("{}/main/s1/g1", Site::archive()), "{best}");
+    }
+    let cold = site.edge("cold").await;
+    assert_eq!(texts(&base(&cold), &lists).await, was);
+    the_same_at(&base(&cold), &media).await;
+
+    // The next publish begins above everything that was.
+    let two = site.cluster.origin("two").await;
+    let mut third = Encoder::connect(addr(&two, "rtmp"), &site.cluster.key).await.expect("in");
+    third.real_time(&tags, |t| t).await.expect("taken");
+    let session = fetched::session(&base(&cold), "main").await;
+    assert!(session.path().starts_with("/live/main/s2/"), "{session}");
+    let list = fetched::media_until(&session, "video", |p| p.segments.len() > 2).await;
+    assert!(list.media_sequence > last, "{} after {last}", list.media_sequence);
+    // Who has been written to since is left as it is.
+    site.rebuild().await;
+    assert_eq!(fetched::session(&base(&cold), "main").await, session);
+    third.finish().await;
+    stop(vec![cold, two]).await;
     stop(site.cluster.apis).await;
 }

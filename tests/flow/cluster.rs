@@ -72,13 +72,26 @@ impl Cluster {
 
     async fn on(dir: TempDir, state: Vec<String>, apis: usize) -> Cluster {
         let mut cluster = Cluster::empty(dir, state, apis).await;
-        let made = cluster
+        cluster.make_the_channel().await;
+        cluster
+    }
+
+    async fn make_the_channel(&mut self) {
+        let made = self
             .operator("channel create main --segment 1s --part 200ms --reconnect-window 20s")
             .await;
         assert_eq!(made.code, Some(0), "{}", made.err);
         let made: serde_json::Value = serde_json::from_str(&made.out).expect("JSON");
-        cluster.key = made["key"].as_str().expect("a key").to_owned();
-        cluster
+        self.key = made["key"].as_str().expect("a key").to_owned();
+    }
+
+    /// The one API server dies and all that it has; the next knows its channel, with another key.
+    pub(crate) async fn lose_the_database(&mut self) {
+        kill(self.apis.remove(0)).await;
+        std::fs::remove_dir_all(self.dir.path().join("api")).expect("removed");
+        let api = self.api(local()).await;
+        self.apis.push(api);
+        self.make_the_channel().await;
     }
 
     async fn empty(dir: TempDir, state: Vec<String>, apis: usize) -> Cluster {

@@ -4,7 +4,10 @@
 use crate::postgres::{self, Postgres};
 use crate::server::within;
 use castctl::api::auth::NODE_NAME_MAX;
-use castctl::api::cluster::{Archived, ArchivedLog, HELD_MAX, Heartbeat, LogName, NewKey, Role};
+use castctl::api::cluster::{
+    Archived, ArchivedLog, HELD_MAX, Heartbeat, LogName, LostGeneration, NewKey, RESTORED_MAX,
+    Restored, Role,
+};
 use castctl::api::jobs::{Failure, JobReport, Load, Unmade, Without};
 use castctl::api::ladder::Ladder;
 use castctl::api::types::{
@@ -103,6 +106,7 @@ on_both! {
     nodes_are_known_and_leave
     an_adopted_log_is_read_from_who_has_it
     what_is_in_a_bucket_is_known_however_often_it_is_told
+    what_was_lost_with_the_database_is_restored_where_nobody_has_written_since
     a_session_is_made_as_every_live_edge_can_make_it
     replicas_that_grant_at_once_repeat_nothing
     rungs_are_given_at_opening_and_follow_the_next_generation
@@ -387,6 +391,46 @@ async fn what_is_in_a_bucket_is_known_however_often_it_is_told(at: Database) {
     }
     r.close().await;
     assert_eq!(open(&at).await.in_buckets(&main).await.expect("asked").len(), 2, "it is stored");
+}
+
+async fn what_was_lost_with_the_database_is_restored_where_nobody_has_written_since(at: Database) {
+    let (r, main) = (open(&at).await, channel("main"));
+    let of = |session, generation, base, last| LostGeneration {
+        log: LogName { channel: channel("main"), session: Session(session), generation },
+        base: Msn(base),
+        dseq: 2,
+        began: Wall(1_000_000),
+        record: (generation.0 != 2).then(|| record(1)),
+        end: End { msn: last, dseq: 4, wall: 9_000_000, tracks: Vec::new(), session_over: false },
+    };
+    let all = [
+        of(7, Generation(3), 1030, 1044),
+        of(6, Generation(1), 1000, 1010),
+        of(6, Generation(2), 1011, 1020),
+    ];
+    let restore = async |some: &[LostGeneration]| {
+        r.restore(&Restored { generations: some.to_vec() }).await.expect("taken")
+    };
+    assert_eq!((restore(&all[..1]).await, restore(&all).await, restore(&all).await), (1, 2, 0));
+    let spans = r.sessions(&main).await.expect("asked");
+    let said: Vec<_> = spans
+        .iter()
+        .map(|s| (s.session.0, s.open, s.first.0, s.end.as_ref().map(|e| e.last.0)))
+        .collect();
+    assert_eq!(said, [(6, true, 1000, Some(1020)), (7, true, 1030, Some(1044))]);
+    // A copy in a bucket is known now, and the next writer is above all of it.
+    let log = all[1].log.clone();
+    let log = ArchivedLog { log, extents: 2, whole: true, last: Some(Msn(1010)), until: None };
+    r.archived(&Archived { url: "s3://b".into(), logs: vec![log] }).await.expect("taken");
+    assert_eq!(r.in_buckets(&main).await.expect("asked").len(), 1);
+    let g = r.grant(&main, &publish("a"), now()).await.expect("granted");
+    assert_eq!((g.session, g.generation, g.base), (Session(8), Generation(4), Msn(1045)));
+    assert_eq!((g.dseq, g.previous), (4, None));
+    // From here on the channel has a history of its own.
+    assert_eq!(restore(&[of(9, Generation(9), 2000, 2010)]).await, 0);
+    let many = Restored { generations: vec![all[0].clone(); RESTORED_MAX + 1] };
+    let refused = r.restore(&many).await.expect_err("too many").to_string();
+    assert!(refused.contains("more than 50 generations at once"), "{refused}");
 }
 
 async fn an_adopted_log_is_read_from_who_has_it(at: Database) {

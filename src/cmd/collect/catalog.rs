@@ -6,6 +6,7 @@ use crate::cmd::collect::archive::store_failure;
 use crate::cmd::collect::print;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::collect::rebuild::rebuild;
+use crate::collect::restore::restore;
 use crate::collect::tell::tell_all;
 use crate::store::open::{Access, open};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -54,10 +55,15 @@ pub(super) fn run(url: &str, api: Option<Peers>, json: bool) -> Result<Exit, Fai
         bar.set_length(all);
         bar.set_position(done);
     };
-    let catalog = common::block_on(rebuild(&store, &mut tell))?;
+    let read = common::block_on(rebuild(&store, &mut tell))?;
     bar.finish_and_clear();
-    let catalog = catalog.map_err(store_failure)?;
+    let (catalog, lost) = read.map_err(store_failure)?;
     if let Some(api) = api {
+        let restored = common::block_on(restore(&api, &lost.generations(&catalog)))?;
+        let n = restored.map_err(|e| Failure::failed(format!("the registry is not told: {e}")))?;
+        if n > 0 {
+            common::say(format!("the registry had lost {n} generations, and knows them again"));
+        }
         let told = common::block_on(tell_all(&api, store.url(), &catalog))?;
         let n = told.map_err(|e| Failure::failed(format!("the registry is not told: {e}")))?;
         common::say(format!("the registry was told of {n} logs"));

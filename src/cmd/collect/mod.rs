@@ -36,7 +36,8 @@ With --to, sealed extents go into a bucket, each under a name of its own (castct
 are marked here as collected once the bucket has been seen to have them. What is being written is \
 left for the next time. Run again, also after a kill, it goes on where the marks end. Nothing is \
 deleted here. With --api, the cluster's API servers are told what is in the bucket; \
---rebuild-catalog tells them all that it finds. The exit code is 1 when a sealed extent could not \
+--rebuild-catalog tells them all that it finds, also what they have to know of sessions and \
+generations after their database was lost. The exit code is 1 when a sealed extent could not \
 be collected, or somebody not told.
 
 The environment says how the bucket is reached, as for the clouds' own tools: AWS_ACCESS_KEY_ID, \

@@ -20,6 +20,7 @@ mod mirror;
 pub mod nodes;
 mod numbers;
 mod placing;
+mod restored;
 mod rows;
 mod schema;
 mod sessions;

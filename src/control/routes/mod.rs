@@ -4,7 +4,7 @@
 mod jobs;
 mod nodes;
 
-use crate::api::cluster::{Archived, NewKey, Position, Resolved};
+use crate::api::cluster::{Archived, NewKey, Position, Resolved, Restored};
 use crate::api::cues;
 use crate::api::orders::StopAsk;
 use crate::api::peers::Peers;
@@ -181,6 +181,12 @@ impl Routes {
             (&Method::POST, ["v1", "archived"]) => {
                 let told: Archived = body(sent).await?;
                 json(self.0.registry.archived(&told).await?)
+            }
+            (&Method::POST, ["v1", "restored"]) => {
+                let told: Restored = body(sent).await?;
+                let restored = self.0.registry.restore(&told).await;
+                self.0.changed.notify_one();
+                json(restored?)
             }
             (&Method::GET, ["v1", "openapi.json"]) => json(openapi::document()),
             _ => Err(Refusal::NotFound(format!("{} {path} is nothing here", head.method))),
