@@ -73,6 +73,40 @@ fn viewers_are_measured_and_answers_compared_with_nginx() {
 }
 
 #[test]
+fn collecting_is_measured_beside_rclone_and_by_what_viewers_notice() {
+    let bucket = tempfile::tempdir().expect("a directory");
+    let to = format!("file://{}/archive", bucket.path().display());
+    let words = ["collect", "--to", &to, "--mib", "100", "--rounds", "2", "--seconds", "2"];
+    let figures = bench(&words);
+    let speed = &figures["speed"];
+    // 8 logs of 12.5 MiB, each read back of castctl and of rclone's two ways in both rounds.
+    assert_eq!((&speed["extents"], &speed["verified"]), (&8.into(), &48.into()), "{speed}");
+    assert!(speed["bytes"].as_u64().is_some_and(|b| b > 100 << 20), "{speed}");
+    let ways = speed["rclone"].as_array().expect("ways");
+    let names: Vec<&str> = ways.iter().filter_map(|w| w["way"].as_str()).collect();
+    assert_eq!(names, ["whole files", "parts of 8 MiB"]);
+    for took in ways.iter().chain([&speed["castctl"]]) {
+        for field in ["seconds", "cpu_seconds", "mib_per_second"] {
+            assert!(took[field].as_f64().is_some_and(|v| v > 0.0), "{field}: {speed}");
+        }
+    }
+    for way in ways {
+        let of = |took: &Value| took["seconds"].as_f64().unwrap_or(0.0);
+        let ratio = way["castctl_seconds_over"].as_f64().unwrap_or(0.0);
+        assert!((ratio - of(&speed["castctl"]) / of(way)).abs() < 1e-6, "{speed}");
+    }
+    let ingest = &figures["ingest"];
+    for run in ["without", "with"] {
+        let parts = &ingest[run]["newest_frame"];
+        assert!(parts["count"].as_u64().is_some_and(|n| n > 0), "{run}: {ingest}");
+    }
+    assert!(ingest["collected_mib"].as_f64().is_some_and(|v| v >= 100.0), "{ingest}");
+    let left = std::fs::read_dir(bucket.path().join("archive")).expect("it is there");
+    let files = left.filter(|e| e.as_ref().is_ok_and(|e| e.path().is_file()));
+    assert_eq!(files.count(), 0, "what was put there is taken away");
+}
+
+#[test]
 fn an_export_that_fails_is_no_figure() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut castctl = Command::new(env!("CARGO_BIN_EXE_castctl"));

@@ -7,6 +7,7 @@
 //! playlists cost to make, `ladder` what ffmpeg takes for a ladder.
 
 pub mod clip;
+pub mod collect;
 pub mod cores;
 pub mod crowd;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod playlist;
 pub mod proc;
 pub mod progress;
 pub mod publishers;
+pub mod recordings;
 pub mod report;
 pub mod server;
 pub mod serving;

@@ -1,7 +1,9 @@
 //! castctl bench: measures what ingest and viewers cost and how late media is, beside a peer.
 
+mod collect;
 #[cfg(feature = "transcode")]
 mod estimate;
+mod export;
 #[cfg(feature = "transcode")]
 mod transcode;
 mod viewers;
@@ -9,7 +11,6 @@ mod viewers;
 use crate::base::units;
 use crate::bench::clip::{self, Clip};
 use crate::bench::error::BenchError;
-use crate::bench::export;
 use crate::bench::ingest;
 use crate::bench::latency;
 use crate::bench::log;
@@ -46,7 +47,8 @@ enum Verb {
     Viewers(viewers::Viewers),
     Log(Log),
     Sync(Sync),
-    Export(Export),
+    Export(export::Args),
+    Collect(collect::Args),
     Playlist(bench_playlist::Args),
     #[cfg(feature = "transcode")]
     Transcode(transcode::Args),
@@ -170,26 +172,6 @@ struct Sync {
     json: bool,
 }
 
-/// Speed of `castctl export` beside `ffmpeg -c copy` of the same content
-#[derive(Debug, clap::Args)]
-struct Export {
-    /// The recording: a log's or a session's directory
-    log: PathBuf,
-    /// Rounds; figures are medians
-    #[arg(long, value_name = "N", default_value_t = 5,
-        value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
-    /// The castctl program to measure [default: this one]
-    #[arg(long, value_name = "FILE")]
-    castctl: Option<PathBuf>,
-    /// Directory for the files written [default: the system's temporary one]
-    #[arg(long, value_name = "DIR")]
-    dir: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 impl From<BenchError> for Failure {
     fn from(e: BenchError) -> Failure {
         Failure::of(e.kind(), e)
@@ -209,7 +191,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         Verb::Viewers(args) => runtime.block_on(stoppable(viewers::viewers(args))),
         Verb::Log(args) => runtime.block_on(stoppable(one_log(args))),
         Verb::Sync(args) => runtime.block_on(stoppable(syncs(args))),
-        Verb::Export(args) => runtime.block_on(stoppable(export(args))),
+        Verb::Export(args) => runtime.block_on(stoppable(export::run(args))),
+        Verb::Collect(args) => runtime.block_on(stoppable(collect::run(args))),
         Verb::Playlist(args) => bench_playlist::run(&args),
         #[cfg(feature = "transcode")]
         Verb::Transcode(args) => runtime.block_on(stoppable(transcode::run(args))),
@@ -232,7 +215,7 @@ async fn stoppable(work: impl Future<Output = Result<Exit, Failure>>) -> Result<
 impl Common {
     /// The directory, made clips' place in it, and the clip.
     fn prepare(&self) -> Result<(PathBuf, Arc<Clip>), Failure> {
-        let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        let dir = self.directory();
         let file = match &self.clip {
             Some(file) => file.clone(),
             None => {
@@ -241,6 +224,10 @@ impl Common {
             }
         };
         Ok((dir, Arc::new(Clip::read(&file)?)))
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(std::env::temp_dir)
     }
 
     fn castctl(&self) -> Result<PathBuf, Failure> {
@@ -370,24 +357,6 @@ async fn syncs(args: Sync) -> Result<Exit, Failure> {
         print_json(&rows)?;
     } else {
         common::out(sync::table(&rows));
-    }
-    Ok(Exit::Done)
-}
-
-async fn export(args: Export) -> Result<Exit, Failure> {
-    let plan = export::Plan {
-        log: args.log,
-        castctl: program(&args.castctl)?,
-        dir: args.dir.unwrap_or_else(std::env::temp_dir),
-        rounds: args.rounds,
-    };
-    let progress = Progress::new(args.rounds.into());
-    let figures = plan.run(&Clock::system(), &progress).await?;
-    drop(progress);
-    if args.json {
-        print_json(&figures)?;
-    } else {
-        common::out(report::export_table(&figures));
     }
     Ok(Exit::Done)
 }
