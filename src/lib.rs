@@ -25,6 +25,7 @@ pub mod collect;
 pub mod edge;
 pub mod ingest;
 pub mod origin;
+pub mod push;
 pub mod transcode;
 // Tools.
 pub mod bench;

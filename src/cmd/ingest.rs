@@ -3,6 +3,7 @@
 use crate::base::ids::Channel;
 use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::push::Asked;
 use crate::cmd::roles::{self, Bound, Roles};
 use crate::cmd::{announce, data, flags, secret};
 use crate::manifest::types::{ChannelSpec, Manifest, StreamKey};
@@ -52,8 +53,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         manifest.channels = vec![channel];
         secret::give_keys(&mut manifest)?;
     }
-    let roles =
-        Roles { from: args.recording.from(), archive: None, origin: true, edge: false, member };
+    let (from, push) = (args.recording.from(), Asked::default());
+    let roles = Roles { from, archive: None, origin: true, edge: false, member, push };
     common::block_on(roles::run(roles, manifest, announce))?
 }
 

@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod inspect;
 pub mod man;
 pub mod manifest;
+pub mod push;
 pub mod reads;
 pub mod recorder;
 pub mod repair;

@@ -9,6 +9,7 @@ use crate::cmd::cluster::{Lease, Member};
 use crate::cmd::common::{Exit, Failure};
 use crate::cmd::disk;
 use crate::cmd::figures::Figures;
+use crate::cmd::push::{self, Asked, Edge};
 use crate::cmd::reads::{From, Reads};
 use crate::cmd::recorder::Recorder;
 use crate::cmd::settings::{self, Certificates};
@@ -19,6 +20,7 @@ use crate::ingest;
 use crate::log::through::Through;
 use crate::manifest::types::Manifest;
 use crate::origin;
+use crate::push::pusher::Pusher;
 use crate::rt::clock::Clock;
 use crate::rt::drain::Drain;
 use crate::rt::signal::Stop;
@@ -43,6 +45,8 @@ pub struct Roles {
     pub archive: Option<String>,
     /// Its place in a cluster.
     pub member: Member,
+    /// What is pushed into buckets, of what the role `edge` has.
+    pub push: Asked,
 }
 
 /// Everything bound and opened, before anything is served.
@@ -55,6 +59,7 @@ pub struct Bound {
     lease: Option<Lease>,
     origin: Option<origin::server::Server>,
     edge: Option<edge::server::Server>,
+    push: Option<Pusher<Edge>>,
     figures: Figures,
 }
 
@@ -63,6 +68,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     let server = &manifest.server;
     let Certificates { viewers: tls, rtmps } =
         Certificates::load(server).map_err(Failure::usage)?;
+    let targets = roles.push.targets(manifest)?;
     let (ready, metrics, clock) = (Ready::new(), Metrics::new(), Clock::system());
     let admin = Admin::bind(server.admin.listen, metrics.clone(), ready.clone()).await;
     let admin = admin.map_err(Failure::failed)?;
@@ -101,6 +107,8 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
         false => None,
     };
     let watched = edge.as_ref().map(edge::server::Server::channels);
+    let times = (&metrics, &clock);
+    let push = push::pusher(targets, watched.as_ref(), directory, manifest, times);
     let own = !matches!(roles.from, From::Adopting);
     let disk = roles.from.disk(manifest).filter(|_| own);
     let figures = Figures::new(&reads, watched, disk, clock.clone());
@@ -111,7 +119,7 @@ pub async fn bind(roles: &Roles, manifest: &Manifest) -> Result<Bound, Failure> 
     if let (From::Transcoding(how), Some(lease)) = (&roles.from, &mut lease) {
         lease.beat.capacity = how.millicores;
     }
-    Ok(Bound { ready, metrics, clock, admin, reads, lease, origin, edge, figures })
+    Ok(Bound { ready, metrics, clock, admin, reads, lease, origin, edge, push, figures })
 }
 
 type Task<T> = JoinHandle<Option<T>>;
@@ -166,6 +174,7 @@ impl Bound {
         let jobs_latch = latch(transcoder.is_some(), "jobs");
         let origin_latch = latch(self.origin.is_some(), "internal");
         let edge_latch = latch(self.edge.is_some(), "viewers");
+        let push_latch = latch(self.push.is_some(), "push");
         asked.push(task::spawn("admin", async_ok(admin.serve(after.clone()))));
         asked.extend(registry.map(|(registry, calls)| {
             let serve = registry::serve(registry, calls, times.clone());
@@ -198,6 +207,7 @@ impl Bound {
             let serve = async_ok(edge.serve(latch, drain.clone()));
             readers.push(("the viewers' server", task::spawn("viewers", serve)));
         }
+        readers.extend(pushed(self.push.zip(push_latch), written.clone()));
         if let Some(lease) = self.lease {
             background.push(task::spawn("count", self.figures.clone().count()));
             let keep = keep(lease, self.figures, times, (unfinished_tx, through));
@@ -211,9 +221,7 @@ impl Bound {
             ended.extend(all(servers).await);
             next.start();
         }
-        for task in asked {
-            let _ = task.await;
-        }
+        over(asked).await;
         background.iter().for_each(JoinHandle::abort);
         well(ended)
     }
@@ -271,6 +279,12 @@ fn jobs(transcoder: Option<(Transcoder, Latch)>, made: Drain) -> Vec<Server> {
     serve.map(|jobs| ("the transcoder", task::spawn("jobs", async_ok(jobs)))).into_iter().collect()
 }
 
+/// What pushes HLS. It ends behind what writes: what that ends with is pushed too.
+fn pushed(push: Option<(Pusher<Edge>, Latch)>, written: Drain) -> Option<Server> {
+    let run = push.map(|(push, latch)| push.run(latch, written))?;
+    Some(("what pushes HLS", task::spawn("push", async_ok(run))))
+}
+
 /// Waits for the drain, or for a server that ends before it; that one is taken off its list.
 async fn first_end(
     writers: &mut Vec<Server>,
@@ -309,6 +323,13 @@ fn well(ended: Vec<(&str, Ended)>) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Waits for tasks that end by themselves.
+async fn over<T>(tasks: Vec<Task<T>>) {
+    for task in tasks {
+        let _ = task.await;
+    }
 }
 
 async fn all(servers: Vec<Server>) -> Vec<(&'static str, Ended)> {

@@ -4,6 +4,7 @@ use crate::cmd::announce::{self, local};
 use crate::cmd::cluster::{self, Member};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::flags;
+use crate::cmd::push::{self, Asked};
 use crate::cmd::reads::From;
 use crate::cmd::roles::{self, Bound, Roles};
 use crate::manifest::types::Manifest;
@@ -40,12 +41,15 @@ pub struct Args {
     /// servers say which do, where there are many edges [default: nowhere]
     #[arg(long, value_name = "ADDR", env = "CASTCTL_INTERNAL")]
     internal: Option<SocketAddr>,
+    #[command(flatten)]
+    push: push::HlsTo,
 }
 
 /// An edge's roles; `serves`: also to other edges.
 pub fn roles(upstream: &str, serves: bool) -> Roles {
     let (from, member) = (From::Upstream(upstream.to_owned()), Member::alone());
-    Roles { from, archive: None, origin: serves, edge: true, member }
+    let push = Asked::default();
+    Roles { from, archive: None, origin: serves, edge: true, member, push }
 }
 
 /// Runs until told to stop.
@@ -57,7 +61,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let serves = args.internal.is_some();
     let member = args.cluster.member(Some(&args.who))?;
     let from = args.upstream.map_or(From::Cluster(args.state), From::Upstream);
-    let roles = Roles { from, archive: args.viewers.archive, origin: serves, edge: true, member };
+    let (archive, push) = (args.viewers.archive, args.push.asked(false));
+    let roles = Roles { from, archive, origin: serves, edge: true, member, push };
     common::block_on(roles::run(roles, manifest, move |m, b| announce(m, b, serves)))?
 }
 

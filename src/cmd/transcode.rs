@@ -5,6 +5,7 @@ use crate::base::ids::Channel;
 use crate::cmd::announce::local;
 use crate::cmd::cluster;
 use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::push::Asked;
 use crate::cmd::reads::From;
 use crate::cmd::roles::{self, Bound, Roles};
 use crate::cmd::transcoder::{Aside, Transcoding};
@@ -96,8 +97,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             From::Transcoding(how)
         }
     };
-    let (archive, origin, edge) = (None, true, false);
-    let roles = Roles { from, archive, origin, edge, member };
+    let (archive, origin, edge, push) = (None, true, false, Asked::default());
+    let roles = Roles { from, archive, origin, edge, member, push };
     common::block_on(roles::run(roles, manifest, |_, bound: &Bound| {
         common::out(format!("internal: http://{}", local(bound.internal())));
         common::out(format!("admin: http://{}", bound.admin()));

@@ -3,10 +3,11 @@
 
 use crate::cmd::cluster::Member;
 use crate::cmd::common::{self, Exit, Failure};
+use crate::cmd::push::Asked;
 use crate::cmd::reads::From;
 use crate::cmd::roles::{self, Bound, Roles};
 use crate::cmd::transcoder::Transcoding;
-use crate::cmd::{announce, data, flags, secret};
+use crate::cmd::{announce, data, flags, push, secret};
 use crate::manifest::types::Manifest;
 
 /// Run every role in one process: receive, record, serve
@@ -26,11 +27,14 @@ pub struct Args {
     certificate: flags::Certificate,
     #[command(flatten)]
     machine: flags::Machine,
+    #[command(flatten)]
+    push: push::HlsTo,
 }
 
 /// Everything that runs in one process.
 pub fn roles(from: From) -> Roles {
-    Roles { from, archive: None, origin: true, edge: true, member: Member::alone() }
+    let (member, push) = (Member::alone(), Asked::by_manifest());
+    Roles { from, archive: None, origin: true, edge: true, member, push }
 }
 
 /// Runs until told to stop.
@@ -44,7 +48,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         secret::give_keys(&mut manifest)?;
     }
     let from = From::Recording(args.recording.how().transcoding(Transcoding::here(machine)));
-    let roles = Roles { archive: args.viewers.archive, ..roles(from) };
+    let (archive, push) = (args.viewers.archive, args.push.asked(true));
+    let roles = Roles { archive, push, ..roles(from) };
     common::block_on(roles::run(roles, manifest, announce))?
 }
 

@@ -128,6 +128,12 @@ impl Channels {
         Ok(Some(session))
     }
 
+    /// Does this session's feed run?
+    pub(super) fn feeds(&self, session: &Arc<Session>) -> bool {
+        let key = (session.channel.clone(), session.number);
+        self.watched(|w| w.get(&key).is_some_and(|s| Arc::ptr_eq(s, session)))
+    }
+
     /// All sessions of a channel, oldest first. Where they can't be asked for, those that were told
     /// last.
     pub async fn sessions(&self, channel: &Channel) -> Result<Spans, Refusal> {

@@ -7,7 +7,7 @@ use crate::edge::answer::{self, Kept};
 use crate::edge::asked::Asked;
 use crate::edge::channels::Channels;
 use crate::edge::entry::never_begins;
-use crate::edge::media::remux;
+use crate::edge::fetch::read_back;
 use crate::edge::metrics::Edge;
 use crate::edge::others;
 use crate::edge::pages;
@@ -347,15 +347,10 @@ impl Handler {
         place: &Place,
         logged: &Logged,
     ) -> Result<Vec<Bytes>, Answer> {
-        let Logged { msn, span, part, init, carries_cues, .. } = logged;
-        let (msn, span) = (*msn, *span);
+        let Logged { msn, span, part, .. } = *logged;
         let key = Key { log: id.clone(), rendition: place.rendition.as_str().into(), msn, span };
         let logs = &self.channels.sources().logs;
-        let read = async {
-            let batches = logs.read(id, span.start..span.end).await.map_err(Lost::Log)?;
-            remux(init, msn, *carries_cues, &batches).ok_or(Lost::Missing)
-        };
-        let parts = match self.recall.get(key, read).await {
+        let parts = match self.recall.get(key, read_back(logs, id, logged)).await {
             Ok(parts) => parts,
             Err(Lost::Missing) => {
                 tracing::error!(log = %id, "samples of a listed segment are missing");
@@ -368,7 +363,7 @@ impl Handler {
         };
         match part {
             None => Ok(parts.iter().map(|(_, bytes)| bytes.clone()).collect()),
-            Some(seq) => match parts.iter().find(|(first, _)| first == seq) {
+            Some(seq) => match parts.iter().find(|(first, _)| *first == seq) {
                 Some((_, bytes)) => Ok(vec![bytes.clone()]),
                 None => Err(answer::not_found("no such media")),
             },

@@ -11,6 +11,8 @@
 //! channel's sessions; `starts` makes the playlists that begin in the past, `ranges` those that end
 //! there.
 //!
+//! `followed` is a session for others in this process, who do with it what viewers do.
+//!
 //! `leave` says when a log is not read on although it has not ended: failover.
 //!
 //! A read that fails makes `mended` look whether the log was repaired meanwhile.
@@ -29,6 +31,8 @@ pub mod choice;
 pub mod cors;
 pub mod entry;
 pub mod feed;
+mod fetch;
+pub mod followed;
 pub mod http;
 pub mod leave;
 mod line;

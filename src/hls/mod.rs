@@ -5,7 +5,8 @@
 //! where it is decided.
 //!
 //! What begins in the past is made of the same lines: `rewind` finds moments and makes playlists
-//! that begin there and go on live, `range` those of what is over.
+//! that begin there and go on live, `range` those of what is over. `plain` makes live playlists
+//! that are files.
 //!
 //! An edge has one `window::Window` per rendition. It reads the logs of a session's generations in
 //! order and tells every window every mark (`apply`), and the hash of the init section that it made
@@ -31,6 +32,7 @@ pub mod moment;
 pub mod multivariant;
 pub mod name;
 mod past;
+pub mod plain;
 pub mod playlist;
 pub mod range;
 pub mod reload;

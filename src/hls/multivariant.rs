@@ -2,7 +2,7 @@
 //! of the session records alone, so it never changes while the session lives. Media playlists are
 //! `hls::playlist`.
 
-use crate::base::ids::Msn;
+use crate::base::ids::{Msn, Session};
 use crate::media::codec::VideoRange;
 use crate::media::timeline::mark::{Rendition, SessionRecord};
 use crate::media::track::Kind;
@@ -28,6 +28,8 @@ pub enum List {
     From(Msn),
     /// Those of a range of segments.
     Range,
+    /// The live ones of this session, from where its channel's own playlist stands.
+    Entry(Session),
 }
 
 /// What sessions have in common, for a range of segments that crosses them: the renditions that all
@@ -90,11 +92,21 @@ pub fn render(session: &SessionRecord, list: List) -> String {
     String::from_utf8(out).expect("made of strings")
 }
 
+/// The session that a channel's own playlist names, and how many of its variants; `None`: it is
+/// none that was made here with [`List::Entry`].
+pub fn entry(text: &str) -> Option<(Session, usize)> {
+    let variants: Vec<&str> =
+        text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    let (session, _) = variants.first()?.strip_prefix('s')?.split_once('/')?;
+    Some((Session(session.parse().ok()?), variants.len()))
+}
+
 fn uri(Rendition { name, .. }: &Rendition, list: List) -> String {
     match list {
         List::Live => format!("{name}/index.m3u8"),
         List::From(msn) => format!("{name}/from-{msn}.m3u8"),
         List::Range => format!("{name}.m3u8"),
+        List::Entry(session) => format!("s{session}/{name}/index.m3u8"),
     }
 }
 
@@ -249,6 +261,20 @@ mod tests {
             range.replace("video.m3u8", "video/index.m3u8").replace("audio.", "audio/index."),
             live
         );
+    }
+
+    #[test]
+    fn a_channels_own_playlist_leads_into_its_session() {
+        let record = record(vec![video(), audio()]);
+        let text = render(&record, List::Entry(Session(12)));
+        let live = render(&record, List::Live);
+        let same = text.replace("s12/video/", "video/").replace("s12/audio/", "audio/");
+        assert_eq!(same, live);
+        assert_eq!(entry(&text), Some((Session(12), 1)));
+        for other in ["", "#EXTM3U\n", "#EXTM3U\nvideo/index.m3u8\n", "#EXTM3U\nsx/video\n"] {
+            assert_eq!(entry(other), None, "{other}");
+        }
+        assert_eq!(entry(&live), None);
     }
 
     #[test]

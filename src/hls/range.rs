@@ -44,22 +44,12 @@ pub fn piece(
     home: &str,
     during: (Wall, Wall),
 ) -> Option<Piece> {
-    let (begin, _) = window.first?;
-    let first = first.max(begin);
-    let last = last.min(window.segments.back()?.msn);
-    let count = usize::try_from(last.0.checked_sub(first.0)?).ok()? + 1;
-    // A block begins with a number that BLOCK divides, but for the first.
-    let block = |msn: Msn| msn.0 / BLOCK - begin.0 / BLOCK;
-    let from = block(first).min(window.text.blocks.strands().len() as u64);
-    let text =
-        window.text.plain(usize::try_from(from).ok()?..usize::try_from(block(last)).ok()? + 1);
-    let from = begin.0.max((begin.0 / BLOCK + from) * BLOCK);
-    let text = &text[segment_at(&text, usize::try_from(first.0 - from).ok()?)?..];
-    let text = &text[..segment_at(text, count).unwrap_or(text.len())];
+    let ((first, last), text) = lines(window, (first, last))?;
+    let count = usize::try_from(last.0 - first.0).ok()? + 1;
     let start = window.start(first)?;
     let mut lines = String::with_capacity(text.len() + count * home.len());
     let (map, breaks) = start.lead();
-    for line in map.split_inclusive('\n').chain(text[body_at(text)..].split_inclusive('\n')) {
+    for line in map.split_inclusive('\n').chain(text[body_at(&text)..].split_inclusive('\n')) {
         match line.strip_prefix("#EXT-X-MAP:URI=\"") {
             Some(uri) => lines.extend(["#EXT-X-MAP:URI=\"", home, uri]),
             None if line.starts_with('#') => lines.push_str(line),
@@ -79,6 +69,24 @@ pub fn piece(
         lines,
         cues: cues.map(str::to_owned).collect(),
     })
+}
+
+/// The lines, without parts, of the complete segments from one number to another, as far as there
+/// are such; and which they are. `None`: there are none.
+pub(super) fn lines(window: &Window, (first, last): (Msn, Msn)) -> Option<((Msn, Msn), String)> {
+    let (begin, _) = window.first?;
+    let first = first.max(begin);
+    let last = last.min(window.segments.back()?.msn);
+    let count = usize::try_from(last.0.checked_sub(first.0)?).ok()? + 1;
+    // A block begins with a number that BLOCK divides, but for the first.
+    let block = |msn: Msn| msn.0 / BLOCK - begin.0 / BLOCK;
+    let from = block(first).min(window.text.blocks.strands().len() as u64);
+    let text =
+        window.text.plain(usize::try_from(from).ok()?..usize::try_from(block(last)).ok()? + 1);
+    let from = begin.0.max((begin.0 / BLOCK + from) * BLOCK);
+    let text = &text[segment_at(&text, usize::try_from(first.0 - from).ok()?)?..];
+    let text = &text[..segment_at(text, count).unwrap_or(text.len())];
+    Some(((first, last), text.to_owned()))
 }
 
 /// Has a date range, as `hls::cues` writes it, a date between these?

@@ -9,9 +9,10 @@ use crate::manifest::parse::{ERRORS_MAX, ManifestError};
 use crate::manifest::raw::{RawChannel, RawManifest, RawSync, Text};
 use crate::manifest::text::show;
 use crate::manifest::types::{
-    CHANNELS_MAX, ChannelSpec, FRAME_RATE_MAX, FRAME_RATE_MIN, KEYS_PER_CHANNEL_MAX, Manifest,
-    PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX, SEGMENT_MAX, SEGMENT_MIN, SYNC_INTERVAL_MAX,
-    SYNC_INTERVAL_MIN, Server, StreamKey, SyncPolicy, TARGET_DURATION_MAX,
+    BUCKET_URL_MAX, CHANNELS_MAX, ChannelSpec, FRAME_RATE_MAX, FRAME_RATE_MIN,
+    KEYS_PER_CHANNEL_MAX, Manifest, PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX, SEGMENT_MAX,
+    SEGMENT_MIN, SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, Server, StreamKey, SyncPolicy,
+    TARGET_DURATION_MAX,
 };
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -116,9 +117,25 @@ impl<'a> Check<'a> {
             sync,
             latency_budget,
             ladder,
+            hls_to: self.bucket(&path("hlsTo"), &raw.hls_to),
         };
         self.budget(at, raw, &spec);
         name.map(|_| spec)
+    }
+
+    /// The URL of a bucket, by its shape: which stores there are is known to who opens it.
+    fn bucket(&mut self, path: &str, raw: &Text) -> Option<String> {
+        let text = raw.as_ref()?;
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+        let is_url =
+            scheme.is_some_and(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric()));
+        if !is_url || text.contains(char::is_whitespace) {
+            self.error(path, format!("{text:?} is no URL of a bucket, as s3://BUCKET/PREFIX"));
+        } else if text.len() > BUCKET_URL_MAX {
+            let found = text.len();
+            self.error(path, format!("a URL has at most {BUCKET_URL_MAX} bytes, not {found}"));
+        }
+        Some(text.clone())
     }
 
     fn name(&mut self, path: &str, text: &str) -> Option<Channel> {

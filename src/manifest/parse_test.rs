@@ -8,10 +8,10 @@ use crate::manifest::raw::{
     RawServer, RawSound, RawTls, RawViewers,
 };
 use crate::manifest::types::{
-    CHANNELS_MAX, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, FRAME_RATE_MAX, FRAME_RATE_MIN,
-    IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX, LOW_SPACE_MAX, LOW_SPACE_MIN,
-    Manifest, PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX, SEGMENT_MAX, SEGMENT_MIN,
-    STREAM_KEY_MAX, STREAM_KEY_MIN, SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, SyncPolicy,
+    BUCKET_URL_MAX, CHANNELS_MAX, CONNECTIONS_MAX, CorsOrigins, DRAIN_TIMEOUT_MAX, FRAME_RATE_MAX,
+    FRAME_RATE_MIN, IDLE_TIMEOUT_MAX, IDLE_TIMEOUT_MIN, KEYS_PER_CHANNEL_MAX, LOW_SPACE_MAX,
+    LOW_SPACE_MIN, Manifest, PART_MAX, PART_MIN, Pace, RECONNECT_WINDOW_MAX, SEGMENT_MAX,
+    SEGMENT_MIN, STREAM_KEY_MAX, STREAM_KEY_MIN, SYNC_INTERVAL_MAX, SYNC_INTERVAL_MIN, SyncPolicy,
     TARGET_DURATION_MAX,
 };
 use std::time::Duration;
@@ -176,7 +176,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "channels:\n  - name: a\n    segmnt: 2s\n",
         "castctl.yaml:3:5: channels[0].segmnt: unknown field `segmnt`, expected one of \
          `name`, `keys`, `segment`, `targetDuration`, `part`, `reconnectWindow`, `pace`, \
-         `frameRate`, `sync`, `latencyBudget`, `ladder`",
+         `frameRate`, `sync`, `latencyBudget`, `ladder`, `hlsTo`",
     ),
     (
         "unknown server field",
@@ -361,7 +361,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "channels: [&a {name: a}, {<<: *a}]",
         "castctl.yaml:1:27: channels[1].<<: unknown field `<<`, expected one of `name`, \
          `keys`, `segment`, `targetDuration`, `part`, `reconnectWindow`, `pace`, `frameRate`, \
-         `sync`, `latencyBudget`, `ladder`",
+         `sync`, `latencyBudget`, `ladder`, `hlsTo`",
     ),
     (
         "too deep",
@@ -396,6 +396,12 @@ const REFUSED: &[(&str, &str, &str)] = &[
          fields (for example `name: main`)",
     ),
     (
+        "no bucket",
+        "channels: [{name: a, hlsTo: bucket/prefix}]",
+        "castctl.yaml:1:29: channels[0].hlsTo: \"bucket/prefix\" is no URL of a bucket, as \
+         s3://BUCKET/PREFIX",
+    ),
+    (
         "a list for fields",
         "server: [rtmp]",
         "castctl.yaml:1:9: server: invalid type: sequence, expected the server's fields",
@@ -413,6 +419,15 @@ fn every_error_names_its_place_and_path() {
     for (name, text, expected) in REFUSED {
         assert_eq!(message(text), *expected, "{name}");
     }
+}
+
+#[test]
+fn a_buckets_url_has_a_limit() {
+    let of = |len: usize| format!("channels: [{{name: a, hlsTo: 's3://{}'}}]", "x".repeat(len - 5));
+    let longest = parse("x", &of(BUCKET_URL_MAX)).expect("the limit");
+    assert_eq!(longest.channels[0].hls_to.as_ref().map(String::len), Some(BUCKET_URL_MAX));
+    let error = message(&of(BUCKET_URL_MAX + 1));
+    assert!(error.ends_with("a URL has at most 1024 bytes, not 1025"), "{error}");
 }
 
 #[test]
@@ -703,7 +718,7 @@ fn every_field_is_in_the_page_and_in_the_sample() {
     ];
     assert_eq!(
         parts.iter().map(Vec::len).collect::<Vec<_>>(),
-        [3, 11, 4, 12, 3, 9, 3, 2, 4, 2, 1, 1]
+        [3, 12, 4, 12, 3, 9, 3, 2, 4, 2, 1, 1]
     );
     for field in parts.iter().flatten() {
         let heading = [format!(".B {field}\n"), format!(".BR {field} "), format!(".SS {field}\n")];

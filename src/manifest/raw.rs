@@ -35,6 +35,7 @@ pub(super) struct RawChannel {
     pub(super) sync: Option<RawSync>,
     pub(super) latency_budget: Text,
     pub(super) ladder: Text,
+    pub(super) hls_to: Text,
 }
 
 /// An item of `ladders`.

@@ -31,6 +31,8 @@ pub const PART_MIN: Duration = Duration::from_millis(100);
 pub const PART_MAX: Duration = Duration::from_secs(2);
 /// Longest wait for an encoder's return: each second of it is a gap in the playlist.
 pub const RECONNECT_WINDOW_MAX: Duration = Duration::from_secs(3600);
+/// Longest URL of a bucket in bytes: a name of 63 and a prefix, of which keys leave no more.
+pub const BUCKET_URL_MAX: usize = 1_024;
 /// Lowest nominal frame rate, in thousandths of a frame per second.
 pub const FRAME_RATE_MIN: u32 = 1_000;
 /// Highest nominal frame rate, in thousandths of a frame per second.
@@ -112,6 +114,9 @@ pub struct ChannelSpec {
     pub latency_budget: Duration,
     /// `ladder`: what the channel is transcoded to, by the name of a ladder. Default `none`.
     pub ladder: Option<Arc<Ladder>>,
+    /// `hlsTo`: the bucket and prefix that finished segments and playlists are put into while the
+    /// channel is live, `SCHEME://…`, at most 1024 bytes. Default: none.
+    pub hls_to: Option<String>,
 }
 
 impl ChannelSpec {
@@ -129,6 +134,7 @@ impl ChannelSpec {
             sync: SyncPolicy::default(),
             latency_budget: Duration::from_millis(500),
             ladder: None,
+            hls_to: None,
         }
     }
 }

@@ -15,11 +15,16 @@
 //! Credentials and endpoints come from the environment, under the names that the clouds' own tools
 //! read (`AWS_…`, `GOOGLE_…`, `AZURE_…`).
 //!
+//! `files` is for what others fetch from the bucket over HTTP: media, which is put once, and
+//! playlists, of which a version is put in place of the one before.
+//!
 //! Invariant: nothing here replaces an object that is there, but a multipart upload, which the
-//! stores cannot tie to that condition: its caller sees to it that the name is its own.
+//! stores cannot tie to that condition: its caller sees to it that the name is its own; and
+//! `files::replace`, which replaces the one version that its caller names.
 //! Invariant: no half object is ever visible: a put, and the end of an upload, is all or nothing.
 
 pub mod error;
+pub mod files;
 mod http;
 pub mod open;
 pub mod port;

@@ -20,7 +20,7 @@ pub const SMALL_MAX: u64 = 1 << 20;
 pub(super) const SUM_NAME: &str = "castctl_sha256";
 
 /// It, in the library's words.
-const SUM: Attribute = Attribute::Metadata(std::borrow::Cow::Borrowed(SUM_NAME));
+pub(super) const SUM: Attribute = Attribute::Metadata(std::borrow::Cow::Borrowed(SUM_NAME));
 
 /// A prefix in a bucket, and everything in it. Cheap to clone.
 #[derive(Clone)]
@@ -86,18 +86,22 @@ impl Store {
         }
     }
 
-    fn path(&self, key: &str) -> Path {
+    pub(super) fn inner(&self) -> &dyn ObjectStore {
+        &*self.inner
+    }
+
+    pub(super) fn path(&self, key: &str) -> Path {
         let parts = key.split('/').filter(|part| !part.is_empty());
         self.base.parts().chain(parts.map(Into::into)).collect()
     }
 
-    fn failed(&self, key: &str) -> impl Fn(object_store::Error) -> StoreError {
+    pub(super) fn failed(&self, key: &str) -> impl Fn(object_store::Error) -> StoreError {
         let url = self.url_of(key);
         move |e| StoreError::of(url.clone(), e)
     }
 
     /// What a put can't find is the bucket.
-    fn refused(&self, key: &str) -> impl Fn(object_store::Error) -> StoreError {
+    pub(super) fn refused(&self, key: &str) -> impl Fn(object_store::Error) -> StoreError {
         let (failed, url) = (self.failed(key), self.url_of(key));
         move |e| match failed(e) {
             StoreError::NotFound { .. } => {
@@ -108,7 +112,7 @@ impl Store {
         }
     }
 
-    fn attributes(&self, sum: &Sum) -> Attributes {
+    pub(super) fn attributes(&self, sum: &Sum) -> Attributes {
         match self.keeps_sums {
             true => Attributes::from_iter([(SUM, sum.to_string())]),
             false => Attributes::new(),

@@ -1,6 +1,7 @@
 //! The recipes as they are run: `replay-in-ci.sh` passes, and fails when something is altered;
 //! `two-origins-two-edges.sh` loses an origin and goes on, `watch-from-an-hour-ago.sh` watches that
-//! again, `record-collect-rewatch.sh` watches what is in a bucket.
+//! again, `record-collect-rewatch.sh` watches what is in a bucket, `publish-to-a-bucket.sh` what is
+//! put there while it is live.
 
 use crate::{castctl, root, text};
 use std::os::unix::fs::PermissionsExt;
@@ -125,4 +126,24 @@ fn the_recipe_watches_a_recording_out_of_its_bucket() {
     let (code, said) = of_its_own("record-collect-rewatch.sh", &[]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("BUCKET [CLIP]"), "{said}");
+}
+
+#[test]
+fn the_recipe_is_live_in_a_bucket() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let bucket = format!("file://{}/public", dir.path().display());
+    let (code, said) = of_its_own("publish-to-a-bucket.sh", &[&bucket]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("of 2 renditions, each the edge's"), "{said}");
+    // A session of that name is there: a server that begins anew leaves it as it is.
+    let there = dir.path().join("public/live/show/s1/video/index.m3u8");
+    let before = std::fs::read(&there).expect("pushed");
+    let (code, said) = of_its_own("publish-to-a-bucket.sh", &[&bucket]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(std::fs::read(&there).expect("pushed") == before, "it was replaced");
+    for words in [&[][..], &["s3://bucket/prefix"]] {
+        let (code, said) = of_its_own("publish-to-a-bucket.sh", words);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("BUCKET [PUBLIC] [CLIP]"), "{said}");
+    }
 }

@@ -62,6 +62,25 @@ impl Moto {
     }
 }
 
+impl Moto {
+    /// From now on strangers may get what is in the bucket, and do nothing else.
+    pub(crate) async fn public(self) -> Moto {
+        let policy = serde_json::json!({
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": format!("arn:aws:s3:::{BUCKET}/*"),
+            }],
+        });
+        let put = reqwest::Client::new().put(format!("http://{}/{BUCKET}?policy", self.addr));
+        let put = put.body(policy.to_string()).send().await.expect("it answers");
+        assert!(put.status().is_success(), "{put:?}");
+        self
+    }
+}
+
 /// The account and key that everybody's emulator of Azure has.
 const AZURE: [&str; 2] = [
     "devstoreaccount1",
@@ -226,6 +245,11 @@ impl Proxy {
     /// From now on nobody may do anything.
     pub(crate) fn deny(&self) {
         self.inner.denied.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on everybody may do everything again; what goes wrong still does.
+    pub(crate) fn allow(&self) {
+        self.inner.denied.store(false, Ordering::Relaxed);
     }
 
     /// How many requests went wrong.

@@ -39,6 +39,7 @@ mod postgres;
 mod process;
 mod proxied;
 mod proxies;
+mod pushed;
 mod refusals;
 mod registry;
 mod repaired;

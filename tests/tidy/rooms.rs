@@ -60,6 +60,8 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&[&str]])] = &[
     ("origin", &[&["base", "log", "api", "sign", "rt", "telemetry"]]),
     ("edge", &[MEDIA_SERVICE, &["hls", "sign"]]),
     ("transcode", &[MEDIA_SERVICE, &["av"]]),
+    // What it pushes are an edge's sessions, which `cmd` gives it: no log is read here.
+    ("push", &[&["base", "media", "hls", "store", "api", "rt", "telemetry"]]),
     ("collect", &[&["base", "log", "catalog", "store", "api", "rt", "telemetry"]]),
     ("inspect", &[BELOW_SERVICES]),
     ("conform", &[BELOW_SERVICES]),
@@ -71,7 +73,7 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&[&str]])] = &[
 ];
 
 /// Own sockets and tasks; never import each other.
-pub(crate) const SERVICES: &[&str] = &["ingest", "origin", "edge", "transcode", "collect"];
+pub(crate) const SERVICES: &[&str] = &["ingest", "origin", "edge", "transcode", "push", "collect"];
 
 /// What the commands of those names do; a service never imports one.
 pub(crate) const TOOLS: &[&str] = &["inspect", "conform", "replay", "export", "bench"];
@@ -128,7 +130,7 @@ pub(crate) const DOORS: &[(&str, &[&str])] = &[
     ("ffmpeg_next", &["av"]),
     ("flate2", &["hls/rope"]),
     ("h264_reader", &["media/codec"]),
-    ("futures_util", &["api/teller", "edge/feed", "origin", "store"]),
+    ("futures_util", &["api/teller", "edge/feed", "origin", "push", "store"]),
     ("http_body_util", &["origin", "control/routes", "store/http", "bench/crowd"]),
     ("http_body", &[
         "rt/gather", "rt/http", "edge", "origin",

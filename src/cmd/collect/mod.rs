@@ -16,6 +16,7 @@ use crate::cmd::announce::local;
 use crate::cmd::cluster::{self, Member};
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::flags;
+use crate::cmd::push::Asked;
 use crate::cmd::reads::From;
 use crate::cmd::roles::{self, Bound, Roles};
 use crate::cmd::settings;
@@ -175,7 +176,8 @@ fn serve_only(args: Args) -> Result<Exit, Failure> {
     // An origin of the host's name is beside it.
     let who = args.who.or_host("-collect")?;
     let member = args.cluster.member(Some(&who))?;
-    let roles = Roles { from: From::Adopting, archive: None, origin: true, edge: false, member };
+    let (from, push) = (From::Adopting, Asked::default());
+    let roles = Roles { from, archive: None, origin: true, edge: false, member, push };
     common::block_on(roles::run(roles, manifest, announce))?
 }
 
