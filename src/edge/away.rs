@@ -45,11 +45,11 @@ impl Away {
 pub async fn index(sources: &Sources, id: &LogId, newest: bool) -> Result<Index, LogError> {
     let until = sources.clock.now().mono.plus(INDEX_WAIT);
     tokio::select! {
-        index = sources.logs.index(id) => {
+        index = sources.logs.nearest_index(id) => {
             if let (Ok(_), Some(holder)) = (&index, holder(sources, id)) {
                 sources.away.found(&holder);
             }
-            index
+            Ok(sources.logs.with_head(id, index?).await)
         }
         () = sources.clock.sleep_until(until), if !newest => {
             // The bucket takes its time where a log is long; it is not the one that stands still.

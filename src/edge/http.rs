@@ -21,6 +21,7 @@ use crate::hls::moment::NotAMoment;
 use crate::hls::name::{File, Path, Place, asks_for_moments};
 use crate::hls::playlist::View;
 use crate::hls::reload::{self, Decision, Query};
+use crate::log::error::LogError;
 use crate::log::id::LogId;
 use crate::media::timeline::mark::RENDER;
 use crate::rt::drain::Drain;
@@ -355,6 +356,10 @@ impl Handler {
             Err(Lost::Missing) => {
                 tracing::error!(log = %id, "samples of a listed segment are missing");
                 return Err(answer::not_found("damaged in the log"));
+            }
+            Err(Lost::Log(e @ LogError::Removed { .. })) => {
+                tracing::debug!(log = %id, "{e}");
+                return Err(answer::not_found("it is not kept any more"));
             }
             Err(Lost::Log(e)) => {
                 tracing::error!(log = %id, "{e}");

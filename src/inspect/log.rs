@@ -16,6 +16,7 @@ use crate::log::format::footer::Footer;
 use crate::log::format::index::Indexer;
 use crate::log::fs::{FileSystem, Open};
 use crate::log::partly::Partly;
+use crate::log::trim;
 use bytes::Bytes;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -182,9 +183,8 @@ impl Look {
         let count = files.len();
         let mut before: Option<Footer> = None;
         let mut expected = files.first().and_then(|f| f.0);
-        if let Some(first) = expected.filter(|first| *first > 0) {
-            let text = format!("{}: the extents before {first} are not here", dir.display());
-            self.report.found(Severity::Note, text);
+        if let Some(first) = expected {
+            self.beginning(dir, first);
         }
         for (n, (index, path)) in files.into_iter().enumerate() {
             if let (Some(want), Some(have)) = (expected, index)
@@ -220,6 +220,22 @@ impl Look {
             self.report.found(Severity::Note, format!("{}: {text}", dir.display()));
         }
         self.log.generations.push(facts);
+    }
+
+    /// Says why a log does not begin with extent 0, where that is so.
+    fn beginning(&mut self, dir: &Path, first: u32) {
+        let shown = dir.display();
+        let (severity, text) = match trim::first(self.fs.as_ref(), dir) {
+            Err(e) => (Severity::Damage, e.to_string()),
+            Ok(from) if 0 < from && from < first => {
+                let missing = format!("extents {from} to {} are missing", first - 1);
+                (Severity::Damage, format!("{shown}: {missing}; castctl repair {shown}"))
+            }
+            Ok(0) if first == 0 => return,
+            Ok(0) => (Severity::Note, format!("{shown}: the extents before {first} are not here")),
+            Ok(_) => (Severity::Note, format!("{shown}: the extents before {first} were removed")),
+        };
+        self.report.found(severity, text);
     }
 
     /// Says what lies beside the extents and is no part of the log.

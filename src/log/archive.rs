@@ -156,6 +156,10 @@ impl FileSystem for Archive {
         read_only()
     }
 
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        read_only()
+    }
+
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         read_only()
     }

@@ -1,19 +1,22 @@
 //! Logs with a bucket behind them: what can't be read where it was written is read there, where it
 //! was collected. A log that is all in the bucket is the same log there, byte for byte, so that who
-//! reads notices nothing of it.
+//! reads notices nothing of it. A log of which a node has removed the oldest extents (`trim`) is
+//! read on from the bucket into the node, as one log: marks, records and ranges.
 //!
 //! Invariant: a log that may still be written is not read in the bucket by who waits for its end:
 //! what is there of it would pass for all of it.
 
+use crate::base::error::Kind;
 use crate::base::time::Mono;
 use crate::log::batch::Batch;
 use crate::log::bucket::Bucket;
 use crate::log::error::LogError;
-use crate::log::format::Position;
 use crate::log::format::version::Wrote;
+use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::id::LogId;
 use crate::log::index::Index;
 use crate::log::remote::wire::Since;
+use crate::log::seam::Seam;
 use crate::log::shared::lock;
 use crate::log::source::Source;
 use crate::log::subscription::{From, Piece, Subscription};
@@ -60,6 +63,20 @@ impl Archived {
     }
 
     pub(super) async fn index_since(&self, id: &LogId, since: Since) -> Result<Index, LogError> {
+        // By a number or a moment, what is removed could not be told from what was not asked for.
+        let (asked, from) = match since {
+            Since::Extent(n) => (since, n),
+            Since::Start | Since::Msn(_) | Since::Time(_) => (Since::Start, 0),
+        };
+        let index = self.nearest(id, asked).await?;
+        let mut index = self.with_head(id, index, from).await;
+        index.forget(since);
+        Ok(index)
+    }
+
+    /// The marks that a log's node has, or where that gives none, all of a log that is whole in the
+    /// bucket.
+    pub(super) async fn nearest(&self, id: &LogId, since: Since) -> Result<Index, LogError> {
         let near = match Box::pin(self.near.index_since(id, since)).await {
             Err(e) => e,
             index => return index,
@@ -67,6 +84,27 @@ impl Archived {
         let mut index = self.whole(id).await.ok_or(near)?;
         index.forget(since);
         Ok(index)
+    }
+
+    /// The same with the bucket's before them, from extent `from` on, where they begin later. A
+    /// bucket that can't be read, or does not reach so far, keeps nobody from what is on air: then
+    /// they stay as they are, and it is said.
+    pub(super) async fn with_head(&self, id: &LogId, mut index: Index, from: u32) -> Index {
+        let first = index.footers.first().map_or(index.tail.extent, |f| f.extent);
+        if first <= from {
+            return index;
+        }
+        match self.bucket.part(id, from..first).await {
+            Ok(Some(mut footers)) => {
+                footers.extend(index.footers.iter().map(|f| Arc::new(f.own())));
+                index.footers = footers;
+            }
+            Ok(None) => tracing::warn!(log = %id, first,
+                "it begins with this extent at its node, and the archive lacks some before it"),
+            Err(e) => tracing::warn!(log = %id, first,
+                "it begins with this extent at its node, and the archive can't be read: {e}"),
+        }
+        index
     }
 
     /// All marks of a log, where all of it is in the bucket.
@@ -83,7 +121,15 @@ impl Archived {
     pub(super) async fn subscribe(&self, id: &LogId, from: From) -> Result<Subscription, LogError> {
         let near = match Box::pin(self.near.subscribe(id, from)).await {
             Err(e) => e,
-            log => return log,
+            Ok(log) => {
+                let (begins, seam) = (log.position(), Seam::new(&self.near, self.bucket.files(id)));
+                let mut log = log.over(seam);
+                let headless = from == From::Start && begins.extent > 0;
+                if headless && self.bucket.reaches(id, begins.extent).await.unwrap_or(false) {
+                    log.rewind();
+                }
+                return Ok(log);
+            }
         };
         match (self.whole(id).await, from) {
             (None, _) => Err(near),
@@ -98,7 +144,39 @@ impl Archived {
         range: Range<Position>,
     ) -> Result<Vec<Batch>, LogError> {
         let near = Box::pin(self.near.read(id, range.clone()));
-        self.either(id, near, || self.bucket.read(id, range.clone())).await
+        match self.either(id, near, || self.bucket.read(id, range.clone())).await {
+            Err(LogError::Removed { first, .. }) => self.across(id, range, first).await,
+            read => read,
+        }
+    }
+
+    /// A range of which the node has removed what is before `first`.
+    async fn across(
+        &self,
+        id: &LogId,
+        Range { start, end }: Range<Position>,
+        mut first: u32,
+    ) -> Result<Vec<Batch>, LogError> {
+        let (mut at, mut batches) = (start, Vec::new());
+        while at < end {
+            let seam = Position { extent: first, ..HEADER_POSITION };
+            if at < seam {
+                let far = self.bucket.read(id, at..end.min(seam)).await;
+                batches.extend(far.map_err(|e| nowhere(e, &self.bucket, id, first))?);
+                at = end.min(seam);
+                continue;
+            }
+            match Box::pin(self.near.read(id, at..end)).await {
+                // More of it was removed meanwhile.
+                Err(LogError::Removed { first: now, .. }) if now > first => first = now,
+                Err(e) => return Err(e),
+                Ok(rest) => {
+                    batches.extend(rest);
+                    at = end;
+                }
+            }
+        }
+        Ok(batches)
     }
 
     pub(super) async fn piece(&self, id: &LogId, from: Position) -> Result<Piece, LogError> {
@@ -111,7 +189,14 @@ impl Archived {
                 piece => Ok(piece),
             }
         };
-        self.either(id, Box::pin(self.near.piece(id, from)), far).await
+        match self.either(id, Box::pin(self.near.piece(id, from)), far).await {
+            Err(LogError::Removed { first, path }) => match self.bucket.piece(id, from).await {
+                // Not over: the bucket lacks it.
+                Ok(Piece::Sealed) => Err(LogError::Removed { first, path }),
+                piece => piece.map_err(|e| nowhere(e, &self.bucket, id, first)),
+            },
+            piece => piece,
+        }
     }
 
     pub(super) async fn wrote(&self, id: &LogId) -> Result<Wrote, LogError> {
@@ -120,7 +205,7 @@ impl Archived {
     }
 
     /// What `near` answers, or `far` where that fails or takes too long; `far` first where `near`
-    /// did so a moment ago. Where both fail, `near`'s error.
+    /// did so a moment ago. Where both fail, and where `near` has removed it, `near`'s error.
     async fn either<T, F: Future<Output = Result<T, LogError>>>(
         &self,
         id: &LogId,
@@ -135,6 +220,7 @@ impl Archived {
             };
             match answer {
                 Some(Ok(found)) => return Ok(found),
+                Some(Err(e @ LogError::Removed { .. })) => return Err(e),
                 Some(Err(e)) => return far().await.inspect(|_| self.note(id)).map_err(|_| e),
                 None => {}
             }
@@ -168,5 +254,16 @@ impl Archived {
             away.clear();
         }
         away.insert(id.clone(), self.clock.now().mono);
+    }
+}
+
+/// What the node has removed and the bucket does not have is nowhere.
+fn nowhere(e: LogError, bucket: &Bucket, id: &LogId, first: u32) -> LogError {
+    match e.kind() {
+        Kind::Invalid | Kind::NotFound => {
+            tracing::warn!(log = %id, ?bucket, "what its node has removed is not there: {e}");
+            LogError::Removed { path: id.to_string().into(), first }
+        }
+        _ => e,
     }
 }

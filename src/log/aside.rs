@@ -1,5 +1,6 @@
 //! Files beside a log's extents that are no part of it: what recovery and repair set aside. Nothing
-//! is ever deleted, so whoever looks at a log is told that they are there.
+//! deletes them (a log that has some is never removed whole), so whoever looks at a log is told
+//! that they are there.
 
 use crate::log::id::extent_index;
 

@@ -16,7 +16,8 @@ use crate::log::index::Index;
 use crate::log::logs::{READ_MAX, blocking};
 use crate::log::reader::{ExtentReader, wrote};
 use crate::log::shared::lock;
-use crate::log::subscription::{Files, Piece, Site, Subscription};
+use crate::log::site::{Files, Site};
+use crate::log::subscription::{Piece, Subscription};
 use crate::rt::clock::Clock;
 use crate::store::open::{Access, open};
 use crate::store::port::SMALL_MAX;
@@ -70,7 +71,7 @@ impl Bucket {
         Bucket { inner: Arc::new(Inner { fs, root, clock, missed }) }
     }
 
-    fn files(&self, id: &LogId) -> Files {
+    pub(super) fn files(&self, id: &LogId) -> Files {
         let Inner { fs, root, .. } = &*self.inner;
         let (id, dir) = (id.clone(), root.join(id.to_string()));
         let (fs, reads) = (Arc::clone(fs), Versions::TODAY);
@@ -87,25 +88,39 @@ impl Bucket {
         let (inner, of) = (Arc::clone(&self.inner), files.clone());
         let there = blocking(&files.dir, move || inner.there(&of)).await?;
         let Some((extents, sealed)) = there else { return Ok(None) };
-        let mut index = Index { footers: Vec::new(), tail: HEADER_POSITION, sealed: false };
-        let all: Vec<u32> = (0..extents).collect();
-        for some in all.chunks(FOOTERS) {
-            let read = |extent: u32| {
-                let files = files.clone();
-                tokio::task::spawn_blocking(move || footer(&files, extent))
-            };
-            let some: Vec<_> = some.iter().copied().map(read).collect();
-            for footer in some {
-                let footer = footer.await.expect("file work that panics is a bug")?;
-                index.tail = Position { extent: footer.extent + 1, ..HEADER_POSITION };
-                index.footers.push(Arc::new(footer));
-            }
-        }
+        let footers = footers(&files, 0..extents).await?;
+        let tail = Position { extent: extents, ..HEADER_POSITION };
+        let mut index = Index { footers, tail, sealed: false };
         if sealed == Some(extents) {
             index.sealed = true;
             index.tail = index.footers.last().map_or(HEADER_POSITION, |last| last.end());
         }
         Ok(Some(index))
+    }
+
+    /// The marks of these extents of a log; `None` where not all of them are there.
+    ///
+    /// # Errors
+    /// As [`Bucket::index`].
+    pub(super) async fn part(
+        &self,
+        id: &LogId,
+        extents: Range<u32>,
+    ) -> Result<Option<Vec<Arc<Footer>>>, LogError> {
+        match self.reaches(id, extents.end).await? {
+            true => footers(&self.files(id), extents).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Is all of a log there that comes before an extent?
+    ///
+    /// # Errors
+    /// The bucket can't be read.
+    pub(super) async fn reaches(&self, id: &LogId, extent: u32) -> Result<bool, LogError> {
+        let (inner, files) = (Arc::clone(&self.inner), self.files(id));
+        let there = blocking(&files.dir.clone(), move || inner.there(&files)).await?;
+        Ok(there.is_some_and(|(extents, _)| extents >= extent))
     }
 
     /// As [`Bucket::index`], of a log that is all there; `None` also where it is not known to be,
@@ -193,6 +208,23 @@ fn sealed(fs: &dyn FileSystem, path: &Path) -> Result<u32, LogError> {
     let said = serde_json::from_slice::<Sealed>(&bytes);
     let bad = |why| LogError::Damaged { path: path.to_owned(), offset: 0, why };
     said.map(|sealed| sealed.extents).map_err(|e| bad(e.to_string()))
+}
+
+/// What the ends of these extents say, several read at a time.
+async fn footers(files: &Files, extents: Range<u32>) -> Result<Vec<Arc<Footer>>, LogError> {
+    let (all, mut found) = (Vec::from_iter(extents), Vec::new());
+    for some in all.chunks(FOOTERS) {
+        let read = |extent: u32| {
+            let files = files.clone();
+            tokio::task::spawn_blocking(move || footer(&files, extent))
+        };
+        let some: Vec<_> = some.iter().copied().map(read).collect();
+        for footer in some {
+            let footer = footer.await.expect("file work that panics is a bug")?;
+            found.push(Arc::new(footer));
+        }
+    }
+    Ok(found)
 }
 
 /// What an extent's end says. Blocks.

@@ -11,7 +11,9 @@ use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{Disk, FileSystem, Open};
 use crate::log::id::{LogId, SEALED, extent_index, extent_name, numbered, written};
 use crate::log::reader::{ExtentReader, extents, header, logs};
-use crate::log::subscription::{Files, Site, Subscription};
+use crate::log::site::{Files, Site};
+use crate::log::subscription::Subscription;
+use crate::log::trim::trimmed;
 use crate::store::open::{Access, directory, is_url};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -188,7 +190,8 @@ pub fn all_of(data: &Path) -> Result<Vec<LogId>, LogError> {
     logs(&Disk, data)
 }
 
-/// The files of a directory that are named as extents are, in order, whatever is in them. Blocks.
+/// The files of a directory that are named as extents are, in order, whatever is in them; without
+/// those that were removed and still lie there. Blocks.
 ///
 /// # Errors
 /// The directory cannot be listed.
@@ -196,6 +199,9 @@ pub fn extent_files(fs: &dyn FileSystem, dir: &Path) -> std::io::Result<Vec<(u32
     let names = fs.list(dir)?;
     let mut found: Vec<(u32, PathBuf)> =
         names.iter().filter_map(|n| Some((extent_index(n)?, dir.join(n)))).collect();
+    // Where it cannot be read, all that lies there counts.
+    let first = trimmed(fs, dir, &names).ok().flatten().map_or(0, |t| t.first);
+    found.retain(|(n, _)| *n >= first);
     found.sort_unstable();
     Ok(found)
 }

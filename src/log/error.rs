@@ -62,6 +62,14 @@ pub enum LogError {
         /// Where it would be.
         path: PathBuf,
     },
+    /// It was there: this place keeps the log from a later extent on.
+    #[error("the log {} begins with extent {first} here: what was before is gone", path.display())]
+    Removed {
+        /// The log's directory.
+        path: PathBuf,
+        /// The first extent that is there.
+        first: u32,
+    },
     /// The position is no record's start, or the log has not come that far.
     #[error("position {position} of the log {} is not the start of a record in it", path.display())]
     NoSuchPosition {
@@ -145,7 +153,7 @@ impl LogError {
             LogError::Held { .. } | LogError::Exists { .. } => Kind::Conflict,
             LogError::LowSpace { .. } => Kind::Exhausted,
             LogError::ReadOnly { .. } => Kind::Unavailable,
-            LogError::NotFound { .. } => Kind::NotFound,
+            LogError::NotFound { .. } | LogError::Removed { .. } => Kind::NotFound,
             LogError::NoSuchPosition { .. }
             | LogError::RangeTooLong { .. }
             | LogError::Format(_) => Kind::Invalid,

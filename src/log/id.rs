@@ -8,6 +8,9 @@ pub(super) const LOCK: &str = "lock";
 /// The file that says, by being there, that the log was sealed and all of it made durable.
 pub const SEALED: &str = "sealed";
 
+/// The file that says which extents were removed.
+pub(super) const TRIMMED: &str = "trimmed";
+
 /// What an extent's file name ends with.
 const EXTENT: &str = ".extent";
 

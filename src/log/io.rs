@@ -10,6 +10,7 @@ use crate::log::options::Sync;
 use crate::log::recover;
 use crate::log::sealed::Sealed;
 use crate::log::shared::{Current, Phase, Shared, lock};
+use crate::log::survey::survey;
 use crate::log::sync::{SyncOp, Totals};
 use crate::log::tail::Written;
 use crate::media::timeline::mark::End;
@@ -160,7 +161,7 @@ impl IoThread {
                 }
             }
             Op::Survey(done) => {
-                let found = recover::survey(log.place());
+                let found = survey(log.place());
                 let _ = done.send(found.map(|found| found.end));
             }
             Op::Seal { footer, end, mut sealed, done } => {
@@ -214,7 +215,7 @@ impl IoThread {
                 tracing::error!(log = %log.id,
                     "it can't be sealed either and is left for recovery: {e}");
                 sealed.left_open = true;
-                recover::survey(log.place())?
+                survey(log.place())?
             }
         };
         sealed.position = closed.position;

@@ -14,11 +14,12 @@ use crate::log::index::{Index, read_index};
 use crate::log::io::{IoThread, new_extent};
 use crate::log::live::{Found, LiveLogs};
 use crate::log::options::{Options, Sync};
-use crate::log::reader::{extents, logs, wrote};
+use crate::log::reader::{extents, logs, there, wrote};
 use crate::log::recover::{self, Adopted, Known, Recovered};
 use crate::log::shared::{Shared, lock};
+use crate::log::site::{Files, Site};
 use crate::log::stats::{LogStats, LogSummary, Stats, SyncSample, stats, summaries};
-use crate::log::subscription::{Files, From, Piece, Site, Subscription};
+use crate::log::subscription::{From, Piece, Subscription};
 use crate::log::sync::{SyncOp, SyncThread, Totals};
 use crate::log::writer::Writer;
 use crate::media::timeline::mark::GenerationStart;
@@ -328,10 +329,13 @@ impl Inner {
         if let Some(trouble) = self.health.look(fs, false).trouble {
             return Err(trouble);
         }
-        fs.create_dir_all(&dir).map_err(|e| LogError::io("create", &dir, e))?;
+        // Who removes the last log of a session takes its directory away, once.
+        let made = fs.create_dir_all(&dir).or_else(|_| fs.create_dir_all(&dir));
+        made.map_err(|e| LogError::io("create", &dir, e))?;
         let held = fs.lock(&dir.join(LOCK)).map_err(|e| LogError::io("lock", &dir, e))?;
         let Some(held) = held else { return Err(LogError::Held { path: dir }) };
-        if !extents(fs, &dir)?.is_empty() {
+        let (trimmed, extents) = there(fs, &dir)?;
+        if trimmed.is_some() || !extents.is_empty() {
             return Err(LogError::Exists { path: dir });
         }
         let (generation, wrote) = (id.generation, self.options.format);

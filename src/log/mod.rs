@@ -53,6 +53,9 @@
 //! and its end is read and told (`Sealed::left_open`). `Logs::look` and `usable` say whether a new
 //! log would be taken; below `Options::low_space` it is not.
 //!
+//! The oldest extents of a log may be removed while it is written and read (`trim`): then it begins
+//! with a later one, as `trimmed` beside them says, and everything else is as it was.
+//!
 //! An archive (`archive`) is read as a disk is: whoever is given the URL of a log in a bucket,
 //! where a path would do, reads it by range (`dir`). `bucket` is all the logs of one, `archived`
 //! reads them where their nodes do not give them. `carried` is what brings extents there.
@@ -63,7 +66,8 @@
 //! its own limit.
 //! Invariant: a log has no holes; recovery cuts at the first record that is not whole, and refuses
 //! where the log was durable behind it (see `recover`).
-//! Invariant: nothing here deletes a file.
+//! Invariant: only `trim` deletes, where it was asked to, and what it deletes was said to be
+//! removed before, durably: an extent that is missing and not said to be is damage.
 
 mod archive;
 pub mod archived;
@@ -92,14 +96,18 @@ pub mod remote;
 pub mod repair;
 mod repeats;
 pub mod sealed;
+mod seam;
 mod shared;
+mod site;
 pub mod source;
 pub mod stats;
 pub mod subscription;
+mod survey;
 mod sync;
 mod tail;
 pub mod through;
 mod torn;
+pub mod trim;
 mod walk;
 pub mod writer;
 
@@ -119,3 +127,5 @@ mod log_test;
 mod other_test;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod trim_test;

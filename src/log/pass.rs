@@ -6,6 +6,9 @@
 //! is read too. An extent is indexed on from the footer of the one before it. Where that footer
 //! cannot be read, the one before is read first: it has to be in any case.
 //!
+//! A log whose oldest extents were removed begins with one that is sealed and durable (`trim`), and
+//! is indexed on from that one's footer.
+//!
 //! What is found: where the log ends (`Pass::end`), which is its last extent, or the first that is
 //! not whole. Of the extents behind that, what recovery has to say and to decide by is kept; they
 //! are read again only from where they are no records any more.
@@ -14,6 +17,7 @@ use crate::log::error::LogError;
 use crate::log::format::Position;
 use crate::log::format::extent::HEADER_LEN;
 use crate::log::format::footer::Footer;
+use crate::log::format::index::Indexer;
 use crate::log::id::extent_name;
 use crate::log::reader::{ExtentReader, Place};
 use crate::log::torn::Raw;
@@ -41,6 +45,8 @@ pub(super) struct Begun {
 pub(super) struct Pass<'a> {
     place: Place<'a>,
     all: &'a [u32],
+    /// The extent that the log begins with.
+    first: u32,
     /// Those that were read.
     pub(super) seen: BTreeMap<usize, Seen>,
     /// The extent in which the log ends; `None` in an empty log.
@@ -52,14 +58,14 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// Reads the log whose extents are `all`, as far as it may be torn.
+    /// Reads the log whose extents are `all`, from `first` on, as far as it may be torn.
     ///
     /// # Errors
     /// It is damaged in a way that no crash explains, or cannot be read.
-    pub(super) fn over(place: Place<'a>, all: &'a [u32]) -> Result<Pass<'a>, LogError> {
+    pub(super) fn over(place: Place<'a>, first: u32, all: &'a [u32]) -> Result<Pass<'a>, LogError> {
         let (seen, walk) = (BTreeMap::new(), Walk::default());
-        let mut pass = Pass { place, all, seen, end: None, walk, begun: Vec::new() };
-        let whole = all.iter().enumerate().take_while(|(i, extent)| *i as u32 == **extent).count();
+        let mut pass = Pass { place, all, first, seen, end: None, walk, begun: Vec::new() };
+        let whole = (first..).zip(all).take_while(|(due, extent)| due == *extent).count();
         for i in (whole..all.len()).rev() {
             pass.read(i, &mut Walk::default())?;
         }
@@ -67,22 +73,47 @@ impl<'a> Pass<'a> {
         let mut to = all.len().min(whole + 1);
         while to > 0 {
             let last = to - 1;
-            let safe = pass.claim().is_some_and(|c| (last as u32) < c.extent);
-            if safe && let Some(footer) = footer(place, last as u32)? {
-                pass.walk.follows(Walk::of(&footer));
+            let safe = pass.claim().is_some_and(|c| pass.due(last) < c.extent);
+            if (safe || pass.is_trimmed_at(last))
+                && let Some(footer) = footer(place, pass.due(last))?
+            {
+                pass.take(last, &footer);
                 to = last;
                 continue;
             }
             let (mut from, mut before) = (last, None);
             while from > 0 && before.is_none() {
-                before = footer(place, from as u32 - 1)?;
+                before = footer(place, pass.due(from - 1))?;
                 from -= usize::from(before.is_none());
+            }
+            if pass.is_trimmed_at(from) {
+                let why = "its footer cannot be read, and what was before it is removed";
+                return Err(damaged(place, pass.due(from), 0, why));
             }
             pass.run(from, to, Walk::behind(before.as_ref()))?;
             to = from;
         }
         let refused = pass.end.as_ref().and_then(|(i, _)| pass.seen.get_mut(i)?.refused.take());
         refused.map_or(Ok(pass), Err)
+    }
+
+    /// The number of the extent that is due at a place in the list.
+    pub(super) fn due(&self, i: usize) -> u32 {
+        self.first + i as u32
+    }
+
+    /// Is this the extent at which a log begins whose older ones were removed?
+    fn is_trimmed_at(&self, i: usize) -> bool {
+        i == 0 && self.first > 0
+    }
+
+    /// Takes an extent for whole without reading it.
+    fn take(&mut self, i: usize, footer: &Footer) {
+        self.walk.follows(Walk::of(footer));
+        if self.all.len() == 1 {
+            self.walk.indexer = Indexer::at(footer);
+            self.end = Some((i, State::Whole { at: footer.records_end }));
+        }
     }
 
     /// The highest claim in what was read.
@@ -107,7 +138,8 @@ impl<'a> Pass<'a> {
                 State::Whole { at } if last => end = Some((i, State::Whole { at })),
                 State::Whole { .. } => {}
                 State::Unsealed { at, footer: true } if !last => {
-                    begun.push(Begun { extent: i as u32, footer: walk.indexer.footer(at) });
+                    let (extent, footer) = (self.due(i), walk.indexer.footer(at));
+                    begun.push(Begun { extent, footer });
                 }
                 // Without even the beginning of a footer nothing says that its records are all
                 // there.
@@ -131,10 +163,11 @@ impl<'a> Pass<'a> {
 
     /// Reads an extent that has to follow those before it.
     fn look(&mut self, i: usize, walk: &mut Walk) -> Result<State, LogError> {
-        if self.all[i] == i as u32 {
+        let due = self.due(i);
+        if self.all[i] == due {
             return self.read(i, walk);
         }
-        Ok(State::Torn { at: 0, why: format!("extent {i} is missing") })
+        Ok(State::Torn { at: 0, why: format!("extent {due} is missing") })
     }
 
     /// Reads an extent, whatever there is before it.

@@ -7,10 +7,12 @@ use crate::log::format::extent::{HEADER_LEN, Header, TRAILER_LEN, footer_start};
 use crate::log::format::footer::{FOOTER_HEAD, Footer};
 use crate::log::format::record::{Frame, FrameError, frame, kind};
 use crate::log::format::scan::{Scan, Stop};
+use crate::log::format::trimmed::Trimmed;
 use crate::log::format::version::{Range, Wrote};
 use crate::log::fs::{FileSystem, LogFile, Open};
 use crate::log::id::{LOGS, LogId, extent_index, extent_name, numbered, written};
-use crate::log::subscription::Files;
+use crate::log::site::Files;
+use crate::log::trim::trimmed;
 use bytes::{Bytes, BytesMut};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -152,9 +154,22 @@ impl ExtentReader {
 
 /// The indices of a log's extents, in order.
 pub(super) fn extents(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<u32>, LogError> {
-    let mut found: Vec<u32> = names(fs, dir)?.iter().filter_map(|n| extent_index(n)).collect();
+    Ok(there(fs, dir)?.1)
+}
+
+/// What was removed of a log, and the indices of the extents that were not, in order.
+pub(super) fn there(
+    fs: &dyn FileSystem,
+    dir: &Path,
+) -> Result<(Option<Trimmed>, Vec<u32>), LogError> {
+    let names = names(fs, dir)?;
+    let trimmed = trimmed(fs, dir, &names)?;
+    let mut found: Vec<u32> = names.iter().filter_map(|n| extent_index(n)).collect();
+    if let Some(trimmed) = &trimmed {
+        found.retain(|n| *n >= trimmed.first);
+    }
     found.sort_unstable();
-    Ok(found)
+    Ok((trimmed, found))
 }
 
 /// Which version wrote a log, as its first extent says. Blocks.
@@ -195,7 +210,7 @@ pub(super) fn logs(fs: &dyn FileSystem, data: &Path) -> Result<Vec<LogId>, LogEr
 }
 
 /// The names in a directory; none when it does not exist or is a file.
-fn names(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<String>, LogError> {
+pub(super) fn names(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<String>, LogError> {
     match fs.list(dir) {
         Ok(names) => Ok(names),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

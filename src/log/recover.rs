@@ -26,16 +26,16 @@ use crate::log::damage::Damages;
 use crate::log::error::LogError;
 use crate::log::format::extent::{HEADER_LEN, Header};
 use crate::log::format::footer::Footer;
-use crate::log::format::index::Indexer;
 use crate::log::format::record::encode_mark;
+use crate::log::format::trimmed::Trimmed;
 use crate::log::format::version::{Range, Wrote};
 use crate::log::format::{HEADER_POSITION, Position};
 use crate::log::fs::{FileSystem, Open};
 use crate::log::id::{LOCK, LogId, SEALED, extent_name};
 use crate::log::pass::{Pass, damaged, footer};
-use crate::log::reader::{ExtentReader, Place, extents, logs};
+use crate::log::reader::{ExtentReader, Place, extents, logs, there};
 use crate::log::torn::Raw;
-use crate::log::walk::{Good, State, Walk, walk_extent};
+use crate::log::walk::{State, Walk};
 use crate::media::timeline::mark::{End, GenerationStart, Mark, SessionRecord};
 use bytes::BytesMut;
 use std::collections::BTreeSet;
@@ -64,7 +64,7 @@ pub struct Recovered {
     pub end: Option<End>,
     /// What was cut off, if anything.
     pub cut: Option<Cut>,
-    /// How many extents it has.
+    /// How many extents it has, removed ones counted.
     pub extents: u32,
     /// Where its last record ends.
     pub position: Position,
@@ -112,11 +112,11 @@ impl Recovered {
     }
 
     /// The answer after the last extent.
-    fn of(
+    pub(super) fn of(
         walk: Walk,
         id: &LogId,
         cut: Option<Cut>,
-        extents: usize,
+        extents: u32,
         position: Position,
         changed: bool,
     ) -> Recovered {
@@ -125,7 +125,7 @@ impl Recovered {
             end: walk.start.as_ref().map(|s| walk.indexer.end(s)),
             start: walk.start,
             cut,
-            extents: extents as u32,
+            extents,
             position,
             session: walk.session,
             changed,
@@ -220,9 +220,26 @@ pub(super) fn is_open(place: Place<'_>) -> Result<bool, LogError> {
 /// The log is damaged where it was durable, or written by a version that this one does not read:
 /// nothing was changed. Or the system refuses.
 pub(super) fn close(place: Place<'_>, end: Option<&End>) -> Result<Recovered, LogError> {
+    loop {
+        let (trimmed, all) = there(place.fs, place.dir)?;
+        match close_all(place, trimmed.as_ref(), &all, end) {
+            // Its oldest extents are being removed: those that are left are looked at anew.
+            Err(_) if there(place.fs, place.dir)?.0 != trimmed => {}
+            closed => return closed,
+        }
+    }
+}
+
+fn close_all(
+    place: Place<'_>,
+    trimmed: Option<&Trimmed>,
+    all: &[u32],
+    end: Option<&End>,
+) -> Result<Recovered, LogError> {
     let Place { fs, dir, id, .. } = place;
-    let all = extents(fs, dir)?;
-    let mut pass = Pass::over(place, &all)?;
+    let first = trimmed.map_or(0, |t| t.first);
+    let mut pass = Pass::over(place, first, all)?;
+    pass.walk.begins(trimmed);
     let begun = std::mem::take(&mut pass.begun);
     for b in &begun {
         write_footer(place, b.extent, b.footer.records_end, &mut BytesMut::new(), &b.footer)?;
@@ -230,19 +247,20 @@ pub(super) fn close(place: Place<'_>, end: Option<&End>) -> Result<Recovered, Lo
     let (mut cut, mut changed) = (None, !begun.is_empty());
     let (mut position, mut kept) = (HEADER_POSITION, 0);
     if let Some((i, state)) = pass.end.take() {
+        let extent = first + i as u32;
         let at = match state {
             State::Whole { at } => {
-                (position, kept) = (Position { extent: i as u32, offset: at }, i + 1);
+                (position, kept) = (Position { extent, offset: at }, extent + 1);
                 None
             }
             State::Unsealed { at, .. } => Some(at),
             State::Torn { at, why } => {
-                cut = Some(tear(place, &all, (i, at, &why), &pass)?);
+                cut = Some(tear(place, all, (i, at, &why), &pass)?);
                 changed = true;
                 // An extent of which nothing is good is no part of the log, unless it is the first.
                 if at < HEADER_LEN as u64 && i > 0 {
                     (position, kept) =
-                        (footer(place, i as u32 - 1)?.map_or(position, |f| f.end()), i);
+                        (footer(place, extent - 1)?.map_or(position, |f| f.end()), extent);
                     None
                 } else {
                     Some(at)
@@ -250,43 +268,14 @@ pub(super) fn close(place: Place<'_>, end: Option<&End>) -> Result<Recovered, Lo
             }
         };
         if let Some(at) = at {
-            let offset = seal(place, i as u32, at, &mut pass.walk, end)?;
-            (position, kept, changed) = (Position { extent: i as u32, offset }, i + 1, true);
+            let offset = seal(place, extent, at, &mut pass.walk, end)?;
+            (position, kept, changed) = (Position { extent, offset }, extent + 1, true);
         }
     }
     if fs.sync_dir(dir).is_err() {
         tracing::warn!(log = %id, "the directory could not be synced after recovery");
     }
     Ok(Recovered::of(pass.walk, id, cut.filter(|c: &Cut| c.bytes > 0), kept, position, changed))
-}
-
-/// What [`close`] would find, without writing: for a disk that takes nothing any more.
-pub(super) fn survey(place: Place<'_>) -> Result<Recovered, LogError> {
-    let all = extents(place.fs, place.dir)?;
-    let (mut walk, mut position, mut seen) = (Walk::default(), HEADER_POSITION, 0);
-    for extent in all.iter().copied().enumerate().map_while(|(i, e)| (i as u32 == e).then_some(e)) {
-        if extent > 0 {
-            walk.indexer.roll();
-        }
-        if let Some(footer) = footer(place, extent)? {
-            let earlier = std::mem::replace(&mut walk, Walk::of(&footer));
-            walk.follows(earlier);
-            walk.indexer = Indexer::at(&footer);
-            (position, seen) = (footer.end(), extent as usize + 1);
-            continue;
-        }
-        let reader = match ExtentReader::open(place, extent) {
-            Err(LogError::Header { source, .. }) if source.is_damage() => break,
-            reader => reader?.ok_or(LogError::NotFound { path: place.dir.to_owned() })?,
-        };
-        let state = walk_extent(&reader, place.id.generation, &mut walk, &mut Good::default())?;
-        let (State::Whole { at } | State::Unsealed { at, .. } | State::Torn { at, .. }) = &state;
-        (position, seen) = (Position { extent, offset: *at }, extent as usize + 1);
-        if !matches!(state, State::Unsealed { footer: true, .. }) {
-            break;
-        }
-    }
-    Ok(Recovered::of(walk, place.id, None, seen, position, false))
 }
 
 /// Prepares to cut the log in extent `all[i]` at `at`: says what goes, keeps what is whole of it,
@@ -299,10 +288,11 @@ fn tear(
 ) -> Result<Cut, LogError> {
     let Place { fs, dir, .. } = place;
     // A log that is durable up to an extent's first record claims nothing of that extent. The
-    // extents before are numbered from 0 without a gap; this one may not follow them.
-    let enough = Position { extent: i as u32, offset: at.max(HEADER_LEN as u64) + 1 };
+    // extents before are numbered without a gap; this one may not follow them.
+    let due = pass.due(i);
+    let enough = Position { extent: due, offset: at.max(HEADER_LEN as u64) + 1 };
     if pass.seen.range(i..).filter_map(|(_, s)| s.claim).max() >= Some(enough) {
-        return Err(damaged(place, i as u32, at, why));
+        return Err(damaged(place, due, at, why));
     }
     let mut cut = Cut::default();
     for (n, extent) in all.iter().copied().enumerate().skip(i) {

@@ -87,6 +87,23 @@ impl Source {
         }
     }
 
+    /// As [`Source::index`], without what only a bucket behind has.
+    pub async fn nearest_index(&self, id: &LogId) -> Result<Index, LogError> {
+        match self {
+            Source::Archived(both) => both.nearest(id, Since::Start).await,
+            _ => self.index(id).await,
+        }
+    }
+
+    /// The same with what the bucket behind has of the log's beginning, where its node has removed
+    /// that.
+    pub async fn with_head(&self, id: &LogId, index: Index) -> Index {
+        match self {
+            Source::Archived(both) => both.with_head(id, index, 0).await,
+            _ => index,
+        }
+    }
+
     /// The marks of a log's sealed extents, and where to read on for the rest.
     pub async fn index(&self, id: &LogId) -> Result<Index, LogError> {
         self.index_since(id, Since::Start).await

@@ -3,21 +3,15 @@
 //! its own cursor and costs the writer nothing.
 
 use crate::log::batch::Batch;
-use crate::log::damage::Damages;
 use crate::log::error::LogError;
-use crate::log::format::Position;
 use crate::log::format::extent::HEADER_LEN;
 use crate::log::format::record::FrameError;
-use crate::log::format::version::Range;
-use crate::log::fs::FileSystem;
-use crate::log::id::LogId;
-use crate::log::reader::{ExtentReader, Place};
-use crate::log::remote::follow::Followed;
-use crate::log::shared::{Phase, Shared, State, lock};
-use crate::log::tail::Tail;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use tokio::sync::watch;
+use crate::log::format::{HEADER_POSITION, Position};
+use crate::log::reader::ExtentReader;
+use crate::log::seam::Seam;
+use crate::log::shared::{Phase, lock};
+use crate::log::site::{Files, Site};
+use crate::log::trim::absent;
 
 /// Where a subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,94 +20,6 @@ pub enum From {
     Start,
     /// At a record's start (or an extent's end).
     Position(Position),
-}
-
-/// A log of this node: its files, and the writer's memory when the writer is in this process.
-#[derive(Clone)]
-pub(super) struct Files {
-    pub(super) fs: Arc<dyn FileSystem>,
-    pub(super) id: LogId,
-    pub(super) dir: PathBuf,
-    /// The versions of the format that may be read.
-    pub(super) reads: Range,
-    pub(super) live: Option<(Arc<Shared>, watch::Receiver<State>)>,
-    /// Where damage that is met is noted, if anybody wants to know.
-    pub(super) damages: Option<Arc<Damages>>,
-}
-
-impl Files {
-    pub(super) fn place(&self) -> Place<'_> {
-        Place { fs: self.fs.as_ref(), dir: &self.dir, id: &self.id, reads: self.reads }
-    }
-
-    /// Notes the log if it turned out to be damaged.
-    pub(super) fn noted<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
-        if let (Err(e), Some(damages)) = (&result, &self.damages) {
-            damages.note(self.fs.as_ref(), &self.id, e);
-        }
-        result
-    }
-
-    /// How far the log can be read, if its writer is in this process.
-    pub(super) fn state(&self) -> Option<State> {
-        self.live.as_ref().map(|(_, rx)| *rx.borrow())
-    }
-}
-
-/// Where a subscription reads.
-pub(super) enum Site {
-    /// Here.
-    Disk(Files),
-    /// Another node's log, whose newest records one task brings here for all who read it.
-    Node(Arc<Followed>, watch::Receiver<State>),
-}
-
-impl Site {
-    fn id(&self) -> &LogId {
-        match self {
-            Site::Disk(files) => &files.id,
-            Site::Node(log, _) => &log.id,
-        }
-    }
-
-    /// How far the log goes, where somebody here knows.
-    fn state(&self) -> Option<State> {
-        match self {
-            Site::Disk(files) => files.state(),
-            Site::Node(_, rx) => Some(*rx.borrow()),
-        }
-    }
-
-    fn changes(&mut self) -> Option<&mut watch::Receiver<State>> {
-        match self {
-            Site::Disk(files) => files.live.as_mut().map(|(_, rx)| rx),
-            Site::Node(_, rx) => Some(rx),
-        }
-    }
-
-    /// The newest records in memory.
-    fn tail(&self) -> Option<&Mutex<Tail>> {
-        match self {
-            Site::Disk(files) => files.live.as_ref().map(|(shared, _)| &shared.tail),
-            Site::Node(log, _) => Some(&log.tail),
-        }
-    }
-
-    /// For messages.
-    fn path(&self) -> PathBuf {
-        match self {
-            Site::Disk(files) => files.dir.clone(),
-            Site::Node(log, _) => log.path(),
-        }
-    }
-
-    /// Why nothing comes any more of a log that is not sealed.
-    fn gone(&self) -> LogError {
-        match self {
-            Site::Disk(files) => LogError::WriterGone { path: files.dir.clone() },
-            Site::Node(log, _) => log.gone(),
-        }
-    }
 }
 
 /// What there is at a position.
@@ -134,6 +40,7 @@ pub struct Subscription {
     site: Site,
     cursor: Position,
     reader: Option<ExtentReader>,
+    seam: Option<Seam>,
 }
 
 /// What a look behind the memory gave.
@@ -148,7 +55,24 @@ pub(super) enum Found {
 impl Subscription {
     pub(super) fn new(site: Site, cursor: Position) -> Subscription {
         let offset = cursor.offset.max(HEADER_LEN as u64);
-        Subscription { site, cursor: Position { offset, ..cursor }, reader: None }
+        Subscription { site, cursor: Position { offset, ..cursor }, reader: None, seam: None }
+    }
+
+    /// Reads in a bucket what is removed where it reads else.
+    pub(super) fn over(self, seam: Seam) -> Subscription {
+        Subscription { seam: Some(seam), ..self }
+    }
+
+    /// Begins at the log's first record, though it is only in the bucket.
+    pub(super) fn rewind(&mut self) {
+        if let Some(seam) = &mut self.seam {
+            seam.begins(self.cursor.extent);
+            self.cursor = HEADER_POSITION;
+        }
+    }
+
+    pub(super) fn into_site(self) -> Site {
+        self.site
     }
 
     /// Where the next batch will start.
@@ -178,6 +102,19 @@ impl Subscription {
     ///
     /// Cancel-safe: a call that is dropped has not moved the cursor.
     pub async fn next(&mut self) -> Result<Option<Batch>, LogError> {
+        loop {
+            match (self.step().await, &mut self.seam) {
+                (Err(LogError::Removed { first, .. }), Some(seam))
+                    if self.cursor.extent < first =>
+                {
+                    (self.site, self.reader) = (seam.moves(first).await?, None);
+                }
+                (step, _) => return step,
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Batch>, LogError> {
         loop {
             match self.ready()? {
                 Ready::Records(visible) => match self.take(visible).await? {
@@ -211,7 +148,15 @@ impl Subscription {
         }
     }
 
+    /// The bucket, where what is at the cursor is read there.
+    fn far(&self) -> Option<Files> {
+        self.seam.as_ref().and_then(|seam| seam.far(self.cursor))
+    }
+
     fn ready(&mut self) -> Result<Ready, LogError> {
+        if self.far().is_some() {
+            return Ok(Ready::Records(None));
+        }
         let Some(changes) = self.site.changes() else { return Ok(Ready::Records(None)) };
         let state = *changes.borrow_and_update();
         if self.cursor < state.visible {
@@ -268,20 +213,25 @@ impl Subscription {
 
     /// The next records from memory or behind it, without waiting for a writer; moves the cursor.
     async fn take(&mut self, visible: Option<Position>) -> Result<Found, LogError> {
-        if let Some(tail) = self.site.tail() {
+        let far = self.far();
+        if let Some(tail) = self.site.tail().filter(|_| far.is_none()) {
             let found = lock(tail).get(self.cursor);
             if let Some(batch) = found.map_err(|_| self.no_such(self.cursor))? {
                 self.cursor = batch.end();
                 return Ok(Found::Records(batch));
             }
         }
-        let found = match &self.site {
-            Site::Disk(files) => {
+        let found = match (&self.site, far) {
+            (_, Some(bucket)) => self.disk(bucket, None).await?,
+            (Site::Disk(files), None) => {
                 let files = files.clone();
                 self.disk(files, visible).await?
             }
-            Site::Node(log, _) => log.look(self.cursor).await?,
+            (Site::Node(log, _), None) => log.look(self.cursor).await?,
         };
+        if let (Found::End, Some(seam), true) = (&found, &self.seam, self.far().is_some()) {
+            return Err(seam.nowhere(self.cursor));
+        }
         match &found {
             Found::Records(batch) => self.cursor = batch.end(),
             Found::Moved(to) => self.cursor = *to,
@@ -331,7 +281,10 @@ fn read(
         Some(reader) => reader,
         None => match ExtentReader::open(source.place(), cursor.extent)? {
             Some(reader) => reader,
-            None => return Ok((Found::End, None)),
+            None => {
+                absent(source.fs.as_ref(), &source.dir, cursor)?;
+                return Ok((Found::End, None));
+            }
         },
     };
     let no_such = || LogError::NoSuchPosition { path: source.dir.clone(), position: cursor };

@@ -10,6 +10,7 @@ use crate::log::format::footer::{FOOTER_HEAD, Footer};
 use crate::log::format::index::Indexer;
 use crate::log::format::record::{Record, frame, kind};
 use crate::log::format::scan::Scan;
+use crate::log::format::trimmed::Trimmed;
 use crate::log::format::{FRAME_HEAD, FRAME_PREFIX, Position};
 use crate::log::reader::ExtentReader;
 use crate::media::timeline::mark::{GenerationStart, Mark, SessionRecord};
@@ -48,6 +49,11 @@ impl Walk {
         for (track, dts) in earlier.newest {
             self.newest.entry(track).or_insert(dts);
         }
+    }
+
+    /// Learns how a log began whose first extents were removed.
+    pub(super) fn begins(&mut self, trimmed: Option<&Trimmed>) {
+        self.start = self.start.take().or_else(|| trimmed?.begins());
     }
 
     pub(super) fn mark(&mut self, mark: &Mark) {

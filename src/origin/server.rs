@@ -131,6 +131,9 @@ struct No(StatusCode, String);
 
 impl std::convert::From<LogError> for No {
     fn from(e: LogError) -> No {
+        if let LogError::Removed { first, .. } = e {
+            return No(StatusCode::GONE, first.to_string());
+        }
         let status = match (&e, e.kind()) {
             (LogError::NoSuchPosition { .. }, _) => StatusCode::RANGE_NOT_SATISFIABLE,
             (_, Kind::NotFound) => StatusCode::NOT_FOUND,
@@ -177,6 +180,7 @@ impl Service for Nodes {
             401 => "denied",
             404 => "not_found",
             406 => "no_common_version",
+            410 => "removed",
             416 => "no_such_position",
             503 => "unavailable",
             _ => "other",

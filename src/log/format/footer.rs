@@ -3,7 +3,7 @@
 
 use crate::base::ids::{Msn, Seq, TrackId};
 use crate::base::time::Wall;
-use crate::log::format::extent::{TRAILER_LEN, trailer};
+use crate::log::format::extent::{HEADER_LEN, TRAILER_LEN, trailer};
 use crate::log::format::index::{OpenSample, Tail, TrackIndex};
 use crate::log::format::mark::{last_from, last_number};
 use crate::log::format::record::{
@@ -108,6 +108,32 @@ impl Footer {
             let len = (end.offset - start.offset) as usize;
             Some((start.offset, self.block.slice(at - len..at)))
         })
+    }
+
+    /// Puts the generation's start (a record; or nothing) before the marks, for readers of a log
+    /// whose first extents are not there.
+    pub fn begin_with(&mut self, start: &[u8]) {
+        if start.is_empty() {
+            return;
+        }
+        let mut block = BytesMut::with_capacity(9 + start.len() + self.block.len());
+        block.put_u64_le(HEADER_LEN as u64);
+        block.put_u8(0);
+        block.put_slice(start);
+        block.put_slice(&self.block);
+        (self.block, self.marks) = (block.freeze(), self.marks + 1);
+    }
+
+    /// The footer as it lies at its extent's end: without what [`Footer::begin_with`] put there.
+    #[must_use]
+    pub fn own(&self) -> Footer {
+        let (mut own, mut at) = (self.clone(), 0);
+        if self.extent > 0
+            && let Some(Ok((.., Some(Mark::Generation(_))))) = entry(&self.block, 0, &mut at)
+        {
+            (own.block, own.marks) = (self.block.slice(at..), self.marks - 1);
+        }
+        own
     }
 
     /// The position after the last record.

@@ -47,6 +47,7 @@ mod mark;
 pub mod record;
 pub mod scan;
 pub mod stream;
+pub mod trimmed;
 pub mod version;
 mod wire;
 

@@ -7,6 +7,7 @@ use crate::log::format::extent::{HEADER_LEN, Header, TRAILER_LEN};
 use crate::log::format::index::Indexer;
 use crate::log::format::record::{begin, finish, flag, kind};
 use crate::log::format::stream::{STREAM_HEADER_LEN, StreamHeader};
+use crate::log::format::trimmed::TRIMMED_LEN;
 use crate::log::format::version::{VERSION, Wrote};
 use crate::log::format::{
     CONFIG_MAX, FRAME_HEAD, FRAME_PREFIX, HEADER_POSITION, LENGTH_MAX, LIST_MAX, MARK_BYTES_MAX,
@@ -91,6 +92,7 @@ fn the_fixed_layouts_have_no_gap_and_the_codes_length() {
         ("table header", HEADER_LEN),
         ("table trailer", TRAILER_LEN),
         ("table stream", STREAM_HEADER_LEN),
+        ("table trimmed", TRIMMED_LEN),
         ("table record", FRAME_PREFIX + FRAME_HEAD),
     ] {
         let (said, rows) = table(name);

@@ -145,7 +145,9 @@ impl Followed {
 fn lasting(e: &LogError) -> bool {
     match e {
         LogError::Upstream { kind, .. } => matches!(kind, Kind::Invalid | Kind::Conflict),
-        LogError::NotFound { .. } | LogError::NoSuchPosition { .. } => true,
+        LogError::NotFound { .. } | LogError::NoSuchPosition { .. } | LogError::Removed { .. } => {
+            true
+        }
         _ => false,
     }
 }

@@ -23,7 +23,8 @@ use crate::log::logs::READ_MAX;
 use crate::log::remote::follow::Followed;
 use crate::log::remote::wire::{Ask, Since};
 use crate::log::shared::lock;
-use crate::log::subscription::{From, Piece, Site, Subscription};
+use crate::log::site::Site;
+use crate::log::subscription::{From, Piece, Subscription};
 use crate::rt::client::said;
 use crate::rt::clock::Clock;
 use bytes::{Bytes, BytesMut};
@@ -300,6 +301,12 @@ impl Inner {
         match answer.status() {
             StatusCode::OK => Ok((url, answer)),
             StatusCode::NOT_FOUND => Err(LogError::NotFound { path: plain(&url) }),
+            StatusCode::GONE => {
+                let first = answer.text().await.unwrap_or_default();
+                let bad = |_| upstream(&url, "410, and no extent".into(), Kind::Unavailable);
+                let first = first.trim().parse().map_err(bad)?;
+                Err(LogError::Removed { path: plain(&url), first })
+            }
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 Err(LogError::NoSuchPosition { path: plain(&url), position })
             }

@@ -10,7 +10,8 @@
 //! GET …/tail?from=E:O                  what is there and what comes, in one answer
 //! ```
 //! Every request carries [`VERSIONS`]. Refusals: 404 no such log; 406 no common version of the
-//! format; 409 its writer is gone and has not sealed it; 416 no such position; 503 try later.
+//! format; 409 its writer is gone and has not sealed it; 410 it begins with a later extent here,
+//! and the body is that extent's number; 416 no such position; 503 try later.
 
 use crate::base::ids::Msn;
 use crate::base::time::Wall;

@@ -18,6 +18,8 @@
 //!   generation ended. A torn tail of it is cut all the same.
 //! - The first record of a generation stands nowhere else. If it is lost, it stays lost and the
 //!   report says so; readers do without. So does the end record where the footer is gone too.
+//! - A log whose oldest extents were removed (`trim`) begins where the file beside it says. Where
+//!   that cannot be read, or what it names is lost, it begins with the oldest extent there is.
 //! - Extents that recovery set aside (`.orphan`) stay aside: the registry has decided the end of
 //!   that generation without them.
 //!
@@ -37,6 +39,7 @@
 //!
 //! Memory: one extent and its repaired form, and the marks of the whole log.
 
+mod beginning;
 mod holder;
 mod lane;
 mod plan;
@@ -55,7 +58,6 @@ use crate::log::format::extent::Header;
 use crate::log::format::index::Indexer;
 use crate::log::fs::{FileSystem, Lock};
 use crate::log::id::{LOCK, extent_index, extent_name, numbered};
-use crate::log::reader::extents;
 use crate::log::repair::plan::{Edits, plan};
 use crate::log::repair::rebuild::{Rebuilt, rebuild};
 use crate::log::repair::report::LogReport;
@@ -181,7 +183,7 @@ pub fn size(fs: &dyn FileSystem, dir: &Path) -> Result<u64, LogError> {
         let file = fs.open(&path, crate::log::fs::Open::Read);
         file.and_then(|f| f.len()).map_err(|e| LogError::io("read", &path, e))
     };
-    extents(fs, dir)?.into_iter().map(len).sum()
+    beginning::extents(fs, dir)?.into_iter().map(len).sum()
 }
 
 /// Repairs the log in `dir`; with `dry_run` it only says what it would do, and writes nothing.
@@ -222,7 +224,9 @@ pub fn repair(
             e.report.kept_as = kept.map(|k| k.display().to_string());
         }
     }
-    report.changed = all.iter().any(|e| e.report.changed);
+    let begins = all.first().map_or(0, |e| e.index);
+    let moved = beginning::mend(fs, dir, generation, begins, dry_run)?;
+    report.changed = moved || all.iter().any(|e| e.report.changed);
     report.extents = all.into_iter().map(|e| e.report).collect();
     Ok(report)
 }
@@ -248,7 +252,7 @@ fn scan_all(
     samples: &mut Samples,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Vec<Scanned>, RepairError> {
-    let found = extents(fs, dir)?;
+    let found = beginning::extents(fs, dir)?;
     let (Some(first), Some(last)) = (found.first().copied(), found.last().copied()) else {
         return Ok(Vec::new());
     };
@@ -368,9 +372,7 @@ fn notes(fs: &dyn FileSystem, dir: &Path, all: &[Scanned]) -> Result<Vec<String>
         *kinds.entry(kind).or_default() += 1;
     }
     let first = all.first().map_or(0, |e| e.index);
-    if first > 0 {
-        notes.push(format!("the extents before {first} are not here, and nothing is missed there"));
-    }
+    notes.extend(beginning::note(fs, dir, first)?);
     let has = |kind| kinds.contains_key(kind);
     let whole = all.iter().all(|e| !e.is_holed());
     if !whole && first == 0 && !has("generation") {

@@ -79,6 +79,7 @@ struct File {
 enum Rename {
     Create(PathBuf, usize),
     Move(PathBuf, PathBuf, usize),
+    Remove(PathBuf),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -101,6 +102,10 @@ impl Names {
                     self.files.remove(from);
                 }
                 self.files.insert(to.clone(), *file);
+            }
+            Rename::Remove(path) => {
+                self.files.remove(path);
+                self.dirs.remove(path);
             }
         }
     }
@@ -371,13 +376,39 @@ impl FileSystem for SimDisk {
         })
     }
 
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.change(|s| {
+            if !s.seen.files.contains_key(path) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            s.seen.apply(&Rename::Remove(path.to_owned()));
+            s.pending.push(Rename::Remove(path.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.change(|s| {
+            if !s.seen.dirs.contains(dir) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            let mut below = s.seen.files.keys().chain(s.seen.dirs.iter());
+            if below.any(|p| p.parent() == Some(dir)) {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            s.seen.apply(&Rename::Remove(dir.to_owned()));
+            s.pending.push(Rename::Remove(dir.to_owned()));
+            Ok(())
+        })
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.change(|s| {
             s.syncs += 1;
             let failed = s.faults.contains(&Fault::Sync(s.syncs));
             let mut rng = Rng(s.rng.next());
             let (here, rest) = std::mem::take(&mut s.pending).into_iter().partition(|c| {
-                let (Rename::Create(path, _) | Rename::Move(path, ..)) = c;
+                let (Rename::Create(path, _) | Rename::Move(path, ..) | Rename::Remove(path)) = c;
                 path.parent() == Some(dir)
             });
             s.pending = rest;

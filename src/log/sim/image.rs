@@ -7,7 +7,7 @@ use crate::log::format::scan::Scan;
 use crate::log::format::{Position, record};
 use crate::log::fs::FileSystem;
 use crate::log::id::LogId;
-use crate::log::reader::{ExtentReader, Place, extents};
+use crate::log::reader::{ExtentReader, Place, there};
 use crate::log::recover::Recovered;
 use crate::log::sim::disk::SimDisk;
 use crate::log::sim::drive::{DATA, Story};
@@ -17,15 +17,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// All records of a sealed log, read as a reader reads them; every extent must be whole and its
-/// footer the one that its records give.
+/// footer the one that its records give, but that of the one at which a trimmed log begins.
 pub(super) fn read(disk: &SimDisk, id: &LogId) -> Result<Vec<(Position, Record)>, String> {
     let dir = id.dir(Path::new(DATA));
     let (mut all, mut indexer) = (Vec::new(), Indexer::new());
-    for (i, extent) in extents(disk, &dir).map_err(|e| e.to_string())?.into_iter().enumerate() {
-        if i as u32 != extent {
-            return Err(format!("extent {i} is missing"));
+    let (trimmed, extents) = there(disk, &dir).map_err(|e| e.to_string())?;
+    let first = trimmed.map_or(0, |t| t.first);
+    for (due, extent) in (first..).zip(extents) {
+        if due != extent {
+            return Err(format!("extent {due} is missing"));
         }
-        if i > 0 {
+        if extent > first {
             indexer.roll();
         }
         let place = Place::of(disk, &dir, id);
@@ -41,10 +43,17 @@ pub(super) fn read(disk: &SimDisk, id: &LogId) -> Result<Vec<(Position, Record)>
             for r in Scan::new(&piece.bytes) {
                 let offset = at + r.range.start as u64;
                 let raw = &piece.bytes[r.range.clone()];
-                indexer.observe(offset, raw, &r.record).map_err(|e| e.to_string())?;
+                if first == 0 || extent > first {
+                    indexer.observe(offset, raw, &r.record).map_err(|e| e.to_string())?;
+                }
                 all.push((Position { extent, offset }, r.record));
             }
             at += piece.bytes.len() as u64;
+        }
+        if first > 0 && extent == first {
+            let footer = reader.footer().map_err(|e| e.to_string())?;
+            indexer = Indexer::at(&footer.ok_or("it is sealed and has no footer")?);
+            continue;
         }
         let (mut want, len) = (BytesMut::new(), reader.len().map_err(|e| e.to_string())?);
         indexer.footer(end).encode(&mut want);

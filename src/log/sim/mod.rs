@@ -6,3 +6,4 @@ mod drive;
 mod faults_test;
 mod image;
 mod torn_test;
+mod trim_test;
