@@ -19,6 +19,22 @@ pub struct Mark {
     pub sha256: Option<String>,
 }
 
+/// What the mark says that stands for those of extents that were removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The archive's URL.
+    pub to: String,
+    /// The extents before this one are there.
+    pub extents: u32,
+    /// Bytes of those.
+    pub bytes: u64,
+}
+
+/// The mark of a log's removed extents.
+pub fn of_head(dir: &Path) -> PathBuf {
+    dir.join("head.collected")
+}
+
 /// The mark of an extent: `00000000.collected` in its log's directory.
 pub fn of_extent(dir: &Path, extent: u32) -> PathBuf {
     dir.join(format!("{extent:08}.collected"))
@@ -46,13 +62,32 @@ impl Mark {
     /// # Errors
     /// The disk does not take it.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let part = path.with_extension("part");
-        let mut file = File::create(&part)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        write(path, &serde_json::to_vec(self)?)
     }
+}
+
+impl Head {
+    /// Reads the mark; `None` where there is none that can be read: nothing is known then.
+    pub fn read(path: &Path) -> Option<Head> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Writes it as [`Mark::write`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        write(path, &serde_json::to_vec(self)?)
+    }
+}
+
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = File::create(&part)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -40,6 +40,10 @@ pub struct Uploads {
     pub left_bytes: Gauge,
     /// Logs whose last extent is not sealed.
     pub open: Gauge,
+    /// Extents removed here, because they are in the bucket.
+    pub removed: Counter,
+    /// Their bytes.
+    pub removed_bytes: Counter,
 }
 
 impl Uploads {
@@ -53,6 +57,8 @@ impl Uploads {
             left: room.gauge("left_extents", "Sealed extents that could not be collected yet"),
             left_bytes: room.gauge("left_bytes", "Bytes of sealed extents that are only here"),
             open: room.gauge("open_logs", "Logs whose last extent is not sealed"),
+            removed: room.counter("removed_extents", "Collected extents removed from this disk"),
+            removed_bytes: room.counter("removed_bytes", "Bytes of collected extents removed"),
         }
     }
 }

@@ -11,7 +11,8 @@
 //! its checksum, and only then marked as collected beside it (`marks`). `rebuild` reads what a
 //! bucket holds without asking anybody else. Names and what they mean are in `catalog::key`. `tell`
 //! says to the registry what is there, `restore` what one that lost its database has to know of
-//! generations.
+//! generations. `retain` removes from the disk what is marked and, by `retention`, not wanted here
+//! any more.
 //!
 //! | limit | value | why |
 //! |---|---|---|
@@ -24,7 +25,8 @@
 //! is not to be seen there.
 //!
 //! Invariant: nothing here decides that a writer is dead; the lock does.
-//! Invariant: nothing here deletes or changes an extent, and a mark is written after the proof.
+//! Invariant: nothing here changes an extent, and a mark is written after the proof.
+//! Invariant: no extent is removed without its mark for this very bucket.
 //! Invariant: an object of another content is never replaced: its log is left, and said.
 
 pub mod adopt;
@@ -34,10 +36,14 @@ pub mod metrics;
 pub mod pace;
 pub mod rebuild;
 pub mod restore;
+pub mod retain;
+pub mod retention;
 pub mod round;
 pub mod summary;
 pub mod tell;
 mod upload;
 
+#[cfg(test)]
+mod retain_test;
 #[cfg(test)]
 mod round_test;

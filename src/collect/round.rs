@@ -2,7 +2,7 @@
 
 use crate::catalog::about::{Claim, LAYOUT, Sealed, to_json};
 use crate::catalog::key::{Key, Part};
-use crate::collect::marks::{self, Mark};
+use crate::collect::marks::{self, Head, Mark};
 use crate::collect::pace::Pace;
 use crate::collect::summary::{LogSummary, Summary};
 use crate::collect::upload::{Carrier, Put, Trouble, blocking};
@@ -215,7 +215,9 @@ impl Inner {
             }
         }
         let here = |n: &u32| dir.extents().binary_search(n).is_ok();
-        let gone = (0..last).find(|n| !here(n) && !marked(&marks::of_extent(&path, *n)));
+        let removed = Head::read(&marks::of_head(&path)).filter(|head| head.to == to);
+        let removed = removed.map_or(0, |head| head.extents);
+        let gone = (removed..last).find(|n| !here(n) && !marked(&marks::of_extent(&path, *n)));
         Ok(Some(Todo { id: id.clone(), path, dir, over, open, there, wanted, gone }))
     }
 

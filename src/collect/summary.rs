@@ -22,6 +22,15 @@ pub struct Summary {
     pub left_bytes: u64,
     /// Logs whose last extent is being written, or that lost their writer.
     pub open: u64,
+    /// Extents that were removed here, because they are in the bucket.
+    pub removed: u64,
+    /// Bytes of those.
+    pub removed_bytes: u64,
+    /// Logs of which all was removed.
+    pub removed_logs: u64,
+    /// Why something stays that was to be removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
     /// Why the registry does not know of all that was collected, where it was to be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub untold: Option<String>,
@@ -49,6 +58,10 @@ pub struct LogSummary {
     pub open: bool,
     /// All of it is in the bucket, and no more will come.
     pub whole: bool,
+    /// Extents that were removed now.
+    pub removed: u32,
+    /// All of it was removed: it is only in the bucket.
+    pub gone: bool,
     /// Why something is left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -66,8 +79,29 @@ impl Summary {
         self.logs.push(log);
     }
 
-    /// Is something left that should have been collected, or told?
+    /// Notes what was removed of a log.
+    pub fn remove(&mut self, log: &str, extents: u32, bytes: u64, gone: bool) {
+        self.removed += u64::from(extents);
+        self.removed_bytes += bytes;
+        self.removed_logs += u64::from(gone);
+        let at = match self.logs.binary_search_by(|row| row.log.as_str().cmp(log)) {
+            Ok(at) => at,
+            Err(at) => {
+                let row = LogSummary { log: log.to_owned(), ..LogSummary::default() };
+                self.logs.insert(at, row);
+                at
+            }
+        };
+        let row = &mut self.logs[at];
+        row.whole |= gone;
+        (row.removed, row.gone) = (extents, gone);
+    }
+
+    /// Is something left that should have been collected, told, or removed?
     pub fn is_short(&self) -> bool {
-        self.untold.is_some() || self.left > 0 || self.logs.iter().any(|log| log.why.is_some())
+        self.untold.is_some()
+            || self.kept.is_some()
+            || self.left > 0
+            || self.logs.iter().any(|log| log.why.is_some())
     }
 }

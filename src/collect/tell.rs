@@ -7,7 +7,7 @@ use crate::api::types::Refusal;
 use crate::base::ids::Msn;
 use crate::base::time::Wall;
 use crate::catalog::rebuild::{Catalog, Stored};
-use crate::collect::marks::{self, Mark};
+use crate::collect::marks::{self, Head, Mark};
 use crate::log::dir::{LogDir, all_of};
 use crate::log::error::LogError;
 use crate::log::id::LogId;
@@ -102,7 +102,8 @@ fn news(
         let dir = id.dir(data);
         let marked = |path: PathBuf| Mark::read(&path).is_some_and(|mark| mark.to == to);
         let whole = marked(marks::of_log(&dir));
-        let mut extents = known.0;
+        let removed = Head::read(&marks::of_head(&dir)).filter(|head| head.to == to);
+        let mut extents = known.0.max(removed.map_or(0, |head| head.extents));
         while marked(marks::of_extent(&dir, extents)) {
             extents += 1;
         }

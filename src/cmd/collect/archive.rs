@@ -5,6 +5,8 @@ use crate::base::error::Kind;
 use crate::cmd::collect::print;
 use crate::cmd::common::{self, Exit, Failure};
 use crate::cmd::data;
+use crate::collect::retain::Retainer;
+use crate::collect::retention::Policy;
 use crate::collect::round::{Collector, Options, Step, Tell};
 use crate::collect::summary::Summary;
 use crate::collect::tell::Teller;
@@ -31,6 +33,8 @@ pub(super) struct Work {
     pub(super) data: PathBuf,
     pub(super) to: String,
     pub(super) options: Options,
+    /// What is removed here once it is there.
+    pub(super) policy: Policy,
     /// Seal what lost its writer, with these options.
     pub(super) seal: Option<LogOptions>,
     /// How long may be gone on after a signal.
@@ -44,6 +48,7 @@ pub(super) struct Ready {
     pub(super) collector: Collector,
     sealer: Option<(Logs, Known)>,
     teller: Option<Mutex<Teller>>,
+    retainer: Retainer,
     _own: File,
 }
 
@@ -70,14 +75,15 @@ impl Work {
         };
         let teller = |api: Peers| Mutex::new(Teller::new(api, &self.data, store.url()));
         let teller = self.api.clone().map(teller);
+        let retainer = Retainer::new(&self.data, store.url(), self.policy, clock.clone());
         let collector = Collector::new(&self.data, store, self.options, clock.clone(), tell);
-        Ok(Ready { collector, sealer, teller, _own: own })
+        Ok(Ready { collector, sealer, teller, retainer, _own: own })
     }
 }
 
 impl Ready {
-    /// Seals what lost its writer, where that was asked for, collects what is sealed, and tells of
-    /// it who is to be told.
+    /// Seals what lost its writer, where that was asked for, collects what is sealed, tells of it
+    /// who is to be told, and then removes what may go: who asks for it knows where it is.
     pub(super) async fn round(&self, cut: &Drain) -> Result<Summary, LogError> {
         if let Some((logs, known)) = &self.sealer {
             for log in logs.adopt(known).await?.sealed {
@@ -89,7 +95,10 @@ impl Ready {
             let told = teller.lock().await.tell().await;
             summary.untold = told.err().map(|e| e.to_string());
         }
-        Ok(summary)
+        match summary.untold.is_some() || cut.started() {
+            true => Ok(summary),
+            false => Ok(self.retainer.round(summary).await),
+        }
     }
 }
 

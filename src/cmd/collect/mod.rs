@@ -22,6 +22,7 @@ use crate::cmd::roles::{self, Bound, Roles};
 use crate::cmd::settings;
 use crate::collect::adopt::Adopter;
 use crate::collect::metrics::Collect;
+use crate::collect::retention::Policy;
 use crate::collect::round::Options;
 use crate::log::logs::Logs;
 use crate::log::recover::Recovered;
@@ -36,7 +37,8 @@ const DETAILS: &str = "\
 With --to, sealed extents go into a bucket, each under a name of its own (castctl-archive(7)), and \
 are marked here as collected once the bucket has been seen to have them. What is being written is \
 left for the next time. Run again, also after a kill, it goes on where the marks end. Nothing is \
-deleted here. With --api, the cluster's API servers are told what is in the bucket; \
+removed here unless --keep or --free says so, and then only what bears the mark of this very \
+bucket, the oldest first. With --api, the cluster's API servers are told what is in the bucket; \
 --rebuild-catalog tells them all that it finds, also what they have to know of sessions and \
 generations after their database was lost. The exit code is 1 when a sealed extent could not \
 be collected, or somebody not told.
@@ -113,6 +115,15 @@ struct Bring {
     /// Read everything back that was put, and compare its checksum
     #[arg(long, conflicts_with_all = OTHERS)]
     read_back: bool,
+    /// Remove from this disk what is in the bucket and was on air longer ago than this; without,
+    /// nothing is removed. Where edges read no archive, keep the longest DVR window of the channels
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    #[arg(conflicts_with_all = OTHERS)]
+    keep: Option<Duration>,
+    /// While the file system has less free than this, remove the oldest of what is in the bucket,
+    /// but nothing that was on air within the last 5 minutes
+    #[arg(long, value_name = "SPACE", value_parser = units::bytes, conflicts_with_all = OTHERS)]
+    free: Option<u64>,
     /// After a signal: how long what is sealed may still be collected
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = units::duration)]
     finish_within: Duration,
@@ -157,6 +168,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         data,
         to: to.clone(),
         options: args.bring.options(),
+        policy: Policy { keep: args.bring.keep, free: args.bring.free },
         seal: args.bring.seal.then(|| settings::logs(&manifest.server)),
         finish: args.bring.finish_within,
         api: args.cluster.member(None)?.peers,

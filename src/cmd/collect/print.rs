@@ -22,6 +22,7 @@ pub(super) fn summary(summary: &Summary) -> String {
     let mut table = table(&["log", "uploaded", "bytes", "there", "left", "state"], 4);
     for log in &summary.logs {
         let state = match (log.whole, log.open) {
+            _ if log.gone => "only in the bucket",
             (true, _) => "whole",
             (_, true) => "being written, or its writer is gone",
             (..) if log.left > 0 => "not collected",
@@ -37,13 +38,19 @@ pub(super) fn summary(summary: &Summary) -> String {
         ]);
     }
     let (n, bytes) = (summary.uploaded, HumanBytes(summary.uploaded_bytes));
-    format!(
+    let mut text = format!(
         "{}\n{n} extents ({bytes}) put to {}, {} were there, {} left",
         table.trim_fmt(),
         summary.to,
         summary.there,
         summary.left
-    )
+    );
+    if summary.removed > 0 {
+        let (n, bytes) = (summary.removed, HumanBytes(summary.removed_bytes));
+        text +=
+            &format!("\n{n} extents ({bytes}) removed here, {} logs whole", summary.removed_logs);
+    }
+    text
 }
 
 /// What is left, and why, a line each.
@@ -54,7 +61,8 @@ pub(super) fn left(summary: &Summary) -> Vec<String> {
         let bytes = HumanBytes(log.left_bytes);
         format!("not collected: {}: {} extents ({bytes}): {why}", log.log, log.left)
     });
-    said.chain(untold).collect()
+    let kept = summary.kept.iter().map(|why| format!("not removed: {why}"));
+    said.chain(untold).chain(kept).collect()
 }
 
 /// What a bucket holds, log by log.

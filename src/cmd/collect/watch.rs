@@ -129,8 +129,12 @@ impl Watch {
                 self.counted.left.set(n(summary.left));
                 self.counted.left_bytes.set(n(summary.left_bytes));
                 self.counted.open.set(n(summary.open));
+                self.counted.removed.inc_by(summary.removed);
+                self.counted.removed_bytes.inc_by(summary.removed_bytes);
                 let left = summary.logs.iter().find_map(|log| log.why.clone());
-                left.or_else(|| summary.untold.as_ref().map(|e| format!("it can't be told: {e}")))
+                let untold = summary.untold.as_ref().map(|e| format!("it can't be told: {e}"));
+                let kept = summary.kept.as_ref().map(|e| format!("not removed: {e}"));
+                left.or(untold).or(kept)
             }
             Err(e) => Some(e.to_string()),
         };
