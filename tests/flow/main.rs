@@ -55,4 +55,5 @@ mod stores;
 mod throttled;
 mod tiers;
 mod transport;
+mod trimmed;
 mod viewers;

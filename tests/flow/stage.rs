@@ -15,11 +15,15 @@ use castctl::ingest::context::Context;
 use castctl::ingest::decided::Decided;
 use castctl::ingest::metrics::Ingest;
 use castctl::ingest::publisher::Publisher;
+use castctl::log::bucket::Bucket;
 use castctl::log::logs::Logs;
 use castctl::log::options::Options;
+use castctl::log::recover::Recovered;
+use castctl::log::remote::{self, Remote};
 use castctl::log::source::Source;
 use castctl::manifest::types::ChannelSpec;
 use castctl::media::flv::file::{Tag, TagKind};
+use castctl::origin;
 use castctl::rt::clock::Clock;
 use castctl::rt::drain::Drain;
 use castctl::rt::task;
@@ -90,9 +94,49 @@ impl Stage {
 
     /// The same for pages of these origins.
     pub(crate) async fn edge_for(&mut self, cors: Cors) -> Url {
+        self.edge_over(Source::Local(self.ctx.logs.clone()), cors).await
+    }
+
+    /// An edge that reads the logs at a node, and in a bucket too.
+    pub(crate) async fn edge_from(&mut self, origin: &str, archive: Option<&str>) -> Url {
+        let clock = &self.ctx.clock;
+        let remote = Remote::new(origin, remote::Options::default(), clock.clone());
+        let mut logs = Source::Remote(remote.expect("an address"));
+        if let Some(url) = archive {
+            let bucket = Bucket::open(url, clock.clone()).expect("a bucket");
+            logs = logs.behind(bucket, clock.clone());
+        }
+        self.edge_over(logs, Cors::Any).await
+    }
+
+    /// A node that serves the logs to others: its URL.
+    pub(crate) async fn origin(&self) -> String {
         let Context { logs, client, clock, .. } = &*self.ctx;
-        let sources = edge::sources::Sources {
+        let served = origin::server::Served {
             logs: Source::Local(logs.clone()),
+            directory: Directory::embedded(client.clone(), self.table.clone()),
+            orders: None,
+            secret: None,
+            clock: clock.clone(),
+            metrics: origin::metrics::Origin::register(&Metrics::new()),
+        };
+        let drain_timeout = Duration::from_secs(1);
+        let config = origin::server::Config { listen: local(), drain_timeout };
+        let server = origin::server::Server::bind(config, served).await.expect("a port");
+        let url = format!("http://{}", server.addr());
+        task::spawn("origin", server.serve(Ready::new().latch("internal"), self.drain.clone()));
+        url
+    }
+
+    /// Seals what lost its writer, as a process does that starts.
+    pub(crate) async fn recover(&self) -> Vec<Recovered> {
+        self.ctx.logs.recover().await.expect("looked")
+    }
+
+    async fn edge_over(&mut self, logs: Source, cors: Cors) -> Url {
+        let Context { client, clock, .. } = &*self.ctx;
+        let sources = edge::sources::Sources {
+            logs,
             directory: Directory::embedded(client.clone(), self.table.clone()),
             clock: clock.clone(),
             away: edge::away::Away::default(),
