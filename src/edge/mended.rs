@@ -73,7 +73,8 @@ async fn moved(session: &Session, logs: &Source) -> Option<LogId> {
 }
 
 /// Does media of a log lie elsewhere than it was noted? That there is more of it is no change: who
-/// left a silent node's log before its end has not noted all.
+/// left a silent node's log before its end has not noted all. Nor is that its oldest extents are
+/// not there: its node keeps them no more.
 fn differs(opened: &Opened, id: &LogId, index: &Index) -> bool {
     let (mut now, mut trail) = (HashMap::<TrackId, Places>::new(), Trail::default());
     let (line, writer) = (Line::of(id), id.writer());
@@ -82,8 +83,9 @@ fn differs(opened: &Opened, id: &LogId, index: &Index) -> bool {
             now.entry(p.track).or_default().part(writer, p.msn, span);
         }
     }
+    let first = index.footers.first().map_or(index.tail.extent, |f| f.extent);
     opened.of(&line).any(|r| {
         let now = now.remove(&r.track).unwrap_or_default();
-        !r.read().is_noted_in(writer, &now)
+        !r.read().is_noted_in(writer, &now, first)
     })
 }

@@ -93,10 +93,14 @@ impl Places {
         self.writers.iter().map(|(g, _)| *g)
     }
 
-    /// Are a writer's segments where they are in `other`, which may have more of it?
-    pub fn is_in(&self, writer: Writer, other: &Places) -> bool {
+    /// Are a writer's segments where they are in `other`, which may have more of it? `other` is of
+    /// a log that begins with extent `first` now.
+    pub fn is_in(&self, writer: Writer, other: &Places, first: u32) -> bool {
         let (noted, there) = (self.of(writer), other.of(writer));
-        let Some((last, whole)) = noted.split_last() else { return true };
+        let kept = noted.iter().position(|p| p.extents.0 >= first).unwrap_or(noted.len());
+        let Some((last, whole)) = noted[kept..].split_last() else { return true };
+        let from = noted[kept].msn;
+        let there = &there[there.partition_point(|p| p.msn < from)..];
         let end = |place: &Place| place.span().map(|span| (span.start, span.end));
         let grown = |there: &Place| match (end(last), end(there)) {
             (Some((start, end)), Some((from, to))) => start == from && end <= to,
@@ -222,7 +226,7 @@ mod tests {
             &[(100, 50, 60), (101, 60, 75)],
             &[(100, 50, 60), (101, 60, 75), (102, 75, 80)],
         ] {
-            assert!(noted.is_in(of, &places(more)), "{more:?}");
+            assert!(noted.is_in(of, &places(more), 0), "{more:?}");
         }
         for changed in [
             &[][..],
@@ -233,8 +237,21 @@ mod tests {
             &[(100, 50, 60), (101, 0, 0)],
             &[(100, 50, 60), (102, 60, 70)],
         ] {
-            assert!(!noted.is_in(of, &places(changed)), "{changed:?}");
+            assert!(!noted.is_in(of, &places(changed), 0), "{changed:?}");
         }
-        assert!(Places::default().is_in(of, &noted), "nothing was noted");
+        assert!(Places::default().is_in(of, &noted, 0), "nothing was noted");
+        assert!(noted.is_in(of, &places(&[]), 1), "all of it was removed");
+        let in_extents = |all: &[(u64, u32)]| {
+            let mut places = Places::default();
+            for (msn, n) in all {
+                let span = Span { start: at(*n, *msn), end: at(*n, *msn + 1) };
+                places.part(of, Msn(*msn), Some(span));
+            }
+            places
+        };
+        let noted = in_extents(&[(100, 0), (101, 1), (102, 1)]);
+        let head = in_extents(&[(101, 1), (102, 1)]);
+        assert!(noted.is_in(of, &head, 1) && !noted.is_in(of, &head, 0));
+        assert!(!noted.is_in(of, &in_extents(&[(102, 1)]), 1), "that was not removed");
     }
 }

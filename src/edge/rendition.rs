@@ -244,9 +244,10 @@ impl Shelf {
         self.places.writers().collect()
     }
 
-    /// Is all that is noted of a writer where `places` has it?
-    pub fn is_noted_in(&self, writer: Writer, places: &Places) -> bool {
-        self.places.is_in(writer, places)
+    /// Is all that is noted of a writer where `places` has it? They are of its log from extent
+    /// `first` on.
+    pub fn is_noted_in(&self, writer: Writer, places: &Places, first: u32) -> bool {
+        self.places.is_in(writer, places, first)
     }
 
     /// Keeps a part in memory, and lets go of the oldest.
