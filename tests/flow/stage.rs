@@ -116,6 +116,7 @@ impl Stage {
             logs: Source::Local(logs.clone()),
             directory: Directory::embedded(client.clone(), self.table.clone()),
             orders: None,
+            disk: None,
             secret: None,
             clock: clock.clone(),
             metrics: origin::metrics::Origin::register(&Metrics::new()),

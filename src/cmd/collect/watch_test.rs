@@ -3,6 +3,7 @@
 use crate::cmd::collect::archive::Work;
 use crate::cmd::collect::watch::{AGAIN_MAX, Watch, told};
 use crate::collect::metrics::Uploads;
+use crate::collect::retention::Policy;
 use crate::collect::round::Options;
 use crate::log::fixture::write_log;
 use crate::rt::clock::Clock;
@@ -79,9 +80,9 @@ async fn permission_is_lost(refused: Refused) {
     let (store, refusing) = refusing(&clock);
     let (ready, metrics) = (Ready::new(), Metrics::new());
     let (counted, latch) = (Uploads::register(&metrics), ready.latch("collect"));
-    let (options, finish) = (OPTIONS, Duration::from_secs(20));
+    let (options, finish, policy) = (OPTIONS, Duration::from_secs(20), Policy::default());
     let data = node.data.path().to_owned();
-    let work = Work { data, to: String::new(), options, seal: None, finish, api: None };
+    let work = Work { data, to: String::new(), options, policy, seal: None, finish, api: None };
     let bringing = work.with(store.clone(), &clock, told(&counted)).expect("a data directory");
     let mut watch = Watch::new(Arc::new(bringing), clock.clone(), counted, latch);
     let pause = async |time| clock.sleep_until(clock.now().mono.plus(time)).await;
