@@ -81,6 +81,56 @@ impl Moto {
     }
 }
 
+/// Another server that speaks S3, and checks who asks: s3s-fs, over a directory.
+pub(crate) struct S3s {
+    addr: SocketAddr,
+    _process: Process,
+    _dir: tempfile::TempDir,
+}
+
+impl S3s {
+    /// Starts it, with an empty bucket.
+    pub(crate) async fn start() -> S3s {
+        let (addr, dir) = (free_port(), tempfile::tempdir().expect("a directory"));
+        std::fs::create_dir(dir.path().join(BUCKET)).expect("made");
+        let mut command = Command::new(target("s3s/bin/s3s-fs"));
+        command.args(["--access-key", "test", "--secret-key", "testtest"]);
+        command.args(["--host", "127.0.0.1", "--port", &addr.port().to_string()]);
+        let process = Process::start(command.arg(dir.path()));
+        listens(addr).await;
+        S3s { addr, _process: process, _dir: dir }
+    }
+
+    /// A store in its bucket.
+    pub(crate) fn store(&self, prefix: &str) -> Store {
+        s3(self.addr, prefix)
+    }
+}
+
+async fn listens(addr: SocketAddr) {
+    within("the server to listen", async {
+        while tokio::net::TcpStream::connect(addr).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// The settings of an S3 client that asks there.
+fn s3_settings(addr: SocketAddr) -> Vec<(String, String)> {
+    of(&[
+        ("AWS_ENDPOINT", &format!("http://{addr}")),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "testtest"),
+    ])
+}
+
+fn s3(addr: SocketAddr, prefix: &str) -> Store {
+    let access = Access::from_iter(s3_settings(addr));
+    open(&format!("s3://{BUCKET}/{prefix}"), &access).expect("a store")
+}
+
 /// The account and key that everybody's emulator of Azure has.
 const AZURE: [&str; 2] = [
     "devstoreaccount1",
@@ -117,12 +167,7 @@ impl Azurite {
         command.args(["--blobHost", "127.0.0.1", "--blobPort", &addr.port().to_string()]);
         command.current_dir(dir.path());
         let process = Process::start(&mut command);
-        within("azurite to listen", async {
-            while tokio::net::TcpStream::connect(addr).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        listens(addr).await;
         let mut node = Command::new("node");
         node.args(["-e", CONTAINER, &addr.to_string(), AZURE[0], AZURE[1], BUCKET]);
         let made = run(&mut node).await;
@@ -276,19 +321,12 @@ impl Proxy {
 
     /// The settings of an S3 client that goes through here.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
-        let endpoint = format!("http://{}", self.addr);
-        of(&[
-            ("AWS_ENDPOINT", endpoint.as_str()),
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "testtest"),
-        ])
+        s3_settings(self.addr)
     }
 
     /// A store through here.
     pub(crate) fn store(&self, prefix: &str) -> Store {
-        let access = Access::from_iter(self.settings());
-        open(&format!("s3://{BUCKET}/{prefix}"), &access).expect("a store")
+        s3(self.addr, prefix)
     }
 
     /// The settings of Google's client that goes through here, from now on mapped to S3.

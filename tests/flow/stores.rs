@@ -1,7 +1,7 @@
 //! One suite for the store's port, on everything that is behind it: a directory, memory, S3
-//! (moto), Azure (azurite), and Google's client in front of a server that speaks S3.
+//! (moto, s3s-fs), Azure (azurite), and Google's client in front of a server that speaks S3.
 
-use crate::bucket::{Azurite, BUCKET, Moto, Proxy};
+use crate::bucket::{Azurite, BUCKET, Moto, Proxy, S3s};
 use bytes::Bytes;
 use castctl::store::error::StoreError;
 use castctl::store::open::{Access, in_memory, open};
@@ -111,6 +111,12 @@ async fn s3_keeps_the_ports_promises_also_as_google_asks_for_it() {
     let moto = Moto::start().await;
     suite(&Proxy::before(moto.addr).await.store("pre/fix")).await;
     suite(&Proxy::before(moto.addr).await.google("other")).await;
+}
+
+/// A server that checks signatures, and keeps objects as files.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_server_of_s3_keeps_the_ports_promises() {
+    suite(&S3s::start().await.store("pre/fix")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
