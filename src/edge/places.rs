@@ -4,12 +4,12 @@
 
 use crate::base::ids::{Msn, TrackId, Writer};
 use crate::hls::gather::{Origin, Pending};
-use crate::log::format::footer::IndexedMark;
+use crate::log::format::footer::{Footer, IndexedMark};
 use crate::log::format::{Position, Span};
 use crate::media::fmp4::fragment::Sample;
 use crate::media::timeline::cue::Cue;
 use crate::media::timeline::mark::{Mark, PartEnd};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// One segment's span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +120,23 @@ impl Places {
         let places = self.of(writer);
         let at = places.binary_search_by_key(&msn, |p| p.msn).ok()?;
         places[at].span()
+    }
+}
+
+/// Segments that began in extents before this one. Where those were removed nobody can have them
+/// whole: sound is written ahead of the picture at which an extent begins.
+pub fn begun_before(footer: &Footer) -> HashSet<(TrackId, Msn)> {
+    let early = |m: &IndexedMark| m.samples.is_some_and(|s| s.start.extent < footer.extent);
+    let parts = footer.marks().filter(early).filter_map(|m| segment(&m.mark));
+    parts.collect()
+}
+
+/// The segment that a mark belongs to.
+pub fn segment(mark: &Mark) -> Option<(TrackId, Msn)> {
+    match mark {
+        Mark::SegmentStart(s) => Some((s.track, s.msn)),
+        Mark::PartEnd(p) => Some((p.track, p.msn)),
+        _ => None,
     }
 }
 
@@ -253,5 +270,22 @@ mod tests {
         let head = in_extents(&[(101, 1), (102, 1)]);
         assert!(noted.is_in(of, &head, 1) && !noted.is_in(of, &head, 0));
         assert!(!noted.is_in(of, &in_extents(&[(102, 1)]), 1), "that was not removed");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sound_that_was_written_ahead_of_its_extent_is_known() {
+        let data = tempfile::tempdir().expect("a directory");
+        let dir = crate::log::fixture::write_log(data.path(), 2_000_000, true).await;
+        let log = crate::log::dir::LogDir::open(&dir).expect("a log");
+        let mut ahead = 0;
+        for &extent in log.extents() {
+            let footer = log.footer(extent).expect("read").expect("sealed");
+            let found = begun_before(&footer);
+            // At most one of each track, and the picture begins its extent.
+            assert!(found.iter().all(|(track, _)| *track == TrackId::AUDIO), "{found:?}");
+            assert!(found.len() <= usize::from(extent > 0), "{extent}: {found:?}");
+            ahead += found.len();
+        }
+        assert!(ahead > 0, "{} extents", log.extents().len());
     }
 }

@@ -2,14 +2,14 @@
 //! is ready into playlists. Which log is read, and how, is `edge::feed`'s.
 
 use crate::api::convert::record_from_api;
-use crate::base::ids::Writer;
+use crate::base::ids::{Msn, TrackId, Writer};
 use crate::edge::anew::Anew;
 use crate::edge::away;
 use crate::edge::behind::{self, Behind};
 use crate::edge::line::Line;
 use crate::edge::media::Cell;
 use crate::edge::pending::{Pending, Taken, Waiting};
-use crate::edge::places::Trail;
+use crate::edge::places::{Trail, begun_before, segment};
 use crate::edge::session::{Opened, Session};
 use crate::edge::sources::Sources;
 use crate::hls::gather::Gathered;
@@ -22,6 +22,7 @@ use crate::log::format::{Position, Span};
 use crate::media::fmp4::fragment::Sample;
 use crate::media::fmp4::init::Init;
 use crate::media::timeline::mark::{Mark, PartEnd, SessionRecord};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What was read of a line's logs so far.
@@ -32,6 +33,10 @@ pub(super) struct Reading {
     pub(super) opened: Option<Arc<Opened>>,
     pending: Waiting,
     trail: Trail,
+    /// A footer of the log was taken.
+    begun: bool,
+    /// Segments of it that are not there whole.
+    torn: HashSet<(TrackId, Msn)>,
     anew: Anew,
     dirty: bool,
     /// The writer whose log could not be read to its end: what was read of it comes again, and that
@@ -59,6 +64,8 @@ impl Reading {
             opened,
             pending: Waiting::default(),
             trail: Trail::default(),
+            begun: false,
+            torn: HashSet::new(),
             anew: Anew::default(),
             dirty: false,
             again: None,
@@ -73,6 +80,8 @@ impl Reading {
         self.newest = newest;
         self.pending.clear();
         self.trail = Trail::default();
+        self.begun = false;
+        self.torn.clear();
     }
 
     /// The samples of sealed extents whose part ends later.
@@ -115,9 +124,15 @@ impl Reading {
 
     /// Takes the marks of a sealed extent, with the places of their samples.
     pub(super) fn footer(&mut self, writer: Writer, footer: &Footer) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.torn = begun_before(footer);
+        }
         for m in footer.marks() {
             if self.behind.is_in_the_way() {
                 return;
+            }
+            if self.is_torn(&m.mark) {
+                continue;
             }
             let carriers = self.opened.iter().flat_map(|o| o.carriers(&self.line));
             if let Some((p, span)) = self.trail.listed(&m, carriers) {
@@ -138,6 +153,7 @@ impl Reading {
                 let pending = Pending { seq, start: entry.start, end: entry.end, sample };
                 self.pending.push(packet.track, pending);
             }
+            Record::Mark(mark) if self.is_torn(&mark) => {}
             Record::Mark(mark) => {
                 let carriers = self.opened.iter().flat_map(|o| o.carriers(&self.line));
                 self.trail.mark(&mark, entry.start, carriers);
@@ -151,6 +167,11 @@ impl Reading {
             Record::Packet { seq: None, .. } | Record::Unknown { .. } => {}
         }
         false
+    }
+
+    /// Is it of a segment whose beginning was removed? It is not listed: nobody could fetch it.
+    fn is_torn(&self, mark: &Mark) -> bool {
+        segment(mark).is_some_and(|of| self.torn.contains(&of))
     }
 
     /// Gathers a part's samples; its mark ends at `end`.

@@ -13,6 +13,7 @@ use castctl::ingest::publisher::Publisher;
 use castctl::media::flv::file::Tag;
 use castctl::rt::clock::Clock;
 use reqwest::StatusCode;
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -74,8 +75,14 @@ async fn the_past_of_a_session_is_watched_from_the_bucket_while_its_node_keeps_o
         assert!(n > 3, "{n} segments");
         assert_eq!(was[..n], is[..n], "what both list");
         the_same_at(&cold, &oracle.media()).await;
-        // Who has no bucket begins later, and is live.
+        // Who has no bucket begins later, and is live. Nothing is removed while that is looked at.
+        agent.process.signal(Signal::STOP);
         let left = of(&bare).await;
+        let sound = DVR.replace("/video/", "/audio/");
+        for (url, _, gap, _) in said(&sound, &list(&bare, &sound).await) {
+            assert!(!gap, "{url}");
+            fetched::ok(bare.join(&url).expect("a URL")).await;
+        }
         let at = was.iter().position(|s| s.0 == left[0].0).expect("it begins with one of them");
         assert!(at > 0, "it begins with {:?}", left[0]);
         let n = left.len().min(was.len() - at);
@@ -85,6 +92,7 @@ async fn the_past_of_a_session_is_watched_from_the_bucket_while_its_node_keeps_o
         }
         let old = fetched::get(bare.join(&was[0].0).expect("a URL")).await;
         assert_eq!(old.status(), StatusCode::NOT_FOUND);
+        agent.process.signal(Signal::CONT);
         let session = fetched::session(&bare, "main").await;
         let newest = fetched::media(&session, "video").await.next().expect("a number").0;
         fetched::media_until(&session, "video", |p| p.next().is_some_and(|n| n.0 > newest + 2))
